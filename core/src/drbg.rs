@@ -1,0 +1,1 @@
+//! A fast-key-erasure generator whose state lives in the region.

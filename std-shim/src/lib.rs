@@ -1,0 +1,1 @@
+//! Locked pages and the vault.

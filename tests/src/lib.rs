@@ -1,0 +1,1 @@
+//! The shared operations and shadow model.
