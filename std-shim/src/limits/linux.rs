@@ -1,0 +1,95 @@
+//! The limits as Linux tells them, through `/proc`.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Read};
+use std::path::Path;
+
+use super::surroundings::{Signs, Surroundings};
+use super::{IpcLock, Limit, Limits, proc};
+use crate::sys;
+
+pub(super) fn read(soft: Limit, hard: Limit) -> Limits {
+    // Capabilities belong to the thread, and it is this thread that will lock.
+    let status = text("/proc/thread-self/status");
+    Limits {
+        soft,
+        hard,
+        locked: proc::status_bytes(&status, "VmLck"),
+        ipc_lock: ipc_lock(&status),
+        mappings: lines("/proc/self/maps").ok(),
+        mappings_limit: proc::number(&text("/proc/sys/vm/max_map_count")),
+        wire_limit: None,
+        global_wire_limit: None,
+        page_size: sys::page_size(),
+        surroundings: surroundings(),
+    }
+}
+
+fn ipc_lock(status: &str) -> IpcLock {
+    let effective = proc::status_mask(status, "CapEff").unwrap_or(0);
+    if effective & CAP_IPC_LOCK == 0 {
+        return IpcLock::Absent;
+    }
+    let link = fs::read_link("/proc/thread-self/ns/user").unwrap_or_default();
+    match proc::namespace_inode(&link.to_string_lossy()) {
+        Some(inode) if inode != INITIAL_USER_NAMESPACE => IpcLock::Namespaced,
+        _ => IpcLock::InEffect,
+    }
+}
+
+fn surroundings() -> Surroundings {
+    let cgroup = text("/proc/self/cgroup");
+    let runtime = proc::container_cgroup(&cgroup);
+    let exists = |path| Path::new(path).exists();
+    let has = |variable| env::var_os(variable).is_some();
+    Surroundings::from_signs(Signs {
+        lambda: has("AWS_LAMBDA_FUNCTION_NAME"),
+        kubernetes: has("KUBERNETES_SERVICE_HOST")
+            || exists("/var/run/secrets/kubernetes.io")
+            || runtime == Some(proc::Runtime::Kubernetes),
+        container: runtime.is_some()
+            || exists("/.dockerenv")
+            || exists("/run/.containerenv")
+            || has("container"),
+        service: proc::systemd_service(&cgroup),
+        terminal: io::stdin().is_terminal()
+            || io::stdout().is_terminal()
+            || io::stderr().is_terminal(),
+        shell: has("SHLVL"),
+    })
+}
+
+/// A file's text; empty if it cannot be read. A process may have a name that is not UTF-8.
+fn text(path: &str) -> String {
+    fs::read(path)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
+}
+
+/// Counts lines without keeping them: there may be as many as there may be mappings.
+fn lines(path: &str) -> io::Result<u64> {
+    let mut file = File::open(path)?;
+    let mut buffer = [0; 4096];
+    let mut count = 0;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(count),
+            Ok(length) => {
+                let piece = buffer.get(..length).unwrap_or_default();
+                count += piece
+                    .iter()
+                    .map(|&byte| u64::from(byte == b'\n'))
+                    .sum::<u64>();
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Bit 14 of a capability mask, `linux/capability.h`.
+const CAP_IPC_LOCK: u64 = 1 << 14;
+
+/// `PROC_USER_INIT_INO` of `linux/proc_ns.h`. The kernel asks for the capability in that namespace.
+const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;

@@ -1,0 +1,353 @@
+//! Locked pages between two guard pages, from the operating system.
+//!
+//! ```text
+//! | guard page | data pages …                                        | guard page |
+//! | PROT_NONE  | mlock, out of core dumps, zeros in a forked child   | PROT_NONE  |
+//! ```
+//! One `mmap` reserves everything. The data is locked first and the guards are protected after:
+//! `mlock` across a `PROT_NONE` page fails and leaves its charge behind.
+
+use std::fmt::{self, Display, Formatter};
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+
+use crate::error::LockError;
+use crate::fork::Generation;
+use crate::refusal::{Call, Refusal};
+use crate::sys::{self, Mapping};
+
+/// Whole pages of memory that never reach the swap device, a core dump or a forked child, with a
+/// guard page on each side that ends the process (SIGSEGV) when touched.
+///
+/// Having `LockedPages` from [`new`](Self::new) means the pages are locked. They start out zero;
+/// on drop they are wiped, unlocked and given back, whatever they hold. However many secrets the
+/// pages hold, they are three mappings of the process, and one more serves all `LockedPages`.
+///
+/// ```
+/// use strongroom::LockedPages;
+///
+/// let mut pages = LockedPages::new(10_000)?;
+/// assert!(pages.bytes() >= 10_000);
+/// assert!(pages.protections().locked);
+/// let region = pages.as_region();
+/// region[0].write(7);
+/// # Ok::<(), strongroom::LockError>(())
+/// ```
+///
+/// # Forked children
+/// A forked child never sees the contents. On Linux it sees zeros (`MADV_WIPEONFORK`) rather than
+/// a hole (`MADV_DONTFORK`): the pages stay mapped in the child, so reading them by mistake is no
+/// SIGSEGV, dropping them unmaps no stranger that moved into the hole, and a destructor that runs
+/// at a daemon's exit is harmless. Where zeros cannot be had (macOS, Linux before 4.14) the pages
+/// are absent in the child: [`as_region`](Self::as_region) is then empty, and a drop touches
+/// nothing. Either way [`is_inherited`](Self::is_inherited) tells, without a lock and without
+/// touching the pages: ask it before anything stored in them is believed.
+#[derive(Debug)]
+pub struct LockedPages {
+    mapping: Mapping,
+    /// The process whose pages these are.
+    owner: Generation,
+    protections: Protections,
+    /// Why the pages are not locked; `Some` from `prefer_locked` only.
+    refusal: Option<Box<LockError>>,
+}
+
+impl LockedPages {
+    /// Locks `bytes` bytes, rounded up to whole pages, with every protection the system offers:
+    /// see [`Protections`] for which are offered where.
+    ///
+    /// # Errors
+    /// [`LockError`], with the numbers and what to change. Nothing stays mapped, locked or charged.
+    pub fn new(bytes: usize) -> Result<Self, LockError> {
+        Self::under(Policy::Require, bytes)
+    }
+
+    /// Like [`new`](Self::new), but goes on with what could be had: pages that cannot be locked or
+    /// hidden are handed out all the same. **What is kept in unlocked pages can be written to the
+    /// swap device.** [`protections`](Self::protections) says what was achieved, and
+    /// [`lock_refusal`](Self::lock_refusal) why locking failed.
+    ///
+    /// # Errors
+    /// [`LockError`] if there are no pages at all: `bytes` is zero or beyond the address space, or
+    /// memory or mappings have run out.
+    pub fn prefer_locked(bytes: usize) -> Result<Self, LockError> {
+        Self::under(Policy::Prefer, bytes)
+    }
+
+    /// The length in bytes between the guards, a multiple of [`page_size`].
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.mapping.data().len()
+    }
+
+    /// What the operating system has granted for these pages.
+    #[must_use]
+    pub fn protections(&self) -> Protections {
+        self.protections
+    }
+
+    /// Why the pages are not locked. `None` if they are, as pages from [`new`](Self::new) always.
+    #[must_use]
+    pub fn lock_refusal(&self) -> Option<&LockError> {
+        self.refusal.as_deref()
+    }
+
+    /// Whether these pages came here by `fork(2)` from the process that made them. Their contents
+    /// did not come along.
+    ///
+    /// A few nanoseconds; takes no lock and can be called in a signal handler.
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        self.owner != Generation::current()
+    }
+
+    /// The bytes between the guards, zero at first. Empty in a forked child from whom the pages are
+    /// absent.
+    pub fn as_region(&mut self) -> &mut [MaybeUninit<u8>] {
+        if self.is_absent() {
+            return &mut [];
+        }
+        self.mapping.bytes()
+    }
+
+    /// The bytes between the guards as a pointer, for an owner that keeps the pages beside what it
+    /// builds in them.
+    ///
+    /// Valid for reads and writes until the pages are dropped: moving the `LockedPages` does not
+    /// move the pages, and their length never changes. In a forked child it may point to nothing:
+    /// see [`is_inherited`](Self::is_inherited).
+    #[must_use]
+    pub fn as_non_null(&self) -> NonNull<[MaybeUninit<u8>]> {
+        self.mapping.data()
+    }
+
+    fn under(policy: Policy, bytes: usize) -> Result<Self, LockError> {
+        let data = whole_pages(bytes)?;
+        // The numbers are read when the mapping is gone again, so they tell what others hold.
+        // `mlock` has decided; the numbers only explain.
+        let (mut pages, refusal) =
+            Self::assemble(policy, data).map_err(|refusal| refusal.explain(data))?;
+        pages.refusal = refusal.map(|refusal| Box::new(refusal.explain(data)));
+        Ok(pages)
+    }
+
+    /// The pages, and why they are not locked if they are not.
+    fn assemble(policy: Policy, data: usize) -> Result<(Self, Option<Refusal>), Refusal> {
+        let owner = Generation::current();
+        let mut mapping =
+            Mapping::reserve(data, sys::page_size()).map_err(Refusal::of(Call::Reserve))?;
+        let dumps = mapping
+            .exclude_from_dumps()
+            .map_err(Refusal::of(Call::ExcludeFromDumps));
+        let forks = mapping
+            .hide_from_children()
+            .map_err(Refusal::of(Call::HideFromChildren));
+        let (locked, refusal) = policy.lock(&mapping)?;
+        let guards = mapping
+            .protect_guards()
+            .map_err(Refusal::of(Call::ProtectGuards));
+        let protections = Protections {
+            locked,
+            dump_excluded: policy.settle(dumps, false)?,
+            fork_view: policy.settle(forks, ForkView::Copied)?,
+            guarded: policy.settle(guards.map(|()| true), false)?,
+        };
+        Ok((
+            Self {
+                mapping,
+                owner,
+                protections,
+                refusal: None,
+            },
+            refusal,
+        ))
+    }
+
+    fn is_absent(&self) -> bool {
+        self.protections.fork_view == ForkView::Absent && self.is_inherited()
+    }
+}
+
+impl Drop for LockedPages {
+    fn drop(&mut self) {
+        if self.is_absent() {
+            // What is mapped at this address now, if anything, is not ours.
+            self.mapping.abandon();
+            return;
+        }
+        self.mapping.wipe();
+        // Unmapping unlocks too, but could fail.
+        let _ = self.mapping.unlock();
+    }
+}
+
+/// What the operating system has granted for some pages.
+///
+/// | | Linux | macOS |
+/// |---|---|---|
+/// | `locked` | `mlock` | `mlock` |
+/// | `dump_excluded` | `MADV_DONTDUMP` | never: switch dumps off with `ulimit -c 0` |
+/// | `fork_view` | `MADV_WIPEONFORK`, else `MADV_DONTFORK` | `VM_INHERIT_NONE` |
+/// | `guarded` | `mprotect` | `mprotect` |
+///
+/// [`LockedPages::new`] gives what the table says or fails; [`LockedPages::prefer_locked`] may give
+/// less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Protections {
+    /// The pages stay in memory and are never written to the swap device.
+    pub locked: bool,
+    /// The kernel leaves the pages out of core dumps.
+    pub dump_excluded: bool,
+    /// What a forked child finds in place of the pages.
+    pub fork_view: ForkView,
+    /// Touching the page before or the page after ends the process.
+    pub guarded: bool,
+}
+
+impl Protections {
+    /// Whether a forked child is kept from seeing the contents.
+    #[must_use]
+    pub fn fork_hidden(&self) -> bool {
+        self.fork_view != ForkView::Copied
+    }
+}
+
+impl Display for Protections {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let without = |granted: bool| if granted { "" } else { "not " };
+        write!(
+            f,
+            "{}locked, {}dump-excluded, {}fork-hidden, {}guarded",
+            without(self.locked),
+            without(self.dump_excluded),
+            without(self.fork_hidden()),
+            without(self.guarded)
+        )
+    }
+}
+
+/// What a forked child finds at the address of some pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ForkView {
+    /// Zeros, in pages of the child's own.
+    Zeroed,
+    /// Nothing: the pages are not mapped in the child.
+    Absent,
+    /// A copy of the contents. From [`LockedPages::prefer_locked`] only.
+    Copied,
+}
+
+/// The size of one page in bytes: 4,096 on most systems, 16,384 on Apple silicon.
+#[must_use]
+pub fn page_size() -> usize {
+    sys::page_size()
+}
+
+/// What to do about a protection that the system refuses.
+#[derive(Clone, Copy)]
+enum Policy {
+    Require,
+    Prefer,
+}
+
+impl Policy {
+    fn settle<T>(self, granted: Result<T, Refusal>, otherwise: T) -> Result<T, Refusal> {
+        match self {
+            Self::Require => granted,
+            Self::Prefer => Ok(granted.unwrap_or(otherwise)),
+        }
+    }
+
+    /// Whether the mapping is locked now, and why not.
+    fn lock(self, mapping: &Mapping) -> Result<(bool, Option<Refusal>), Refusal> {
+        let Err(refusal) = mapping.lock().map_err(Refusal::of(Call::Lock)) else {
+            return Ok((true, None));
+        };
+        // A lock that failed half way stays charged. If this fails too, nothing was charged.
+        let _ = mapping.unlock();
+        match self {
+            Self::Require => Err(refusal),
+            Self::Prefer => Ok((false, Some(refusal))),
+        }
+    }
+}
+
+/// `bytes` rounded up to whole pages that fit the address space together with their guards.
+fn whole_pages(bytes: usize) -> Result<usize, LockError> {
+    if bytes == 0 {
+        return Err(LockError::Zero);
+    }
+    let page = sys::page_size();
+    let limit = isize::MAX.unsigned_abs() / page * page - 2 * page;
+    if bytes > limit {
+        return Err(LockError::TooLarge {
+            requested: bytes,
+            limit,
+        });
+    }
+    Ok(bytes.next_multiple_of(page))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn sizes_are_rounded_up_to_whole_pages() {
+        let page = page_size();
+        for (bytes, whole) in [(1, page), (page, page), (page + 1, 2 * page)] {
+            assert_eq!(whole_pages(bytes), Ok(whole));
+        }
+        assert_eq!(whole_pages(0), Err(LockError::Zero));
+    }
+
+    #[test]
+    fn the_largest_size_leaves_room_for_the_guards() {
+        let page = page_size();
+        let Err(LockError::TooLarge { requested, limit }) = whole_pages(usize::MAX) else {
+            panic!("usize::MAX was taken");
+        };
+        assert_eq!(requested, usize::MAX);
+        assert_eq!(whole_pages(limit), Ok(limit));
+        assert!(limit + 2 * page <= isize::MAX.unsigned_abs());
+        assert!(whole_pages(limit + 1).is_err());
+    }
+
+    #[test]
+    fn protections_are_read_at_a_glance() {
+        let all = Protections {
+            locked: true,
+            dump_excluded: true,
+            fork_view: ForkView::Zeroed,
+            guarded: true,
+        };
+        assert_eq!(
+            all.to_string(),
+            "locked, dump-excluded, fork-hidden, guarded"
+        );
+        let none = Protections {
+            locked: false,
+            dump_excluded: false,
+            fork_view: ForkView::Copied,
+            guarded: false,
+        };
+        assert_eq!(
+            none.to_string(),
+            "not locked, not dump-excluded, not fork-hidden, not guarded"
+        );
+    }
+
+    /// The doc's promise: the address stays while the owner moves.
+    #[test]
+    fn moving_the_owner_does_not_move_the_pages() {
+        let pages = LockedPages::prefer_locked(1).unwrap();
+        let before = pages.as_non_null();
+        let boxed = Box::new(pages);
+        assert_eq!(boxed.as_non_null(), before);
+        assert_eq!(before.len(), boxed.bytes());
+    }
+}

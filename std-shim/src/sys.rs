@@ -1,0 +1,25 @@
+//! The system calls, one thin function each; no other file of this crate is unsafe.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+mod unix;
+
+#[cfg(target_os = "linux")]
+use linux::wipe;
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{fill_random, fork_word};
+#[cfg(target_os = "macos")]
+use macos::wipe;
+#[cfg(target_os = "macos")]
+pub(crate) use macos::{fill_random, fork_word, read_control, wired_bytes};
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+pub(crate) use unix::{Mapping, memlock_limit, page_size};
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+compile_error!(
+    "strongroom supports Linux and macOS; on other systems use strongroom-core with a region you \
+     lock yourself"
+);

@@ -1,0 +1,107 @@
+//! What only Linux does: dump and fork advice, `getrandom`, and the word that a fork wipes.
+
+use std::ffi::c_int;
+use std::io;
+use std::mem::MaybeUninit;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+use super::unix::{Mapping, check, page_size};
+use crate::pages::ForkView;
+
+impl Mapping {
+    /// Leaves the mapping out of core dumps, `MADV_DONTDUMP` (Linux 3.4).
+    ///
+    /// `Ok(false)` would say that the system cannot.
+    pub(crate) fn exclude_from_dumps(&self) -> io::Result<bool> {
+        self.advise(libc::MADV_DONTDUMP).map(|()| true)
+    }
+
+    /// Keeps the mapping's contents from forked children: `MADV_WIPEONFORK` (Linux 4.14), or
+    /// `MADV_DONTFORK` where that is refused.
+    pub(crate) fn hide_from_children(&self) -> io::Result<ForkView> {
+        if self.advise(libc::MADV_WIPEONFORK).is_ok() {
+            return Ok(ForkView::Zeroed);
+        }
+        self.advise(libc::MADV_DONTFORK).map(|()| ForkView::Absent)
+    }
+
+    fn advise(&self, advice: c_int) -> io::Result<()> {
+        let whole = self.whole();
+        // SAFETY: the advices above change no byte and no access right in this process.
+        check(unsafe { libc::madvise(whole.as_ptr().cast(), whole.len(), advice) })
+    }
+}
+
+/// Overwrites `bytes` with zeros at the speed of memset; the call cannot be left out.
+pub(super) fn wipe(bytes: &mut [MaybeUninit<u8>]) {
+    // SAFETY: the slice is valid for writes over its length, and zeros are valid in it.
+    unsafe { libc::explicit_bzero(bytes.as_mut_ptr().cast(), bytes.len()) }
+}
+
+/// Fills `bytes` from the kernel's generator, `getrandom(2)`, waiting until it is seeded.
+pub(crate) fn fill_random(mut bytes: &mut [u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        // SAFETY: the slice is valid for writes over its length.
+        let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+        match usize::try_from(count) {
+            // Nothing at all is not an answer of this call; better an error than an endless loop.
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => bytes = bytes.get_mut(count..).unwrap_or_default(),
+            Err(_) => interrupted_or(io::Error::last_os_error())?,
+        }
+    }
+    Ok(())
+}
+
+/// A word in ordinary memory that reads as zero in every newly forked child, or `None` where the
+/// kernel cannot do that. The answer is the same for the life of a process and its children.
+///
+/// Takes no lock: a child forked while another thread is in here finds nothing half done.
+pub(crate) fn fork_word() -> Option<&'static AtomicU32> {
+    let word = NonNull::new(FORK_WORD.load(Ordering::Acquire)).unwrap_or_else(install_fork_word);
+    if ptr::eq(word.as_ptr(), &raw const NO_FORK_WORD) {
+        return None;
+    }
+    // SAFETY: the pointer was put there by `install_fork_word`: to a mapped page of zeros or more
+    // recent values, page-aligned, written through atomics only and never unmapped.
+    Some(unsafe { word.as_ref() })
+}
+
+fn install_fork_word() -> NonNull<AtomicU32> {
+    let mut page = wiped_page();
+    let word = page
+        .as_ref()
+        .map_or((&raw const NO_FORK_WORD).cast_mut(), first_word);
+    let kept =
+        FORK_WORD.compare_exchange(ptr::null_mut(), word, Ordering::AcqRel, Ordering::Acquire);
+    if kept.is_ok()
+        && let Some(page) = page.as_mut()
+    {
+        page.abandon();
+    }
+    NonNull::new(kept.err().unwrap_or(word)).unwrap_or_else(|| NonNull::from(&NO_FORK_WORD))
+}
+
+fn wiped_page() -> Option<Mapping> {
+    let page = Mapping::reserve(page_size(), 0).ok()?;
+    (page.hide_from_children().ok()? == ForkView::Zeroed).then_some(page)
+}
+
+fn first_word(page: &Mapping) -> *mut AtomicU32 {
+    page.data().as_ptr().cast()
+}
+
+fn interrupted_or(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::Interrupted {
+        Ok(())
+    } else {
+        Err(error)
+    }
+}
+
+/// Null until first asked for; then the word, or [`NO_FORK_WORD`] for good.
+static FORK_WORD: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
+
+/// Its address says that there is no such word. It is never read or written.
+static NO_FORK_WORD: AtomicU32 = AtomicU32::new(0);

@@ -1,0 +1,93 @@
+//! What only macOS does: inheritance, `getentropy`, sysctl, and the wired bytes of the process.
+
+use std::ffi::{CStr, c_int};
+use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::atomic::AtomicU32;
+
+use super::unix::{Mapping, check};
+use crate::pages::ForkView;
+
+impl Mapping {
+    /// macOS cannot leave a single mapping out of core dumps: always `Ok(false)`.
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "Linux needs both"
+    )]
+    pub(crate) fn exclude_from_dumps(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    /// Keeps the mapping from forked children, `minherit(2)` with `VM_INHERIT_NONE`.
+    pub(crate) fn hide_from_children(&self) -> io::Result<ForkView> {
+        let whole = self.whole();
+        // SAFETY: inheritance changes no byte and no access right in this process.
+        check(unsafe {
+            libc::minherit(whole.as_ptr().cast(), whole.len(), libc::VM_INHERIT_NONE)
+        })?;
+        Ok(ForkView::Absent)
+    }
+}
+
+/// Overwrites `bytes` with zeros at the speed of memset; the call cannot be left out.
+pub(super) fn wipe(bytes: &mut [MaybeUninit<u8>]) {
+    // SAFETY: the slice is valid for writes over its length, and zeros are valid in it. It fails
+    // for lengths past RSIZE_MAX only, which no mapping has.
+    let _ = unsafe { libc::memset_s(bytes.as_mut_ptr().cast(), bytes.len(), 0, bytes.len()) };
+}
+
+/// Fills `bytes` from the kernel's generator, `getentropy(2)`.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
+    for piece in bytes.chunks_mut(GETENTROPY_MOST) {
+        // SAFETY: the slice is valid for writes over its length.
+        check(unsafe { libc::getentropy(piece.as_mut_ptr().cast(), piece.len()) })?;
+    }
+    Ok(())
+}
+
+/// macOS wipes nothing on fork: there is no such word.
+pub(crate) fn fork_word() -> Option<&'static AtomicU32> {
+    None
+}
+
+/// A number from `sysctlbyname(3)`, of 32 or 64 bits.
+pub(crate) fn read_control(name: &CStr) -> io::Result<u64> {
+    let mut value = [0_u8; size_of::<u64>()];
+    let mut length = value.len();
+    // SAFETY: the name ends in NUL, `value` is valid for writes of `length` bytes, and `length`
+    // for the answer; nothing is set, so there is no new value.
+    check(unsafe {
+        libc::sysctlbyname(
+            name.as_ptr(),
+            value.as_mut_ptr().cast(),
+            &raw mut length,
+            ptr::null_mut(),
+            0,
+        )
+    })?;
+    match length {
+        4 | 8 => Ok(u64::from_le_bytes(value)),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// The bytes this process has wired now, `proc_pid_rusage`'s `ri_wired_size`.
+pub(crate) fn wired_bytes() -> io::Result<u64> {
+    let process = c_int::try_from(std::process::id()).map_err(io::Error::other)?;
+    let mut usage = MaybeUninit::<libc::rusage_info_v0>::zeroed();
+    // SAFETY: RUSAGE_INFO_V0 fills one `rusage_info_v0`, and `usage` is a valid place for it. The
+    // parameter's declared type is one pointer too many, in Apple's header as well.
+    check(unsafe {
+        libc::proc_pid_rusage(process, libc::RUSAGE_INFO_V0, usage.as_mut_ptr().cast())
+    })?;
+    // SAFETY: all bits zero is a valid value already, and the call has filled it since.
+    Ok(unsafe { usage.assume_init() }.ri_wired_size)
+}
+
+/// The most bytes `getentropy` gives in one call.
+const GETENTROPY_MOST: usize = 256;
+
+/// `read_control` takes the low bytes first.
+const _: () = assert!(cfg!(target_endian = "little"));

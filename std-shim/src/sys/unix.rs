@@ -1,0 +1,172 @@
+//! What Linux and macOS do alike: one owned mapping, and the lock limit.
+//!
+//! ```text
+//! mapping: | guard | data … | guard |     one mmap; the guards may be empty
+//!          ^ base
+//! ```
+//! The mapping's memory belongs to its [`Mapping`] alone until that is dropped. Only the data is
+//! ever read or written, and only the guards ever lose their access rights.
+
+use std::ffi::c_int;
+use std::io;
+use std::mem::MaybeUninit;
+use std::ptr::{self, NonNull};
+
+/// Anonymous private pages, given back to the system on drop.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    base: NonNull<u8>,
+    /// Bytes of each guard, a multiple of the page size; zero for none.
+    guard: usize,
+    /// Bytes between the guards, a multiple of the page size.
+    data: usize,
+}
+
+// SAFETY: a mapping belongs to the process and not to the thread that made it, and this value is
+// its only owner.
+unsafe impl Send for Mapping {}
+
+// SAFETY: through a shared reference no byte of the mapping is read or written: the calls that take
+// `&self` change what the kernel does with the pages, and the kernel orders them.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Reserves `data` readable and writable bytes of zeros between two guards of `guard` bytes.
+    /// The guards are ordinary memory until [`protect_guards`](Self::protect_guards).
+    ///
+    /// Both must be multiples of the page size; a sum past the address space is `OutOfMemory`.
+    pub(crate) fn reserve(data: usize, guard: usize) -> io::Result<Self> {
+        let total = guard
+            .checked_mul(2)
+            .and_then(|guards| guards.checked_add(data));
+        let total = total.ok_or(io::ErrorKind::OutOfMemory)?;
+        // SAFETY: with a null hint and without MAP_FIXED no existing mapping is touched.
+        let address = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                total,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if address == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let base = NonNull::new(address.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { base, guard, data })
+    }
+
+    /// The bytes between the guards, as a pointer to the whole of them.
+    pub(crate) fn data(&self) -> NonNull<[MaybeUninit<u8>]> {
+        // SAFETY: `guard` bytes past the base is inside the mapping, or its end if there is no data.
+        let first = unsafe { self.base.add(self.guard) };
+        NonNull::slice_from_raw_parts(first.cast(), self.data)
+    }
+
+    /// The bytes between the guards. In a forked child from whom the mapping is absent this must
+    /// not be called.
+    pub(crate) fn bytes(&mut self) -> &mut [MaybeUninit<u8>] {
+        // SAFETY: the data is mapped readable and writable for as long as `self` lives, is owned by
+        // it alone and borrowed from it mutably; `MaybeUninit<u8>` has no invalid value.
+        unsafe { self.data().as_mut() }
+    }
+
+    /// `mlock(2)` on the data: resident, and kept off the swap device.
+    pub(crate) fn lock(&self) -> io::Result<()> {
+        // SAFETY: locking changes no byte and no access right.
+        check(unsafe { libc::mlock(self.data().as_ptr().cast(), self.data) })
+    }
+
+    /// `munlock(2)` on the data.
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        // SAFETY: unlocking changes no byte and no access right.
+        check(unsafe { libc::munlock(self.data().as_ptr().cast(), self.data) })
+    }
+
+    /// Takes all access rights from both guards, `mprotect(2)`: touching them is a SIGSEGV.
+    pub(crate) fn protect_guards(&mut self) -> io::Result<()> {
+        // SAFETY: `guard + data` bytes past the base is inside the mapping, or its end.
+        let upper = unsafe { self.base.add(self.guard + self.data) };
+        for guard in [self.base, upper] {
+            // SAFETY: the guards belong to this mapping, and no reference to them is ever made.
+            check(unsafe { libc::mprotect(guard.as_ptr().cast(), self.guard, libc::PROT_NONE) })?;
+        }
+        Ok(())
+    }
+
+    /// Overwrites the data with zeros, in a way the compiler cannot leave out.
+    pub(crate) fn wipe(&mut self) {
+        super::wipe(self.bytes());
+    }
+
+    /// Lets go of the pages without unmapping or touching them; what is left is empty.
+    pub(crate) fn abandon(&mut self) {
+        (self.guard, self.data) = (0, 0);
+    }
+
+    /// The whole mapping, guards included, for calls about all of it.
+    pub(super) fn whole(&self) -> NonNull<[u8]> {
+        NonNull::slice_from_raw_parts(self.base, self.guard * 2 + self.data)
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        let whole = self.whole();
+        if whole.is_empty() {
+            return;
+        }
+        // SAFETY: the mapping is owned by `self`, which is going, so no reference to it is left.
+        // A failure leaves the pages mapped, and nobody is left to be told.
+        let _ = unsafe { libc::munmap(whole.as_ptr().cast(), whole.len()) };
+    }
+}
+
+/// `RLIMIT_MEMLOCK` in bytes; `None` stands for `RLIM_INFINITY`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemlockLimit {
+    pub(crate) soft: Option<u64>,
+    pub(crate) hard: Option<u64>,
+}
+
+/// `getrlimit(2)` for `RLIMIT_MEMLOCK`, whose number differs between systems.
+pub(crate) fn memlock_limit() -> io::Result<MemlockLimit> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is a valid place for the answer during the call.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) })?;
+    #[allow(
+        clippy::useless_conversion,
+        reason = "rlim_t has 32 bits on some systems"
+    )]
+    let finite = |bytes: libc::rlim_t| (bytes != libc::RLIM_INFINITY).then_some(bytes.into());
+    Ok(MemlockLimit {
+        soft: finite(limit.rlim_cur),
+        hard: finite(limit.rlim_max),
+    })
+}
+
+/// The size of a page in bytes, `sysconf(_SC_PAGESIZE)`.
+pub(crate) fn page_size() -> usize {
+    // SAFETY: `sysconf` reads a constant of the system.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(bytes)
+        .unwrap_or(SMALLEST_PAGE)
+        .max(SMALLEST_PAGE)
+}
+
+/// Turns the C convention, zero or minus one with errno, into a `Result`.
+pub(super) fn check(status: c_int) -> io::Result<()> {
+    if status == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// No supported system has smaller pages; taken if `sysconf` were to fail, which POSIX rules out.
+const SMALLEST_PAGE: usize = 4096;
