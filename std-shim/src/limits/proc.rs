@@ -26,11 +26,7 @@ pub(super) fn namespace_inode(link: &str) -> Option<u64> {
 /// The systemd service that `/proc/PID/cgroup` places a process in. A login session or a terminal
 /// is a scope and no service, though it may lie below one.
 pub(super) fn systemd_service(cgroup: &str) -> Option<&str> {
-    let path = cgroup.lines().find_map(systemd_path)?;
-    let unit = path
-        .rsplit('/')
-        .find(|part| matches!(kind(part), "service" | "scope"))?;
-    (kind(unit) == "service" && unit.bytes().all(is_unit_byte)).then_some(unit)
+    cgroup.lines().filter_map(systemd_path).find_map(service_of)
 }
 
 /// Whether `/proc/PID/cgroup` names a container runtime.
@@ -61,6 +57,14 @@ fn systemd_path(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once(':')?;
     let (controllers, path) = rest.split_once(':')?;
     matches!(controllers, "" | "name=systemd").then_some(path)
+}
+
+/// The innermost unit of a path, if that is a service.
+fn service_of(path: &str) -> Option<&str> {
+    let unit = path
+        .rsplit('/')
+        .find(|part| matches!(kind(part), "service" | "scope"))?;
+    (kind(unit) == "service" && unit.bytes().all(is_unit_byte)).then_some(unit)
 }
 
 /// What follows the last dot of a unit's name.
@@ -162,6 +166,10 @@ mod tests {
                 Some("c.service"),
             ),
             ("4:memory:/x.service\n", None),
+            (
+                "1:name=systemd:/\n0::/system.slice/d.service\n",
+                Some("d.service"),
+            ),
             ("0::/\n", None),
             ("", None),
             (":::\n", None),
