@@ -1,0 +1,335 @@
+//! Locking at real limits: as root without the capability, as nobody, and in a user namespace.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::thread;
+
+use strongroom::limits::{IpcLock, Limit, Limits};
+use strongroom::{LockError, LockedPages, page_size};
+use support::kernel::{self, locked_bytes, map_a_page};
+use support::{Confinement, User, alone, confined, sandbox, skip};
+
+mod support;
+
+#[test]
+fn exactly_what_is_available_can_be_locked() {
+    let name = "exactly_what_is_available_can_be_locked";
+    let page = page_size() as u64;
+    for user in USERS {
+        for limit in [page, page + 904, 16_384, 65_536, 1 << 20] {
+            confined(name, Confinement::of(limit, user), || {
+                if is_confined(limit) {
+                    let available = limit / page * page;
+                    assert_eq!(Limits::read().available(), Limit::Bytes(available));
+                    fill_up(usize::try_from(available).unwrap(), limit);
+                }
+            });
+        }
+    }
+}
+
+/// All of it at once, then page by page.
+fn fill_up(available: usize, limit: u64) {
+    let whole = LockedPages::new(available).unwrap();
+    assert!(whole.protections().locked);
+    assert_eq!(locked_bytes(), available as u64);
+    assert_eq!(Limits::read().available(), Limit::Bytes(0));
+    refused_beyond(available as u64, limit);
+    drop(whole);
+    assert_eq!(locked_bytes(), 0);
+
+    let pages = (0..available / page_size()).map(|_| LockedPages::new(1).unwrap());
+    let pages: Vec<_> = pages.collect();
+    refused_beyond(available as u64, limit);
+    drop(pages);
+    assert_eq!(locked_bytes(), 0);
+}
+
+fn refused_beyond(held: u64, limit: u64) {
+    let error = LockedPages::new(1).err().unwrap();
+    let LockError::LimitReached {
+        locked,
+        limit: said,
+        requested,
+        ..
+    } = &error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!(
+        (*locked, *said, *requested),
+        (Some(held), limit, page_size() as u64),
+        "{error}"
+    );
+    assert!(error.to_string().contains("RLIMIT_MEMLOCK"), "{error}");
+    assert_eq!(locked_bytes(), held, "a failure stays charged");
+}
+
+#[test]
+fn under_a_limit_of_zero_nothing_can_be_locked() {
+    let name = "under_a_limit_of_zero_nothing_can_be_locked";
+    for user in USERS {
+        confined(name, Confinement::of(0, user), || {
+            if !is_confined(0) {
+                return;
+            }
+            let error = LockedPages::new(1).err().unwrap();
+            assert!(
+                matches!(
+                    error,
+                    LockError::NotPermitted {
+                        limit: Limit::Bytes(0),
+                        ..
+                    }
+                ),
+                "{error}"
+            );
+            assert!(
+                error.to_string().contains("RLIMIT_MEMLOCK is 0 bytes"),
+                "{error}"
+            );
+            preferred_says_why(&error);
+        });
+    }
+}
+
+fn preferred_says_why(error: &LockError) {
+    let mut pages = LockedPages::prefer_locked(1).unwrap();
+    assert_eq!(pages.lock_refusal(), Some(error));
+    let protections = pages.protections();
+    assert!(!protections.locked && protections.guarded && protections.dump_excluded);
+    assert!(protections.fork_hidden());
+    assert_eq!(pages.as_region().len(), page_size());
+    assert_eq!(locked_bytes(), 0);
+}
+
+#[test]
+fn less_than_a_page_is_a_limit_too() {
+    confined(
+        "less_than_a_page_is_a_limit_too",
+        Confinement::of(100, User::Same),
+        || {
+            if is_confined(100) {
+                assert_eq!(Limits::read().available(), Limit::Bytes(0));
+                refused_beyond(0, 100);
+            }
+        },
+    );
+}
+
+#[test]
+fn the_soft_limit_is_the_one_that_counts() {
+    let page = page_size() as u64;
+    let (soft, hard) = (2 * page, 16 * page);
+    let confinement = Confinement {
+        soft,
+        hard,
+        user: User::Same,
+    };
+    confined("the_soft_limit_is_the_one_that_counts", confinement, || {
+        if !is_confined(soft) {
+            return;
+        }
+        let limits = Limits::read();
+        assert_eq!(
+            (limits.soft, limits.hard),
+            (Limit::Bytes(soft), Limit::Bytes(hard))
+        );
+        let error = LockedPages::new(2 * page_size() + 1).err().unwrap();
+        let LockError::LimitReached { limit, .. } = error else {
+            panic!("{error}")
+        };
+        assert_eq!(limit, soft);
+        drop(LockedPages::new(2 * page_size()).unwrap());
+    });
+}
+
+/// The kernel looks for the capability in the initial user namespace only.
+#[test]
+fn a_capability_in_a_user_namespace_does_not_count() {
+    let name = "a_capability_in_a_user_namespace_does_not_count";
+    let page = page_size() as u64;
+    confined(name, Confinement::of(page, User::Namespaced), || {
+        assert_eq!(Limits::read().ipc_lock, IpcLock::Namespaced);
+        assert_eq!(Limits::read().available(), Limit::Bytes(page));
+        let error = LockedPages::new(page_size() + 1).err().unwrap();
+        assert!(error.to_string().contains("user namespace"), "{error}");
+    });
+}
+
+/// Capabilities belong to threads, and it is the thread that asks that will lock.
+#[test]
+fn a_capability_is_looked_for_in_the_calling_thread() {
+    if Limits::read().ipc_lock != IpcLock::InEffect {
+        return skip("capability", "this process has none to give up");
+    }
+    let other = thread::spawn(|| {
+        kernel::give_up_capabilities().unwrap();
+        Limits::read().ipc_lock
+    });
+    assert_eq!(other.join().unwrap(), IpcLock::Absent);
+    assert_eq!(Limits::read().ipc_lock, IpcLock::InEffect);
+}
+
+/// As the kernel counts, locks of all threads meet the same limit.
+#[test]
+fn threads_that_race_get_pages_or_numbers() {
+    let name = "threads_that_race_get_pages_or_numbers";
+    confined(name, Confinement::of(65_536, User::Same), || {
+        if !is_confined(65_536) {
+            return;
+        }
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        race();
+                    }
+                });
+            }
+        });
+        assert_eq!(locked_bytes(), 0);
+    });
+}
+
+fn race() {
+    match LockedPages::new(16_384) {
+        Ok(_pages) => assert!(locked_bytes() <= 65_536),
+        Err(LockError::LimitReached {
+            limit: 65_536,
+            requested: 16_384,
+            ..
+        }) => {}
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Every mapping the kernel grants is taken; then a few are given back, one by one.
+#[test]
+fn exhausted_mappings_are_told_from_the_lock_limit() {
+    alone("exhausted_mappings_are_told_from_the_lock_limit", || {
+        drop(LockedPages::prefer_locked(1).unwrap());
+        let limit = Limits::read().mappings_limit.unwrap();
+        if limit > 300_000 {
+            return skip(
+                "mappings",
+                "vm.max_map_count is too high to be reached quickly",
+            );
+        }
+        let spare = take_all_mappings();
+        let start = locked_bytes();
+        let mut refused = 0;
+        for page in spare {
+            match LockedPages::new(1) {
+                Err(LockError::MappingsReached { limit: said, .. }) => {
+                    assert_eq!(said, limit);
+                    refused += 1;
+                }
+                Err(error) => panic!("{error}"),
+                Ok(_) => break,
+            }
+            assert_eq!(locked_bytes(), start, "a failure stays charged");
+            // SAFETY: the page was mapped for this and is used by nobody.
+            unsafe { libc::munmap(page.as_ptr().cast(), 4096) };
+        }
+        assert!((1..10).contains(&refused), "{refused}");
+    });
+}
+
+/// Neighbours differ in their rights, so that each page is a mapping.
+fn take_all_mappings() -> Vec<std::ptr::NonNull<u8>> {
+    let mut pages = Vec::with_capacity(1 << 20);
+    for rights in [libc::PROT_READ, libc::PROT_NONE].into_iter().cycle() {
+        let Some(page) = map_a_page(rights) else {
+            break;
+        };
+        pages.push(page);
+    }
+    pages.split_off(pages.len() - 16)
+}
+
+#[test]
+fn want_of_address_space_is_told_from_the_lock_limit() {
+    alone("want_of_address_space_is_told_from_the_lock_limit", || {
+        kernel::limit_address_space(1 << 30);
+        let error = LockedPages::new(2 << 30).err().unwrap();
+        assert_eq!(error, LockError::OutOfMemory { requested: 2 << 30 });
+    });
+}
+
+/// After `mlockall(MCL_FUTURE)` it is `mmap` that meets the limit, with another code.
+#[test]
+fn a_process_that_locks_everything_meets_the_limit_in_mmap() {
+    let name = "a_process_that_locks_everything_meets_the_limit_in_mmap";
+    confined(name, Confinement::of(1 << 20, User::Same), || {
+        if !is_confined(1 << 20) {
+            return;
+        }
+        kernel::lock_everything_from_now_on().unwrap();
+        // The first pages map the word that notices a fork, for good.
+        drop(LockedPages::new(1).unwrap());
+        let start = locked_bytes();
+        let error = LockedPages::new(1 << 20).err().unwrap();
+        assert!(
+            matches!(
+                error,
+                LockError::LimitReached {
+                    limit: 0x10_0000,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        assert_eq!(locked_bytes(), start, "a failure stays charged");
+        drop(LockedPages::new(65_536).unwrap());
+    });
+}
+
+#[test]
+fn a_sandbox_that_forbids_locking_is_named() {
+    alone("a_sandbox_that_forbids_locking_is_named", || {
+        sandbox::refuse(libc::SYS_mlock, None, libc::EPERM).unwrap();
+        let error = LockedPages::new(1).err().unwrap();
+        assert!(matches!(error, LockError::NotPermitted { .. }), "{error}");
+        assert!(error.to_string().contains("sandbox"), "{error}");
+        preferred_says_why(&error);
+    });
+}
+
+#[test]
+fn a_system_without_the_call_is_unsupported() {
+    alone("a_system_without_the_call_is_unsupported", || {
+        sandbox::refuse(libc::SYS_mlock, None, libc::ENOSYS).unwrap();
+        let error = LockedPages::new(1).err().unwrap();
+        assert_eq!(
+            error,
+            LockError::Unsupported {
+                call: "mlock",
+                code: Some(libc::ENOSYS)
+            }
+        );
+        preferred_says_why(&error);
+        let dump = Some(libc::MADV_DONTDUMP);
+        sandbox::refuse(libc::SYS_madvise, dump, libc::EINVAL).unwrap();
+        assert!(
+            !LockedPages::prefer_locked(1)
+                .unwrap()
+                .protections()
+                .dump_excluded
+        );
+    });
+}
+
+/// Whether the limit holds here. A user who can keep the capability is not confined.
+fn is_confined(limit: u64) -> bool {
+    let limits = Limits::read();
+    assert_eq!(limits.soft, Limit::Bytes(limit));
+    assert_eq!(limits.locked, Some(0));
+    if limits.ipc_lock == IpcLock::InEffect {
+        skip("limits", "CAP_IPC_LOCK cannot be given up here");
+        return false;
+    }
+    true
+}
+
+const USERS: [User; 2] = [User::Same, User::Nobody];

@@ -1,0 +1,170 @@
+//! Running part of a test in a process of its own: under a limit, as somebody else, to its death.
+#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::env;
+use std::io::{self, ErrorKind};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus, Output};
+
+pub(crate) mod kernel;
+pub(crate) mod sandbox;
+
+/// Who a confined process runs as. None has `CAP_IPC_LOCK` where it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum User {
+    /// Whoever runs the test, less the capability.
+    Same,
+    /// User 65534, which only root can become.
+    Nobody,
+    /// Root in a user namespace, with a capability that counts only there.
+    Namespaced,
+}
+
+/// A lock limit in bytes, soft and hard, and a user.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Confinement {
+    pub(crate) soft: u64,
+    pub(crate) hard: u64,
+    pub(crate) user: User,
+}
+
+impl Confinement {
+    pub(crate) fn of(limit: u64, user: User) -> Self {
+        Self {
+            soft: limit,
+            hard: limit,
+            user,
+        }
+    }
+}
+
+/// Runs `body` confined, in a child process that runs this one test again. `name` is the test's.
+///
+/// Says why and passes where this system does not allow it.
+pub(crate) fn confined(name: &str, confinement: Confinement, body: impl FnOnce()) {
+    let tag = format!("{name} {confinement:?}");
+    if is_child(&tag) {
+        reached();
+        return body();
+    }
+    if env::var_os(CHILD).is_some() {
+        return;
+    }
+    if confinement.user == User::Nobody && !kernel::is_root() {
+        return skip(&tag, "only root can become nobody");
+    }
+    let mut command = again(name, &tag);
+    if confinement.user == User::Nobody {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe { command.pre_exec(move || kernel::confine(confinement)) };
+    match command.output() {
+        Ok(output) => passed(&tag, &output),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => skip(&tag, &error.to_string()),
+        Err(error) => panic!("{tag}: {error}"),
+    }
+}
+
+/// Runs `body` in a child process of its own, with nothing changed.
+pub(crate) fn alone(name: &str, body: impl FnOnce()) {
+    if is_child(name) {
+        reached();
+        return body();
+    }
+    if env::var_os(CHILD).is_none() {
+        passed(name, &again(name, name).output().unwrap());
+    }
+}
+
+/// Runs `body` in a child process, which must die of SIGSEGV in the middle of it.
+pub(crate) fn dies_of_segv(name: &str, case: &str, body: impl FnOnce()) {
+    let tag = format!("{name} {case}");
+    if is_child(&tag) {
+        body();
+        // The test harness would end with success.
+        std::process::exit(SURVIVED);
+    }
+    if env::var_os(CHILD).is_some() {
+        return;
+    }
+    let output = again(name, &tag).output().unwrap();
+    let reached = String::from_utf8_lossy(&output.stdout).contains(REACHED);
+    assert!(reached, "{tag} did not come to its part: {output:?}");
+    assert!(
+        is_segv(output.status),
+        "{tag} ended with {}, not SIGSEGV",
+        output.status
+    );
+}
+
+/// Says to the parent that the part meant for the child was come to.
+pub(crate) fn reached() {
+    use std::io::Write;
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{REACHED}").unwrap();
+    stdout.flush().unwrap();
+}
+
+/// Forks, runs `body` in the child and returns how the child ended: 0 if `body` is true.
+pub(crate) fn forked(body: impl FnOnce() -> bool) -> ExitStatus {
+    // SAFETY: the child runs `body` and ends without unwinding or returning.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "{}", io::Error::last_os_error());
+    if child == 0 {
+        let held = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(false);
+        // SAFETY: ends the child at once, running no destructor of the parent's.
+        unsafe { libc::_exit(i32::from(!held)) };
+    }
+    let mut status = 0;
+    // SAFETY: `status` is a valid place for the answer.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    ExitStatus::from_raw(status)
+}
+
+pub(crate) fn skip(what: &str, why: &str) {
+    eprintln!("skipped: {what}: {why}");
+}
+
+fn is_child(tag: &str) -> bool {
+    env::var(CHILD).is_ok_and(|wanted| wanted == tag)
+}
+
+fn again(name: &str, tag: &str) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(CHILD, tag);
+    command
+}
+
+/// A child that ran nothing at all would succeed too.
+fn passed(tag: &str, output: &Output) {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{tag} ended with {}\n{text}{errors}",
+        output.status
+    );
+    assert!(
+        text.contains(REACHED),
+        "{tag} did not come to its part\n{text}"
+    );
+    for line in errors.lines().filter(|line| line.starts_with("skipped")) {
+        eprintln!("{line}");
+    }
+}
+
+/// Under a sanitizer the sanitizer reports the fault and exits with its own status.
+fn is_segv(status: ExitStatus) -> bool {
+    status.signal() == Some(libc::SIGSEGV)
+        || status.signal() == Some(libc::SIGBUS) && cfg!(target_os = "macos")
+        || env::var_os("STRONGROOM_SANITIZER").is_some() && !status.success()
+}
+
+const CHILD: &str = "STRONGROOM_TEST_CHILD";
+const REACHED: &str = "reached the part for the child";
+const SURVIVED: i32 = 99;
+const NOBODY: u32 = 65_534;
