@@ -100,7 +100,10 @@ pub enum AllocateError {
 impl Display for AllocateError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full { requested, capacity } => write!(
+            Self::Full {
+                requested,
+                capacity,
+            } => write!(
                 f,
                 "no room for {requested} bytes in an arena of {capacity} bytes: drop an open \
                  secret or use a larger region"
@@ -119,6 +122,134 @@ impl Display for AllocateError {
 }
 
 impl Error for AllocateError {}
+
+/// A secret was not sealed. It is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SealError {
+    /// The memory for the record has another length than the record.
+    RecordLength {
+        /// The record's length in bytes.
+        needed: usize,
+        /// The length in bytes of the memory that was given.
+        given: usize,
+    },
+    /// The secret is longer than one call of the cipher can encrypt.
+    TooLong {
+        /// The secret's length in bytes.
+        len: usize,
+        /// The greatest length in bytes.
+        longest: usize,
+    },
+    /// The enclave has used up its nonces.
+    Exhausted,
+    /// The enclave was destroyed.
+    Destroyed,
+}
+
+impl Display for SealError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RecordLength { needed, given } => write!(
+                f,
+                "the record takes {needed} bytes, but {given} were given: see Enclave::record_len"
+            ),
+            Self::TooLong { len, longest } => write!(
+                f,
+                "a secret of {len} bytes is too long to seal: split it into pieces of at most \
+                 {longest} bytes"
+            ),
+            Self::Exhausted => f.write_str(EXHAUSTED),
+            Self::Destroyed => f.write_str(DESTROYED),
+        }
+    }
+}
+
+impl Error for SealError {}
+
+/// A sealed secret was not opened. The record is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The record was changed, is another's, or belongs to another enclave or context. Which of
+    /// these, cannot be told.
+    Tampered,
+    /// The arena has no room for the secret.
+    Allocate(AllocateError),
+    /// The enclave has used up its nonces, so the secret could not be sealed again.
+    Exhausted,
+    /// The enclave was destroyed.
+    Destroyed,
+}
+
+impl Display for OpenError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tampered => f.write_str(
+                "the record was changed, or was sealed under another context or by another enclave",
+            ),
+            Self::Allocate(error) => Display::fmt(error, f),
+            Self::Exhausted => f.write_str(EXHAUSTED),
+            Self::Destroyed => f.write_str(DESTROYED),
+        }
+    }
+}
+
+impl Error for OpenError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Allocate(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<AllocateError> for OpenError {
+    fn from(error: AllocateError) -> Self {
+        Self::Allocate(error)
+    }
+}
+
+const EXHAUSTED: &str = "the enclave has used up its nonces: make another and seal anew";
+const DESTROYED: &str = "the enclave was destroyed: what it sealed cannot be opened any more";
+
+/// A region for sealed records is too small or full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BulkError {
+    /// The region cannot hold even one record.
+    RegionTooSmall {
+        /// The region's length in bytes.
+        bytes: usize,
+        /// The least length in bytes that would do at any alignment.
+        needed: usize,
+    },
+    /// There is no room now for that many bytes in a row.
+    Full {
+        /// The bytes that were asked for.
+        requested: usize,
+        /// The bytes that are free in all.
+        free: usize,
+    },
+}
+
+impl Display for BulkError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RegionTooSmall { bytes, needed } => write!(
+                f,
+                "a region of {bytes} bytes is too small for records: give it {needed} bytes or more"
+            ),
+            Self::Full { requested, free } => write!(
+                f,
+                "no room for a record of {requested} bytes ({free} bytes free in all): drop a \
+                 record or use a larger region"
+            ),
+        }
+    }
+}
+
+impl Error for BulkError {}
 
 /// Damage found in an arena: where, and of what kind.
 ///
@@ -151,6 +282,11 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// Whether memory was harmed, so that it must be wiped and quarantined.
+    pub(crate) const fn is_damage(self) -> bool {
+        !matches!(self, Self::DoubleFree | Self::ForeignFree)
+    }
+
     /// The fixed text for this kind.
     #[must_use]
     pub const fn message(self) -> &'static str {

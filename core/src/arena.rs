@@ -1,0 +1,375 @@
+//! The arena: many canaried secrets in one region.
+//!
+//! ```text
+//! region:  | bookkeeping | leaf 0 | leaf 1 | …                           | leaf n-1 |
+//! run:     | canary | cell | canary | cell | canary | …  | cell | canary |          one size class
+//! block:   | canary | secret ................. | canary fills the slack | canary |  whole leaves
+//! ```
+//!
+//! This file finds a cell and gives it back, without a lock. `cut` makes new runs and blocks and
+//! takes empty runs apart, under the lock. `verify`, `stats` and `map` look on.
+
+mod cut;
+mod map;
+mod plan;
+mod stats;
+mod verify;
+
+use core::alloc::Layout;
+use core::fmt::{self, Debug, Formatter};
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering::Relaxed;
+
+pub use self::map::{Map, Span, SpanKind};
+pub use self::stats::{ClassStats, Stats};
+
+use self::cut::Ledger;
+use crate::buddy::Buddy;
+use crate::canary::{Canary, State};
+use crate::classes::{CLASSES, LEAF, class_for};
+use crate::drbg::Drbg;
+use crate::entropy::Entropy;
+use crate::error::{AllocateError, ArenaError, EntropyError, Fault, FaultKind};
+use crate::extent::{Extent, Readiness};
+use crate::region::{Leaves, Region};
+use crate::runs::{Cell, Runs, Verdict};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, SharedU32};
+
+/// An allocator over one region, with canaries on both sides of every secret.
+///
+/// It is `Sync`: secrets can be allocated and released from any thread. The region is zeroed when
+/// the arena is made and again when it is dropped.
+///
+/// ```
+/// use core::alloc::Layout;
+/// use core::mem::MaybeUninit;
+/// use strongroom_core::{Arena, Buffer};
+/// # use strongroom_core::{Entropy, EntropyError};
+/// # struct Board;
+/// # impl Entropy for Board {
+/// #     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+/// #         bytes.fill(7);
+/// #         Ok(())
+/// #     }
+/// # }
+///
+/// let mut region = [MaybeUninit::uninit(); 16 * 1024];
+/// let arena = Arena::new(&mut region[..], &mut Board)?;
+///
+/// let mut token = Buffer::new(&arena, 21)?;
+/// token.expose_secret_mut().copy_from_slice(b"correct horse battery");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Arena<'r> {
+    runs: Runs<'r>,
+    buddy: Buddy<'r>,
+    leaves: Leaves<'r>,
+    drbg: &'r Mutex<Drbg>,
+    ledger: Mutex<Ledger>,
+    hints: [Hints; SLOTS],
+    /// Some run may have no taken cell, and could be given back.
+    empty_runs: AtomicBool,
+    refused: AtomicUsize,
+    faults: AtomicUsize,
+    on_fault: fn(Fault),
+}
+
+/// The first leaf of the run of each class that was last found to have room, or [`NO_HINT`].
+///
+/// Each slot has its own cache lines, so that threads do not slow each other down.
+#[repr(align(128))]
+struct Hints([SharedU32; CLASSES]);
+
+impl<'r> Arena<'r> {
+    /// The greatest alignment in bytes that [`allocate`](Self::allocate) serves.
+    pub const GREATEST_ALIGN: usize = 4096;
+
+    /// Makes an arena of a region, which is zeroed first.
+    ///
+    /// `entropy` gives 32 bytes, the seed of the generator behind the canaries and
+    /// [`fill_random`](Self::fill_random).
+    ///
+    /// # Errors
+    /// [`ArenaError`] if the region is too small or too large, or `entropy` fails.
+    pub fn new(
+        region: impl Into<Region<'r>>,
+        entropy: &mut impl Entropy,
+    ) -> Result<Self, ArenaError> {
+        let region = region.into();
+        plan::Plan::new(&region)?.carve(region, entropy)
+    }
+
+    /// Sets what is called when damage is found where it cannot be returned as a value: by a
+    /// `Buffer` or `Secret` that is dropped, and by an allocation.
+    ///
+    /// When it is called, the damaged memory has been wiped and quarantined. If it returns, the
+    /// drop or allocation goes on. The default panics with [`FaultKind::message`].
+    #[must_use]
+    pub fn with_fault_handler(mut self, on_fault: fn(Fault)) -> Self {
+        self.on_fault = on_fault;
+        self
+    }
+
+    /// Allocates memory for one secret of `layout`: zeroed, between canaries.
+    ///
+    /// A size of zero takes no memory. It has the shape of [`core::alloc::GlobalAlloc::alloc`]; most
+    /// callers want [`Buffer`](crate::Buffer) or [`Secret`](crate::Secret), which release
+    /// themselves.
+    ///
+    /// # Errors
+    /// [`AllocateError`]: the arena is full, the secret would not fit even into an empty arena, or
+    /// the alignment is greater than [`GREATEST_ALIGN`](Self::GREATEST_ALIGN).
+    pub fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocateError> {
+        if layout.size() == 0 {
+            let dangling = NonNull::without_provenance(layout.dangling_ptr().addr());
+            return Ok(NonNull::slice_from_raw_parts(dangling, 0));
+        }
+        match self.class_of(layout).and_then(|class| self.take_cell(class)) {
+            // SAFETY: the cell was just taken and found ready; its class was chosen for the layout.
+            Some(cell) => Ok(unsafe { self.extent(cell).hand_out(layout) }),
+            None => self.allocate_block(layout).inspect_err(|_| {
+                self.refused.fetch_add(1, Relaxed);
+            }),
+        }
+    }
+
+    /// Releases a secret: checks its canaries, wipes it, and calls the fault handler if it was
+    /// damaged.
+    ///
+    /// # Safety
+    /// - `pointer` was returned by [`allocate`](Self::allocate) of this arena for `layout`;
+    /// - it has not been released, and nobody uses it any more.
+    ///
+    /// A breach that the bookkeeping shows is found, reported, and harms nothing else; but that is
+    /// a net, not a promise.
+    ///
+    /// # Panics
+    /// If damage is found and the fault handler panics, as the default does.
+    pub unsafe fn deallocate(&self, pointer: NonNull<u8>, layout: Layout) {
+        // SAFETY: the contract is the same.
+        if let Err(fault) = unsafe { self.try_deallocate(pointer, layout) } {
+            (self.on_fault)(fault);
+        }
+    }
+
+    /// Releases a secret like [`deallocate`](Self::deallocate), and returns what was found instead
+    /// of calling the fault handler.
+    ///
+    /// # Safety
+    /// As for [`deallocate`](Self::deallocate).
+    ///
+    /// # Errors
+    /// The [`Fault`], if the secret was damaged or the bookkeeping shows that it is not live.
+    /// Damaged memory has been wiped and quarantined; memory that was not the caller's was not
+    /// touched.
+    pub unsafe fn try_deallocate(
+        &self,
+        pointer: NonNull<u8>,
+        layout: Layout,
+    ) -> Result<(), Fault> {
+        if layout.size() == 0 {
+            return Ok(());
+        }
+        let Some(offset) = self.leaves.offset_of(pointer) else {
+            return Err(self.record(FaultKind::ForeignFree, None));
+        };
+        let released = match self.runs.cell_at(offset) {
+            // SAFETY: the caller gives up the secret at this offset.
+            Some(cell) => unsafe { self.release_cell(cell, offset, layout) },
+            // SAFETY: likewise.
+            None => unsafe { self.release_block(offset, layout) },
+        };
+        released.map_err(|kind| self.record(kind, Some(offset)))
+    }
+
+    /// Fills `bytes` with random bytes from the generator in the region.
+    pub fn fill_random(&self, bytes: &mut [u8]) {
+        // The lock is given up now and then, so that others need not wait for a long fill.
+        bytes.chunks_mut(LEAF).for_each(|chunk| self.drbg.lock().fill(chunk));
+    }
+
+    /// Mixes 32 fresh bytes of entropy into the generator.
+    ///
+    /// # Errors
+    /// [`EntropyError`] if the source fails; the generator then goes on as before.
+    pub fn reseed(&self, entropy: &mut impl Entropy) -> Result<(), EntropyError> {
+        self.drbg.lock().reseed(entropy)
+    }
+
+    /// The bytes that secrets and their canaries share: the region without the bookkeeping.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.leaves.count() * LEAF
+    }
+
+    /// The length of the region in bytes, bookkeeping included.
+    #[must_use]
+    pub fn region_len(&self) -> usize {
+        self.leaves.region_len()
+    }
+
+    /// The class whose cells hold `layout` wherever they lie.
+    fn class_of(&self, layout: Layout) -> Option<usize> {
+        if layout.align() > LEAF {
+            return None;
+        }
+        // A cell may begin at any multiple of eight; the rest is the gap before the secret.
+        class_for(layout.size().checked_add(layout.align().saturating_sub(8))?)
+    }
+
+    /// Takes a ready cell of `class` or, if there is no room for that, of a greater one.
+    fn take_cell(&self, class: usize) -> Option<Cell> {
+        let slot = slot();
+        let hint = &self.hints[slot].0[class];
+        if let Some(cell) = self.take_hinted(hint, class) {
+            return Some(cell);
+        }
+        let start = self.zone(slot).start;
+        let cell = self
+            .runs
+            .take(class, start, |cell| self.judge(cell))
+            .or_else(|| self.cut_run(class, self.zone(slot)));
+        if let Some(cell) = cell {
+            hint.store(narrow(cell.head), Relaxed);
+            return Some(cell);
+        }
+        (class + 1..CLASSES).find_map(|class| self.runs.take(class, start, |cell| self.judge(cell)))
+    }
+
+    fn take_hinted(&self, hint: &SharedU32, class: usize) -> Option<Cell> {
+        let head = hint.load(Relaxed) as usize;
+        if head >= self.runs.leaves() {
+            return None;
+        }
+        self.runs.take_from(head, class, |cell| self.judge(cell))
+    }
+
+    /// Says whether a cell that was just taken can be handed out; a damaged one is quarantined.
+    fn judge(&self, cell: Cell) -> Verdict {
+        let extent = self.extent(cell);
+        // SAFETY: the cell was just taken, and it was free.
+        match unsafe { extent.readiness() } {
+            Readiness::Ready => Verdict::Take,
+            Readiness::Busy => Verdict::PutBack,
+            Readiness::Damaged(kind) => {
+                // SAFETY: the cell was just taken, and it was free.
+                unsafe { self.quarantine(extent, cell) };
+                (self.on_fault)(self.record(kind, Some(extent.start())));
+                Verdict::Discard
+            }
+        }
+    }
+
+    /// # Safety
+    /// The caller gives up the secret at `offset`.
+    unsafe fn release_cell(
+        &self,
+        cell: Cell,
+        offset: usize,
+        layout: Layout,
+    ) -> Result<(), FaultKind> {
+        let extent = self.extent(cell);
+        if !self.runs.is_taken(cell) {
+            let once_live = offset == extent.secret_start(layout.align());
+            return Err(if once_live { FaultKind::DoubleFree } else { FaultKind::ForeignFree });
+        }
+        // SAFETY: the secret is being released.
+        if let Err(kind) = unsafe { extent.check_release(offset, layout) } {
+            if kind.is_damage() {
+                // SAFETY: the cell is the caller's, who gives it up.
+                unsafe { self.quarantine(extent, cell) };
+            }
+            return Err(kind);
+        }
+        let returned = self.runs.give_back(cell).map_err(|_| FaultKind::DoubleFree)?;
+        // SAFETY: the secret is released, and nobody hands the cell out until it is marked free.
+        unsafe { extent.reset(State::FREE) };
+        let class = usize::from(cell.shape.class);
+        if returned.was_full {
+            self.runs.advertise(cell.head, class);
+            self.hints[slot()].0[class].store(narrow(cell.head), Relaxed);
+        }
+        if returned.is_empty && !self.empty_runs.load(Relaxed) {
+            self.empty_runs.store(true, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Wipes a damaged cell, which stays taken for good.
+    ///
+    /// # Safety
+    /// The cell is taken, by the caller.
+    unsafe fn quarantine(&self, extent: Extent<'_>, cell: Cell) {
+        // Under the lock, so that `verify` is not looking at the cell.
+        let mut ledger = self.ledger.lock();
+        // SAFETY: the cell is the caller's.
+        unsafe { extent.reset(State::QUARANTINED) };
+        ledger.quarantined[usize::from(cell.shape.class)] += 1;
+    }
+
+    fn extent(&self, cell: Cell) -> Extent<'_> {
+        let start = cell.head * LEAF + cell.shape.cell_offset(cell.index);
+        let canary = Canary::new(self.runs.group(cell.head).canary.load());
+        // SAFETY: a cell stands for a run that was seen open with this shape; whoever holds one has
+        // taken it, has frozen the run, or holds the lock, so the run is not closed meanwhile.
+        unsafe { Extent::new(&self.leaves, canary, start, cell.shape.cell_size()) }
+    }
+
+    fn record(&self, kind: FaultKind, offset: Option<usize>) -> Fault {
+        self.faults.fetch_add(1, Relaxed);
+        Fault { kind, offset: offset.map(|offset| self.leaves.region_offset(offset)) }
+    }
+
+    /// The leaves where the threads of a slot cut their runs, so that they share no cache lines
+    /// with the others; in a small arena density matters more.
+    fn zone(&self, slot: usize) -> core::ops::Range<usize> {
+        let leaves = self.runs.leaves();
+        let size = leaves / SLOTS;
+        if size < LEAST_ZONE { 0..leaves } else { slot * size..(slot + 1) * size }
+    }
+}
+
+impl Debug for Arena<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arena").field("capacity", &self.capacity()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Arena<'_> {
+    fn drop(&mut self) {
+        // SAFETY: secrets borrow the arena, so none is in use; the bookkeeping goes with it.
+        unsafe { self.leaves.wipe_region() };
+    }
+}
+
+/// A number for the calling thread, without asking an operating system: threads have their stacks
+/// in different places. Two threads may share a number; they are then slower, and no more.
+fn slot() -> usize {
+    let here = 0_u8;
+    let place = (&raw const here).addr() >> STACK_LOG2;
+    place.wrapping_mul(SPREAD) >> (usize::BITS - SLOTS.trailing_zeros())
+}
+
+/// The default fault handler.
+fn panic_on_fault(fault: Fault) {
+    panic!("{}", fault.kind.message());
+}
+
+/// Leaf numbers fit: an arena has fewer than 2^25 leaves.
+fn narrow(leaf: usize) -> u32 {
+    leaf as u32
+}
+
+const NO_HINT: u32 = u32::MAX;
+
+/// How many kinds of thread the arena tells apart.
+const SLOTS: usize = 16;
+
+/// Leaves from which on a zone keeps threads apart.
+const LEAST_ZONE: usize = 128;
+
+/// Stacks are farther apart than this.
+const STACK_LOG2: u32 = 16;
+
+/// 2^BITS divided by the golden ratio: multiples of it spread evenly (Knuth, volume 3, 6.4).
+const SPREAD: usize = 0x9e37_79b9_7f4a_7c15_u64 as usize | 1;

@@ -1,0 +1,137 @@
+//! What lies where in a region, for whoever wants to draw it.
+
+use super::Arena;
+use crate::canary::State;
+use crate::classes::LEAF;
+use crate::runs::{Cell, Tag};
+
+/// A stretch of a region; see [`Arena::map`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Span {
+    /// Bytes from the start of the region.
+    pub offset: usize,
+    /// Length in bytes.
+    pub len: usize,
+    /// What lies there.
+    pub kind: SpanKind,
+}
+
+/// What lies in a [`Span`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpanKind {
+    /// The arena's tables, its generator and the padding to the first leaf.
+    Bookkeeping,
+    /// Leaves that nothing is in.
+    Free,
+    /// A run of equal cells. Bit `i` of a mask stands for cell `i`.
+    Run {
+        /// The longest secret in bytes that fits a cell.
+        cell_size: usize,
+        /// Cells.
+        cells: usize,
+        /// Which cells hold a live secret.
+        live: u64,
+        /// Which cells were damaged.
+        quarantined: u64,
+    },
+    /// One secret in whole leaves of its own.
+    Block,
+    /// Leaves that were damaged.
+    Quarantined,
+}
+
+/// An iterator over everything in a region, from its start to its last leaf.
+#[derive(Debug)]
+pub struct Map<'a> {
+    arena: &'a Arena<'a>,
+    /// The next leaf; `None` before the bookkeeping.
+    next: Option<usize>,
+}
+
+impl<'r> Arena<'r> {
+    /// Walks the region from its start to its last leaf.
+    ///
+    /// Other threads may go on; then each span is right for the moment in which it was looked at.
+    ///
+    /// ```
+    /// # use core::mem::MaybeUninit;
+    /// # use strongroom_core::{Arena, Buffer, Entropy, EntropyError, SpanKind};
+    /// # struct Board;
+    /// # impl Entropy for Board {
+    /// #     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+    /// #         bytes.fill(7);
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// # let mut region = [MaybeUninit::uninit(); 16 * 1024];
+    /// let arena = Arena::new(&mut region[..], &mut Board)?;
+    /// let secret = Buffer::new(&arena, 32)?;
+    /// for span in arena.map() {
+    ///     if let SpanKind::Run { cell_size, live, .. } = span.kind {
+    ///         println!("{} of {cell_size} bytes at {}", live.count_ones(), span.offset);
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn map(&self) -> Map<'_> {
+        Map { arena: self, next: None }
+    }
+}
+
+impl Iterator for Map<'_> {
+    type Item = Span;
+
+    fn next(&mut self) -> Option<Span> {
+        let arena = self.arena;
+        let Some(leaf) = self.next else {
+            self.next = Some(0);
+            let len = arena.leaves.region_offset(0);
+            return Some(Span { offset: 0, len, kind: SpanKind::Bookkeeping });
+        };
+        if leaf >= arena.runs.leaves() {
+            return None;
+        }
+        let _held = arena.ledger.lock();
+        let (leaves, kind) = arena.span_at(leaf);
+        self.next = Some(leaf + leaves);
+        Some(Span { offset: arena.leaves.region_offset(leaf * LEAF), len: leaves * LEAF, kind })
+    }
+}
+
+impl Arena<'_> {
+    /// How many leaves from `leaf` on belong together, and what they are. Called under the lock.
+    fn span_at(&self, leaf: usize) -> (usize, SpanKind) {
+        match self.runs.tag(leaf) {
+            Tag::Vacant | Tag::RunRest(_) | Tag::BlockRest => (self.vacant_len(leaf), SpanKind::Free),
+            Tag::Block | Tag::BlockFrozen | Tag::BlockReleasing => {
+                (self.block_len(leaf), SpanKind::Block)
+            }
+            Tag::BlockQuarantined => (self.block_len(leaf), SpanKind::Quarantined),
+            tag @ Tag::Run(_) => match tag.shape() {
+                Some(shape) => (usize::from(shape.leaves), self.run_at(leaf, shape)),
+                None => (1, SpanKind::Free),
+            },
+        }
+    }
+
+    fn vacant_len(&self, leaf: usize) -> usize {
+        let rest = leaf + 1..self.runs.leaves();
+        1 + rest.take_while(|&leaf| self.runs.tag(leaf) == Tag::Vacant).count()
+    }
+
+    fn run_at(&self, head: usize, shape: &'static crate::classes::Shape) -> SpanKind {
+        let (mut live, mut quarantined) = (0, 0);
+        for index in 0..usize::from(shape.cells) {
+            let cell = Cell { head, index, shape };
+            if self.extent(cell).state() == Some(State::QUARANTINED) {
+                quarantined |= 1 << index;
+            } else if self.runs.is_taken(cell) {
+                live |= 1 << index;
+            }
+        }
+        let cells = usize::from(shape.cells);
+        SpanKind::Run { cell_size: shape.cell_size(), cells, live, quarantined }
+    }
+}

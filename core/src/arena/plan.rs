@@ -1,0 +1,139 @@
+//! How a region is divided: as many leaves as fit beside the tables that they need.
+
+use core::sync::atomic::{AtomicBool, AtomicUsize};
+
+use super::{Arena, CLASSES, Hints, Ledger, NO_HINT, SLOTS, panic_on_fault};
+use crate::bitmap::{Bitmap, summary_words, words_for};
+use crate::buddy::{Buddy, MAX_LEAVES, block_bits};
+use crate::classes::{LANES, LEAF};
+use crate::drbg::Drbg;
+use crate::entropy::Entropy;
+use crate::error::ArenaError;
+use crate::region::{Carver, Region};
+use crate::runs::{Group, Runs, posts_for};
+use crate::sync::{AtomicU8, Mutex, Shared64, SharedU32};
+
+/// The sizes of the tables for a number of leaves.
+pub(super) struct Plan {
+    leaves: usize,
+    groups: usize,
+    block_words: usize,
+    vacant_words: usize,
+    posts: usize,
+    districts: usize,
+}
+
+impl Plan {
+    /// The plan with the most leaves that fits `region`.
+    pub(super) fn new(region: &Region<'_>) -> Result<Self, ArenaError> {
+        let bytes = region.len();
+        let padding = region.padding_to(LEAF);
+        let mut leaves = bytes / LEAF;
+        if leaves > MAX_LEAVES {
+            return Err(ArenaError::RegionTooLarge { bytes, limit: MAX_LEAVES * LEAF });
+        }
+        while leaves > 0 {
+            let plan = Self::for_leaves(leaves);
+            // Tables begin where the region does; leaves begin at the next whole leaf.
+            let tables = plan.table_bytes(region.padding_to(align_of::<Group>()));
+            let end = tables + (padding + LEAF - tables % LEAF) % LEAF + leaves * LEAF;
+            if end <= bytes {
+                return Ok(plan);
+            }
+            leaves -= ((end - bytes) / (LEAF + MOST_TABLE_BYTES)).max(1);
+        }
+        Err(ArenaError::RegionTooSmall { bytes, needed: least_region() })
+    }
+
+    fn for_leaves(leaves: usize) -> Self {
+        let (posts, districts) = posts_for(leaves);
+        Self {
+            leaves,
+            groups: leaves.div_ceil(LANES),
+            block_words: words_for(block_bits(leaves)),
+            vacant_words: words_for(leaves),
+            posts,
+            districts,
+        }
+    }
+
+    /// Where the tables end, if they begin at the aligned offset `start`.
+    fn table_bytes(&self, start: usize) -> usize {
+        let words = self.block_words
+            + summary_words(self.block_words)
+            + self.vacant_words
+            + summary_words(self.vacant_words);
+        let mut end = start;
+        end = after::<Mutex<Drbg>>(end, 1);
+        end = after::<Group>(end, self.groups);
+        end = after::<AtomicUsize>(end, words);
+        end = after::<SharedU32>(end, self.posts + self.districts);
+        after::<AtomicU8>(end, self.leaves)
+    }
+
+    /// Divides the region and makes the arena.
+    pub(super) fn carve<'r>(
+        &self,
+        region: Region<'r>,
+        entropy: &mut impl Entropy,
+    ) -> Result<Arena<'r>, ArenaError> {
+        let too_small =
+            ArenaError::RegionTooSmall { bytes: region.len(), needed: least_region() };
+        let mut carver = region.carve();
+        let drbg = carver.table(1, || Mutex::new(Drbg::unseeded())).and_then(|table| table.first());
+        let drbg = drbg.ok_or(too_small)?;
+        drbg.lock().reseed(entropy)?;
+        self.carve_tables(carver, drbg).ok_or(too_small)
+    }
+
+    fn carve_tables<'r>(
+        &self,
+        mut carver: Carver<'r>,
+        drbg: &'r Mutex<Drbg>,
+    ) -> Option<Arena<'r>> {
+        let groups = carver.table(self.groups, || Group::closed(Shared64::new(draw(drbg))))?;
+        let blocks = bitmap(&mut carver, self.block_words)?;
+        let vacant = bitmap(&mut carver, self.vacant_words)?;
+        let posts = carver.table(self.posts, || SharedU32::new(0))?;
+        let districts = carver.table(self.districts, || SharedU32::new(0))?;
+        let tags = carver.table(self.leaves, || AtomicU8::new(0))?;
+        Some(Arena {
+            runs: Runs::new(tags, groups, posts, districts),
+            buddy: Buddy::new(blocks, vacant, self.leaves),
+            leaves: carver.leaves(self.leaves)?,
+            drbg,
+            ledger: Mutex::new(Ledger::default()),
+            hints: [const { Hints([const { SharedU32::new(NO_HINT) }; CLASSES]) }; SLOTS],
+            empty_runs: AtomicBool::new(false),
+            refused: AtomicUsize::new(0),
+            faults: AtomicUsize::new(0),
+            on_fault: panic_on_fault,
+        })
+    }
+}
+
+/// A fresh secret for canaries.
+pub(super) fn draw(drbg: &Mutex<Drbg>) -> u64 {
+    let mut bytes = [0; 8];
+    drbg.lock().fill(&mut bytes);
+    u64::from_ne_bytes(bytes)
+}
+
+fn bitmap<'r>(carver: &mut Carver<'r>, words: usize) -> Option<Bitmap<'r>> {
+    let zero = || AtomicUsize::new(0);
+    Some(Bitmap::new(carver.table(words, zero)?, carver.table(summary_words(words), zero)?))
+}
+
+/// Where `count` values of `T` end that begin at `offset` or the next aligned one.
+fn after<T>(offset: usize, count: usize) -> usize {
+    offset.next_multiple_of(align_of::<T>()) + count * size_of::<T>()
+}
+
+/// The shortest region in bytes that holds an arena at any alignment.
+fn least_region() -> usize {
+    let tables = Plan::for_leaves(1).table_bytes(align_of::<Group>() - 1);
+    tables + (LEAF - 1) + LEAF
+}
+
+/// More than the tables take for one leaf, in bytes.
+const MOST_TABLE_BYTES: usize = 32;

@@ -1,0 +1,102 @@
+//! Counting what an arena holds.
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use super::Arena;
+use crate::classes::{CELL_SIZES, CLASSES, LEAF};
+use crate::runs::Tag;
+
+/// What an arena holds, and what it has seen; see [`Arena::stats`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Bytes that secrets and their canaries share.
+    pub capacity: usize,
+    /// Bytes in runs and blocks that hold a live or quarantined secret.
+    pub used: usize,
+    /// The most bytes that runs and blocks ever took at once, runs kept for reuse included.
+    pub peak: usize,
+    /// Live secrets.
+    pub live: usize,
+    /// Live secrets that have whole leaves of their own.
+    pub live_blocks: usize,
+    /// Cells and blocks that were damaged and are never handed out again.
+    pub quarantined: usize,
+    /// Allocations that were refused.
+    pub refused: usize,
+    /// Faults found.
+    pub faults: usize,
+    /// The size classes, smallest first.
+    pub classes: [ClassStats; CLASSES],
+}
+
+/// What the runs of one size class hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClassStats {
+    /// The longest secret in bytes that fits a cell.
+    pub cell_size: usize,
+    /// Runs.
+    pub runs: usize,
+    /// Cells in those runs.
+    pub cells: usize,
+    /// Cells that hold a live secret.
+    pub live: usize,
+    /// Cells that were damaged.
+    pub quarantined: usize,
+}
+
+impl Arena<'_> {
+    /// Counts what the arena holds.
+    ///
+    /// It walks the bookkeeping, so that allocations need not count; other threads may go on. The
+    /// counts are exact when none of them allocates or releases meanwhile.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let ledger = self.ledger.lock();
+        let mut stats = Stats {
+            capacity: self.capacity(),
+            used: 0,
+            peak: ledger.peak * LEAF,
+            live: 0,
+            live_blocks: 0,
+            quarantined: ledger.quarantined_blocks,
+            refused: self.refused.load(Relaxed),
+            faults: self.faults.load(Relaxed),
+            classes: core::array::from_fn(|class| ClassStats {
+                cell_size: CELL_SIZES[class],
+                quarantined: ledger.quarantined[class],
+                ..ClassStats::default()
+            }),
+        };
+        (0..self.runs.leaves()).for_each(|leaf| self.count_leaf(leaf, &mut stats));
+        for class in &mut stats.classes {
+            class.live = class.live.saturating_sub(class.quarantined);
+            stats.live += class.live;
+            stats.quarantined += class.quarantined;
+        }
+        stats.live += stats.live_blocks;
+        stats
+    }
+
+    fn count_leaf(&self, leaf: usize, stats: &mut Stats) {
+        match self.runs.tag(leaf) {
+            Tag::Block | Tag::BlockFrozen | Tag::BlockReleasing => {
+                stats.live_blocks += 1;
+                stats.used += LEAF;
+            }
+            Tag::BlockRest | Tag::BlockQuarantined => stats.used += LEAF,
+            tag => {
+                let Some(shape) = tag.shape() else { return };
+                let taken = self.runs.taken(leaf, shape);
+                let class = &mut stats.classes[usize::from(shape.class)];
+                class.runs += 1;
+                class.cells += usize::from(shape.cells);
+                class.live += taken;
+                if taken > 0 {
+                    stats.used += usize::from(shape.leaves) * LEAF;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! A secret as bytes, released and wiped when dropped.
+
+use core::alloc::Layout;
+use core::fmt::{self, Debug, Formatter};
+use core::mem::ManuallyDrop;
+use core::ptr::NonNull;
+
+use crate::arena::Arena;
+use crate::equal::equal;
+use crate::error::{AllocateError, Fault};
+use crate::wipe::wipe;
+
+/// Secret bytes in an [`Arena`], between canaries.
+///
+/// Dropping it checks the canaries, wipes the bytes and gives the memory back. It cannot be cloned,
+/// printed, compared with `==` or dereferenced by accident: [`expose_secret`](Self::expose_secret)
+/// is the way in.
+///
+/// ```
+/// # use core::mem::MaybeUninit;
+/// # use strongroom_core::{Arena, Buffer, Entropy, EntropyError};
+/// # struct Board;
+/// # impl Entropy for Board {
+/// #     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+/// #         bytes.fill(7);
+/// #         Ok(())
+/// #     }
+/// # }
+/// # let mut region = [MaybeUninit::uninit(); 16 * 1024];
+/// # let arena = Arena::new(&mut region[..], &mut Board)?;
+/// let mut typed = *b"hunter2";
+/// let password = Buffer::wiping(&arena, &mut typed)?;
+/// assert_eq!(typed, [0; 7], "the source is wiped");
+/// assert_eq!(password.expose_secret(), b"hunter2");
+/// assert!(password.constant_time_eq(b"hunter2"));
+/// assert_eq!(format!("{password:?}"), "Buffer { len: 7, .. }");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// It cannot outlive its arena:
+///
+/// ```compile_fail,E0505
+/// # use core::mem::MaybeUninit;
+/// # use strongroom_core::{Arena, Buffer, Entropy};
+/// # fn outlive(arena: Arena<'_>) {
+/// let secret = Buffer::new(&arena, 8);
+/// drop(arena);
+/// drop(secret);
+/// # }
+/// ```
+pub struct Buffer<'a> {
+    memory: Memory<'a>,
+}
+
+impl<'a> Buffer<'a> {
+    /// A secret of `len` bytes, all zero.
+    ///
+    /// # Errors
+    /// [`AllocateError`] if the arena has no room for it.
+    pub fn new(arena: &'a Arena<'_>, len: usize) -> Result<Self, AllocateError> {
+        Ok(Self { memory: Memory::new(arena, bytes_layout(len)?)? })
+    }
+
+    /// A secret with the bytes of `source`, which is wiped.
+    ///
+    /// # Errors
+    /// [`AllocateError`] if the arena has no room for it; then `source` is as it was.
+    pub fn wiping(arena: &'a Arena<'_>, source: &mut [u8]) -> Result<Self, AllocateError> {
+        let mut buffer = Self::new(arena, source.len())?;
+        buffer.expose_secret_mut().copy_from_slice(source);
+        wipe(source);
+        Ok(buffer)
+    }
+
+    /// A secret of `len` random bytes from the arena's generator.
+    ///
+    /// # Errors
+    /// [`AllocateError`] if the arena has no room for it.
+    pub fn random(arena: &'a Arena<'_>, len: usize) -> Result<Self, AllocateError> {
+        let mut buffer = Self::new(arena, len)?;
+        arena.fill_random(buffer.expose_secret_mut());
+        Ok(buffer)
+    }
+
+    /// The secret.
+    #[must_use]
+    pub fn expose_secret(&self) -> &[u8] {
+        // SAFETY: the memory is this buffer's alone, was zeroed, and is only borrowed with it.
+        unsafe { self.memory.bytes.as_ref() }
+    }
+
+    /// The secret, to be changed.
+    #[must_use]
+    pub fn expose_secret_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the memory is this buffer's alone, was zeroed, and is borrowed mutably with it.
+        unsafe { self.memory.bytes.as_mut() }
+    }
+
+    /// The secret's length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.memory.bytes.len()
+    }
+
+    /// Whether the secret has no bytes at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the secret equals `other`, in a time that depends on the lengths alone.
+    #[must_use]
+    pub fn constant_time_eq(&self, other: &[u8]) -> bool {
+        equal(self.expose_secret(), other)
+    }
+
+    /// Wipes the secret and gives its memory back, like a drop, but returns damage as a value.
+    ///
+    /// # Errors
+    /// The [`Fault`], if something wrote past an end of the secret. Its memory has been wiped and
+    /// is never handed out again.
+    pub fn release(self) -> Result<(), Fault> {
+        self.memory.release()
+    }
+}
+
+impl Debug for Buffer<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffer").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// The memory of one secret, given back when dropped.
+pub(crate) struct Memory<'a> {
+    arena: &'a Arena<'a>,
+    bytes: NonNull<[u8]>,
+    align: usize,
+}
+
+// SAFETY: the memory belongs to this value alone, and an arena may be used from any thread.
+unsafe impl Send for Memory<'_> {}
+// SAFETY: a shared `Memory` gives out nothing but the pointer's value.
+unsafe impl Sync for Memory<'_> {}
+
+impl<'a> Memory<'a> {
+    pub(crate) fn new(arena: &'a Arena<'_>, layout: Layout) -> Result<Self, AllocateError> {
+        Ok(Self { arena, bytes: arena.allocate(layout)?, align: layout.align() })
+    }
+
+    pub(crate) fn pointer<T>(&self) -> NonNull<T> {
+        self.bytes.cast()
+    }
+
+    pub(crate) fn release(self) -> Result<(), Fault> {
+        let memory = ManuallyDrop::new(self);
+        // SAFETY: as in `drop`, which does not run any more.
+        unsafe { memory.arena.try_deallocate(memory.bytes.cast(), memory.layout()) }
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::from_size_align(self.bytes.len(), self.align).unwrap_or(Layout::new::<()>())
+    }
+}
+
+impl Drop for Memory<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the bytes were allocated from this arena with this layout, and end here.
+        unsafe { self.arena.deallocate(self.bytes.cast(), self.layout()) }
+    }
+}
+
+fn bytes_layout(len: usize) -> Result<Layout, AllocateError> {
+    let largest = isize::MAX as usize;
+    Layout::array::<u8>(len).map_err(|_| AllocateError::TooLarge { requested: len, largest })
+}

@@ -1,0 +1,231 @@
+//! Size classes, and the shapes of the runs that are cut for them.
+//!
+//! A class is a cell size. A shape is a class with a run length: how many leaves, cut into how many
+//! cells. Each class has several shapes, so that a class with few secrets holds few leaves and one
+//! with many wastes little on run ends.
+
+use crate::bitmap::WORD_BITS;
+
+/// Bytes in a leaf, the unit in which the buddy allocator hands out memory.
+pub(crate) const LEAF: usize = 256;
+
+/// Bytes in a canary.
+pub(crate) const CANARY: usize = 8;
+
+/// How many classes there are. One bit for each fits a signpost.
+pub(crate) const CLASSES: usize = CELL_SIZES.len();
+
+/// The cell size of each class in bytes: multiples of a canary, so that every cell and canary is
+/// aligned to eight bytes. Up to 64 each multiple; then four, later two, to each doubling.
+pub(crate) const CELL_SIZES: [usize; 32] = [
+    8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512,
+    640, 768, 1024, 1264, 1520, 1776, 2032, 2544, 3056, 3568, LARGEST_CELL,
+];
+
+/// The longest secret in bytes that is kept in a run; longer ones get whole leaves of their own.
+pub(crate) const LARGEST_CELL: usize = 4096;
+
+/// A run length of a class.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) class: u8,
+    pub(crate) leaves: u8,
+    pub(crate) cells: u8,
+    /// Bytes from one cell to the next: the cell and the canary behind it.
+    stride: u16,
+    /// 2^32 / stride, rounded up: a division in the hot path costs more than the wipe.
+    reciprocal: u32,
+}
+
+impl Shape {
+    pub(crate) const fn cell_size(&self) -> usize {
+        self.stride as usize - CANARY
+    }
+
+    /// Bytes from the start of the run to a cell.
+    pub(crate) const fn cell_offset(&self, index: usize) -> usize {
+        CANARY + index * self.stride as usize
+    }
+
+    /// The cell that holds the byte `offset` bytes from the start of the run, if any does; a
+    /// canary belongs to the cell before it.
+    pub(crate) fn cell_at(&self, offset: usize) -> Option<usize> {
+        let within = u64::try_from(offset.checked_sub(CANARY)?).ok()?;
+        let index = usize::try_from((within * u64::from(self.reciprocal)) >> 32).ok()?;
+        (index < self.cells as usize).then_some(index)
+    }
+}
+
+/// The class with the smallest cells that hold `size` bytes.
+pub(crate) fn class_for(size: usize) -> Option<usize> {
+    if size <= BY_STEP_LIMIT {
+        return Some(CLASS_BY_STEP[size.div_ceil(CANARY)] as usize);
+    }
+    if size > LARGEST_CELL {
+        return None;
+    }
+    Some(CELL_SIZES.partition_point(|&cell| cell < size))
+}
+
+/// The numbers of the shapes of `class`, shortest first.
+pub(crate) fn shapes_of(class: usize) -> core::ops::Range<usize> {
+    usize::from(TABLE.starts[class])..usize::from(TABLE.starts[class + 1])
+}
+
+/// The best shape for one more run of `class`, when its runs have `cells` cells already: the
+/// longest that adds no more than a share of them.
+pub(crate) fn shape_for(class: usize, cells: usize) -> usize {
+    let shapes = shapes_of(class);
+    let fitting = |&number: &usize| SHAPES[number].cells as usize * GROWTH <= cells;
+    shapes.clone().rev().find(fitting).unwrap_or(shapes.start)
+}
+
+/// A run adds at most one part in this many to its class.
+const GROWTH: usize = 2;
+
+/// Leaves whose occupancy shares one word.
+pub(crate) const LANES: usize = WORD_BITS / LANE_BITS;
+
+/// Occupancy bits for each leaf: enough for the smallest cells.
+pub(crate) const LANE_BITS: usize = 16;
+
+/// The most cells in a run: a word's bits but the one that marks it frozen.
+const MOST_CELLS: usize = WORD_BITS - 1;
+
+/// Every shape, by class, shortest first.
+pub(crate) const SHAPES: &[Shape] = TABLE.shapes.split_at(TABLE.starts[CLASSES] as usize).0;
+
+const TABLE: Table = Table::new();
+
+struct Table {
+    shapes: [Shape; MOST_SHAPES],
+    /// Where each class's shapes begin.
+    starts: [u8; CLASSES + 1],
+}
+
+impl Table {
+    const fn new() -> Self {
+        let mut table = Self { shapes: [Shape::new(0, 1); MOST_SHAPES], starts: [0; CLASSES + 1] };
+        let (mut class, mut count) = (0, 0);
+        while class < CLASSES {
+            table.starts[class] = narrow(count);
+            let (mut leaves, mut cells) = (1, 0);
+            while leaves <= longest(class) {
+                let shape = Shape::new(class, leaves);
+                if shape.cells > cells {
+                    cells = shape.cells;
+                    table.shapes[count] = shape;
+                    count += 1;
+                }
+                leaves *= 2;
+            }
+            class += 1;
+        }
+        table.starts[CLASSES] = narrow(count);
+        table
+    }
+}
+
+impl Shape {
+    /// As many cells of `class` as fit into `leaves` leaves, and no more leaves than they fill.
+    const fn new(class: usize, leaves: usize) -> Self {
+        let stride = CELL_SIZES[class] + CANARY;
+        let room = (leaves * LEAF - CANARY) / stride;
+        let most = if leaves < LANES { leaves * LANE_BITS - 1 } else { MOST_CELLS };
+        let cells = if room < most { room } else { most };
+        Self {
+            class: narrow(class),
+            leaves: narrow((CANARY + cells * stride).div_ceil(LEAF)),
+            cells: narrow(cells),
+            stride: narrow_16(stride),
+            reciprocal: narrow_32((1_u64 << 32).div_ceil(stride as u64)),
+        }
+    }
+}
+
+/// The most leaves in a run of `class`, before its tail is trimmed.
+const fn longest(class: usize) -> usize {
+    if CELL_SIZES[class] < 512 { 16 } else { 32 }
+}
+
+const fn narrow(value: usize) -> u8 {
+    assert!(value <= 0xff);
+    value as u8
+}
+
+const fn narrow_16(value: usize) -> u16 {
+    assert!(value <= 0xffff);
+    value as u16
+}
+
+const fn narrow_32(value: u64) -> u32 {
+    assert!(value <= 0xffff_ffff);
+    value as u32
+}
+
+const MOST_SHAPES: usize = 192;
+
+/// Requests up to this size find their class in a table.
+const BY_STEP_LIMIT: usize = 512;
+
+const CLASS_BY_STEP: [u8; BY_STEP_LIMIT / CANARY + 1] = {
+    let mut table = [0; BY_STEP_LIMIT / CANARY + 1];
+    let (mut step, mut class) = (0, 0);
+    while step < table.len() {
+        if step * CANARY > CELL_SIZES[class] {
+            class += 1;
+        }
+        table[step] = narrow(class);
+        step += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_size_gets_the_smallest_class_that_holds_it() {
+        for size in 0..=LARGEST_CELL {
+            let naive = CELL_SIZES.iter().position(|&cell| cell >= size);
+            assert_eq!(class_for(size), naive, "{size} bytes");
+        }
+        assert_eq!(class_for(LARGEST_CELL + 1), None);
+        assert_eq!(class_for(usize::MAX), None);
+    }
+
+    #[test]
+    fn every_byte_of_every_shape_belongs_to_the_cell_that_division_finds() {
+        for shape in SHAPES {
+            let stride = shape.cell_size() + CANARY;
+            for offset in 0..usize::from(shape.leaves) * LEAF {
+                let naive = offset.checked_sub(CANARY).map(|within| within / stride);
+                let naive = naive.filter(|&index| index < usize::from(shape.cells));
+                assert_eq!(shape.cell_at(offset), naive);
+            }
+        }
+    }
+
+    #[test]
+    fn shapes_fit_their_leaves_and_lanes() {
+        for (class, &cell_size) in CELL_SIZES.iter().enumerate() {
+            assert!(!shapes_of(class).is_empty(), "{cell_size} bytes");
+            for number in shapes_of(class) {
+                let (shape, leaves) = (SHAPES[number], usize::from(SHAPES[number].leaves));
+                assert_eq!(usize::from(shape.class), class);
+                assert_eq!(shape.cell_size(), cell_size);
+                let end = shape.cell_offset(usize::from(shape.cells));
+                assert!(end <= leaves * LEAF && end > (leaves - 1) * LEAF, "no leaf is unused");
+                assert!(usize::from(shape.cells) < leaves.min(LANES) * LANE_BITS);
+            }
+        }
+    }
+
+    #[test]
+    fn runs_grow_with_their_class() {
+        let class = class_for(64).unwrap();
+        assert_eq!(shape_for(class, 0), shapes_of(class).start);
+        assert_eq!(shape_for(class, 10_000), shapes_of(class).end - 1);
+    }
+}

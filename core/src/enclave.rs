@@ -1,0 +1,255 @@
+//! The enclave: seals secrets into ordinary memory and opens them into the arena.
+//!
+//! ```text
+//! record:  | counter (8 bytes) | ciphertext, as long as the secret | tag (16 bytes) |
+//! nonce:   | prefix of the enclave (4 bytes) | counter |
+//! ```
+//!
+//! The counter never repeats under a key, and a key is never used by two enclaves. The tag covers
+//! the ciphertext, its length and the caller's context.
+
+mod in_place;
+
+use core::fmt::{self, Debug, Formatter};
+
+pub use self::in_place::{Opened, SealedInPlace};
+
+use crate::aead::{self, TAG};
+use crate::arena::Arena;
+use crate::buffer::Buffer;
+use crate::error::{AllocateError, OpenError, SealError};
+use crate::key::{Destroyed, Key};
+use crate::sync::Counter64;
+
+/// The place with the key: seals secrets, and opens what it sealed.
+///
+/// It is `Sync`. Its key is random and never leaves it: when it is dropped or
+/// [destroyed](Self::destroy), all it sealed is unreadable for good.
+///
+/// ```
+/// use core::mem::MaybeUninit;
+/// use strongroom_core::{Arena, Enclave, OpenError};
+/// # use strongroom_core::{Entropy, EntropyError};
+/// # struct Board;
+/// # impl Entropy for Board {
+/// #     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+/// #         bytes.fill(7);
+/// #         Ok(())
+/// #     }
+/// # }
+///
+/// let mut region = [MaybeUninit::uninit(); 16 * 1024];
+/// let arena = Arena::new(&mut region[..], &mut Board)?;
+/// let enclave = Enclave::new(&arena)?;
+///
+/// // The record may lie anywhere; here, on the stack.
+/// let mut record = [0; Enclave::record_len(7)];
+/// let sealed = enclave.seal(b"hunter2", b"db/password", &mut record)?;
+///
+/// let opened = enclave.open(&sealed, b"db/password")?;
+/// assert_eq!(opened.expose_secret(), b"hunter2");
+/// assert_eq!(enclave.open(&sealed, b"db/user").unwrap_err(), OpenError::Tampered);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Enclave<'a> {
+    arena: &'a Arena<'a>,
+    key: Key<'a>,
+    /// Sets the enclave's nonces apart from those of one that came to the same key.
+    prefix: [u8; NONCE - COUNTER],
+    counter: Counter64,
+}
+
+impl<'a> Enclave<'a> {
+    /// Bytes by which a record is longer than its secret.
+    pub const OVERHEAD: usize = COUNTER + TAG;
+
+    /// The longest secret in bytes that can be sealed (RFC 8439 section 2.8).
+    pub const LONGEST_SECRET: usize = aead::MAX_LENGTH;
+
+    /// An enclave with a fresh random key, whose shares take two cells of 32 bytes of `arena`.
+    ///
+    /// # Errors
+    /// [`AllocateError`] if the arena has no room for them.
+    pub fn new(arena: &'a Arena<'_>) -> Result<Self, AllocateError> {
+        let mut prefix = [0; NONCE - COUNTER];
+        arena.fill_random(&mut prefix);
+        Ok(Self { arena, key: Key::random(arena)?, prefix, counter: Counter64::new(0) })
+    }
+
+    /// The length in bytes of the record of a secret of `secret_len` bytes.
+    #[must_use]
+    pub const fn record_len(secret_len: usize) -> usize {
+        secret_len.saturating_add(Self::OVERHEAD)
+    }
+
+    /// Seals `secret` into `storage`, which must be [`record_len`](Self::record_len) bytes long and
+    /// may lie in ordinary memory: a slice, a `Box<[u8]>`, a [`BulkBox`](crate::BulkBox).
+    ///
+    /// `context` says what the secret is for. It is not stored: opening takes the same again, so a
+    /// record cannot be passed off as another's.
+    ///
+    /// # Errors
+    /// [`SealError`]; `storage` is then as it was.
+    pub fn seal<S: AsMut<[u8]>>(
+        &self,
+        secret: &[u8],
+        context: &[u8],
+        mut storage: S,
+    ) -> Result<Sealed<S>, SealError> {
+        let record = storage.as_mut();
+        check_lengths(secret.len(), record.len())?;
+        let Some((counter, rest)) = record.split_first_chunk_mut::<COUNTER>() else {
+            return Err(SealError::RecordLength { needed: Self::OVERHEAD, given: 0 });
+        };
+        let number = self.take_number()?;
+        let (ciphertext, tag) = rest.split_at_mut(secret.len());
+        let made = self.key.with(|key| {
+            aead::seal(key, &self.nonce(number), context, secret, ciphertext)
+        })?;
+        tag.copy_from_slice(&made);
+        *counter = number.to_le_bytes();
+        Ok(Sealed { storage })
+    }
+
+    /// Opens a sealed secret into the arena, if it was sealed here under the same `context` and
+    /// nothing in it was changed.
+    ///
+    /// The tag is checked before a byte of the secret is decrypted, straight into its cell.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the arena is full, the record does not belong here, or the enclave was
+    /// destroyed. The record is as it was.
+    pub fn open<S: AsRef<[u8]>>(
+        &self,
+        sealed: &Sealed<S>,
+        context: &[u8],
+    ) -> Result<Buffer<'a>, OpenError> {
+        let record = sealed.storage.as_ref();
+        let (counter, rest) = record.split_first_chunk().ok_or(OpenError::Tampered)?;
+        let (ciphertext, tag) = rest.split_last_chunk().ok_or(OpenError::Tampered)?;
+        if ciphertext.len() > Self::LONGEST_SECRET {
+            return Err(OpenError::Tampered);
+        }
+        let nonce = self.nonce(u64::from_le_bytes(*counter));
+        let mut opened = Buffer::new(self.arena, ciphertext.len())?;
+        let secret = opened.expose_secret_mut();
+        self.key.with(|key| aead::open(key, &nonce, context, ciphertext, tag, secret))??;
+        Ok(opened)
+    }
+
+    /// Draws new shares of the key, so that whatever was learned of the old ones is worthless.
+    ///
+    /// What was sealed stays readable. Cheap enough to be called every few milliseconds.
+    pub fn refresh(&self) {
+        self.key.refresh();
+    }
+
+    /// Wipes the key: everything that was sealed is unreadable at once, and every further call
+    /// answers that the enclave was destroyed. Secrets that are open stay open.
+    pub fn destroy(&self) {
+        self.key.destroy();
+    }
+
+    /// The arena that secrets are opened into.
+    #[must_use]
+    pub fn arena(&self) -> &'a Arena<'a> {
+        self.arena
+    }
+
+    /// Takes the next number, which was never taken before.
+    fn take_number(&self) -> Result<u64, SealError> {
+        // Far from the end, so that no number of threads could pass the limit and wrap.
+        let number = self.counter.take();
+        if number < NUMBERS { Ok(number) } else { Err(SealError::Exhausted) }
+    }
+
+    fn nonce(&self, number: u64) -> [u8; NONCE] {
+        let mut nonce = [0; NONCE];
+        nonce[..self.prefix.len()].copy_from_slice(&self.prefix);
+        nonce[self.prefix.len()..].copy_from_slice(&number.to_le_bytes());
+        nonce
+    }
+}
+
+impl Debug for Enclave<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Enclave").finish_non_exhaustive()
+    }
+}
+
+impl From<Destroyed> for SealError {
+    fn from(_: Destroyed) -> Self {
+        Self::Destroyed
+    }
+}
+
+impl From<Destroyed> for OpenError {
+    fn from(_: Destroyed) -> Self {
+        Self::Destroyed
+    }
+}
+
+impl From<aead::TagMismatch> for OpenError {
+    fn from(_: aead::TagMismatch) -> Self {
+        Self::Tampered
+    }
+}
+
+/// One sealed secret: a record in memory of the caller's choice.
+///
+/// It is not secret and may be copied, moved and stored; it can be opened only by the enclave that
+/// made it, in the life of that enclave.
+#[derive(Clone, Copy)]
+pub struct Sealed<S> {
+    storage: S,
+}
+
+impl<S> Sealed<S> {
+    /// Takes bytes for a record. Whether they are one shows when it is opened.
+    pub fn from_record(storage: S) -> Self {
+        Self { storage }
+    }
+
+    /// Gives the memory of the record back.
+    pub fn into_record(self) -> S {
+        self.storage
+    }
+}
+
+impl<S: AsRef<[u8]>> Sealed<S> {
+    /// The record's bytes.
+    #[must_use]
+    pub fn record(&self) -> &[u8] {
+        self.storage.as_ref()
+    }
+
+    /// The secret's length in bytes (0 for something too short to be a record).
+    #[must_use]
+    pub fn secret_len(&self) -> usize {
+        self.record().len().saturating_sub(Enclave::OVERHEAD)
+    }
+}
+
+impl<S: AsRef<[u8]>> Debug for Sealed<S> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealed").field("secret_len", &self.secret_len()).finish_non_exhaustive()
+    }
+}
+
+fn check_lengths(secret_len: usize, given: usize) -> Result<(), SealError> {
+    if secret_len > Enclave::LONGEST_SECRET {
+        return Err(SealError::TooLong { len: secret_len, longest: Enclave::LONGEST_SECRET });
+    }
+    let needed = Enclave::record_len(secret_len);
+    if needed == given { Ok(()) } else { Err(SealError::RecordLength { needed, given }) }
+}
+
+/// Bytes in a nonce (RFC 8439 section 2.8) and in the part of it that counts.
+const NONCE: usize = 12;
+const COUNTER: usize = 8;
+
+/// How many secrets an enclave seals before it refuses.
+const NUMBERS: u64 = 1 << 63;
+
+#[cfg(test)]
+mod tests;

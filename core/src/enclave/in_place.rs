@@ -1,0 +1,149 @@
+//! Sealing where the secret lies, for keys that stay in the region but are rarely used.
+
+use core::fmt::{self, Debug, Formatter};
+
+use super::Enclave;
+use crate::aead::{self, TAG};
+use crate::buffer::Buffer;
+use crate::error::{OpenError, SealError};
+use crate::wipe::wipe;
+
+/// A secret that was sealed in its own cell.
+pub struct SealedInPlace<'a> {
+    pub(super) ciphertext: Buffer<'a>,
+    number: u64,
+    tag: [u8; TAG],
+}
+
+/// The guard of a secret that is open in its own cell. Dropping it seals the secret again.
+pub struct Opened<'s, 'a> {
+    sealed: &'s mut SealedInPlace<'a>,
+    enclave: &'s Enclave<'a>,
+    context: &'s [u8],
+    /// The number for sealing again, taken ahead so that the drop cannot lack one.
+    next: u64,
+}
+
+impl<'a> Enclave<'a> {
+    /// Seals `secret` where it lies. `context` is as for [`seal`](Self::seal).
+    ///
+    /// ```
+    /// # use core::mem::MaybeUninit;
+    /// # use strongroom_core::{Arena, Buffer, Enclave, Entropy, EntropyError};
+    /// # struct Board;
+    /// # impl Entropy for Board {
+    /// #     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+    /// #         bytes.fill(7);
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// # let mut region = [MaybeUninit::uninit(); 16 * 1024];
+    /// # let arena = Arena::new(&mut region[..], &mut Board)?;
+    /// # let enclave = Enclave::new(&arena)?;
+    /// let key = Buffer::wiping(&arena, &mut [3; 32])?;
+    /// let mut sealed = enclave.seal_in_place(key, b"signing key").map_err(|(_, error)| error)?;
+    /// {
+    ///     let opened = sealed.open(&enclave, b"signing key")?;
+    ///     assert_eq!(opened.expose_secret(), [3; 32]);
+    /// } // sealed again, under a fresh nonce
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`SealError`], with the secret as it was.
+    #[expect(clippy::result_large_err, reason = "a refused secret goes back to its owner")]
+    pub fn seal_in_place(
+        &self,
+        mut secret: Buffer<'a>,
+        context: &[u8],
+    ) -> Result<SealedInPlace<'a>, (Buffer<'a>, SealError)> {
+        let sealed = self
+            .take_number()
+            .and_then(|number| Ok((number, self.seal_bytes(number, context, &mut secret)?)));
+        match sealed {
+            Ok((number, tag)) => Ok(SealedInPlace { ciphertext: secret, number, tag }),
+            Err(error) => Err((secret, error)),
+        }
+    }
+
+    fn seal_bytes(
+        &self,
+        number: u64,
+        context: &[u8],
+        secret: &mut Buffer<'_>,
+    ) -> Result<[u8; TAG], SealError> {
+        let (len, longest) = (secret.len(), Self::LONGEST_SECRET);
+        if len > longest {
+            return Err(SealError::TooLong { len, longest });
+        }
+        let (nonce, text) = (self.nonce(number), secret.expose_secret_mut());
+        Ok(self.key.with(|key| aead::seal_in_place(key, &nonce, context, text))?)
+    }
+}
+
+impl<'a> SealedInPlace<'a> {
+    /// Opens the secret where it lies, until the guard is dropped.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the context or enclave is another, the ciphertext was changed, or the enclave
+    /// was destroyed or cannot seal again. The secret stays sealed.
+    pub fn open<'s>(
+        &'s mut self,
+        enclave: &'s Enclave<'a>,
+        context: &'s [u8],
+    ) -> Result<Opened<'s, 'a>, OpenError> {
+        let next = enclave.take_number().map_err(|_| OpenError::Exhausted)?;
+        let (nonce, text) = (enclave.nonce(self.number), self.ciphertext.expose_secret_mut());
+        enclave.key.with(|key| aead::open_in_place(key, &nonce, context, text, &self.tag))??;
+        Ok(Opened { sealed: self, enclave, context, next })
+    }
+
+    /// The secret's length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ciphertext.len()
+    }
+
+    /// Whether the secret has no bytes at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ciphertext.is_empty()
+    }
+}
+
+impl Opened<'_, '_> {
+    /// The secret.
+    #[must_use]
+    pub fn expose_secret(&self) -> &[u8] {
+        self.sealed.ciphertext.expose_secret()
+    }
+
+    /// The secret, to be changed; the change is sealed.
+    #[must_use]
+    pub fn expose_secret_mut(&mut self) -> &mut [u8] {
+        self.sealed.ciphertext.expose_secret_mut()
+    }
+}
+
+impl Drop for Opened<'_, '_> {
+    fn drop(&mut self) {
+        let SealedInPlace { ciphertext, number, tag } = &mut *self.sealed;
+        match self.enclave.seal_bytes(self.next, self.context, ciphertext) {
+            Ok(made) => (*number, *tag) = (self.next, made),
+            // The enclave was destroyed meanwhile, and with it all that it sealed.
+            Err(_) => wipe(ciphertext.expose_secret_mut()),
+        }
+    }
+}
+
+impl Debug for SealedInPlace<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedInPlace").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl Debug for Opened<'_, '_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").field("len", &self.sealed.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,155 @@
+//! What an enclave promises, checked from outside.
+
+use std::vec;
+use std::vec::Vec;
+
+use super::*;
+use crate::testing::with_arena;
+
+fn seal(enclave: &Enclave<'_>, secret: &[u8], context: &[u8]) -> Sealed<Vec<u8>> {
+    enclave.seal(secret, context, vec![0; Enclave::record_len(secret.len())]).unwrap()
+}
+
+#[test]
+fn every_length_comes_back() {
+    with_arena(65536, |arena| {
+        let enclave = Enclave::new(arena).unwrap();
+        for len in 0..=600 {
+            let secret: Vec<u8> = (0..len).map(|i: usize| i.to_le_bytes()[0] ^ 0x5a).collect();
+            let sealed = seal(&enclave, &secret, b"context");
+            assert_eq!(sealed.secret_len(), len);
+            assert_eq!(enclave.open(&sealed, b"context").unwrap().expose_secret(), secret);
+        }
+        assert_eq!(arena.stats().live, 2, "only the key's shares are left");
+    });
+}
+
+#[test]
+fn a_changed_record_is_refused() {
+    with_arena(8192, |arena| {
+        let enclave = Enclave::new(arena).unwrap();
+        let sealed = seal(&enclave, b"correct horse", b"context");
+        let record = sealed.record();
+        let refused = |record: &[u8], context: &[u8]| {
+            let error = enclave.open(&Sealed::from_record(record), context).unwrap_err();
+            assert_eq!(error, OpenError::Tampered);
+        };
+        for bit in 0..record.len() * 8 {
+            let mut changed = record.to_vec();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            refused(&changed, b"context");
+        }
+        (0..record.len()).for_each(|len| refused(&record[..len], b"context"));
+        for more in 1..20 {
+            refused(&[record, &vec![0; more][..]].concat(), b"context");
+            refused(&[&vec![0; more][..], record].concat(), b"context");
+        }
+        for context in [&b""[..], b"contex", b"contexts", b"Context", b"context\0"] {
+            refused(record, context);
+        }
+        let other = Enclave::new(arena).unwrap();
+        assert_eq!(other.open(&sealed, b"context").unwrap_err(), OpenError::Tampered);
+        assert!(enclave.open(&sealed, b"context").is_ok());
+        assert_eq!(arena.stats().live, 4, "refused records leave nothing in the arena");
+    });
+}
+
+#[test]
+fn no_two_records_are_alike() {
+    with_arena(8192, |arena| {
+        let enclave = Enclave::new(arena).unwrap();
+        let mut records: Vec<_> =
+            (0..200).map(|_| seal(&enclave, b"same", b"").into_record()).collect();
+        records.sort();
+        records.dedup();
+        assert_eq!(records.len(), 200);
+    });
+}
+
+#[test]
+fn wrong_lengths_and_a_full_arena_are_told() {
+    with_arena(8192, |arena| {
+        let enclave = Enclave::new(arena).unwrap();
+        for given in [0, 7, 8, 27, 29] {
+            let error = enclave.seal(b"1234", b"", vec![0; given]).unwrap_err();
+            assert_eq!(error, SealError::RecordLength { needed: 28, given });
+        }
+        let sealed = seal(&enclave, &[1; 64], b"");
+        let open: Vec<_> = core::iter::from_fn(|| enclave.open(&sealed, b"").ok()).collect();
+        assert!(open.len() > 20);
+        let full = enclave.open(&sealed, b"").unwrap_err();
+        assert!(matches!(full, OpenError::Allocate(AllocateError::Full { requested: 64, .. })));
+        drop(open);
+        assert!(enclave.open(&sealed, b"").is_ok());
+        let large = Sealed::from_record(vec![0; 9000]);
+        let error = enclave.open(&large, b"").unwrap_err();
+        assert!(matches!(error, OpenError::Allocate(AllocateError::TooLarge { .. })));
+    });
+}
+
+#[test]
+fn refresh_keeps_and_destroy_ends_what_was_sealed() {
+    with_arena(8192, |arena| {
+        let enclave = Enclave::new(arena).unwrap();
+        let sealed = seal(&enclave, b"secret", b"");
+        enclave.refresh();
+        let open = enclave.open(&sealed, b"").unwrap();
+        enclave.destroy();
+        assert_eq!(enclave.open(&sealed, b"").unwrap_err(), OpenError::Destroyed);
+        let error = enclave.seal(b"secret", b"", vec![0; 30]).unwrap_err();
+        assert_eq!(error, SealError::Destroyed);
+        assert_eq!(open.expose_secret(), b"secret", "what is open stays open");
+    });
+}
+
+#[test]
+fn the_last_number_is_refused_and_not_repeated() {
+    with_arena(8192, |arena| {
+        let mut enclave = Enclave::new(arena).unwrap();
+        enclave.counter = Counter64::new(NUMBERS - 1);
+        assert!(enclave.seal(b"", b"", vec![0; 24]).is_ok());
+        for _ in 0..3 {
+            assert_eq!(enclave.seal(b"", b"", vec![0; 24]).unwrap_err(), SealError::Exhausted);
+        }
+        let secret = Buffer::new(arena, 8).unwrap();
+        let (secret, error) = enclave.seal_in_place(secret, b"").unwrap_err();
+        assert_eq!((secret.len(), error), (8, SealError::Exhausted));
+    });
+}
+
+#[test]
+fn in_place() {
+    with_arena(8192, |arena| {
+        let enclave = Enclave::new(arena).unwrap();
+        let secret = Buffer::wiping(arena, &mut [7; 100]).unwrap();
+        let mut sealed = enclave.seal_in_place(secret, b"name").unwrap();
+        let first = sealed.ciphertext.expose_secret().to_vec();
+        assert_ne!(first, [7; 100]);
+        assert_eq!(sealed.open(&enclave, b"other").unwrap_err(), OpenError::Tampered);
+        assert_eq!(sealed.ciphertext.expose_secret(), first, "a refused open changes nothing");
+        {
+            let mut opened = sealed.open(&enclave, b"name").unwrap();
+            assert_eq!(opened.expose_secret(), [7; 100]);
+            opened.expose_secret_mut()[0] = 8;
+        }
+        assert_ne!(sealed.ciphertext.expose_secret()[1..], first[1..], "a fresh nonce");
+        assert_eq!(sealed.open(&enclave, b"name").unwrap().expose_secret()[..2], [8, 7]);
+        sealed.ciphertext.expose_secret_mut()[50] ^= 1;
+        assert_eq!(sealed.open(&enclave, b"name").unwrap_err(), OpenError::Tampered);
+    });
+}
+
+#[test]
+fn a_secret_open_in_place_is_wiped_when_the_enclave_is_destroyed() {
+    with_arena(8192, |arena| {
+        let enclave = Enclave::new(arena).unwrap();
+        let secret = Buffer::wiping(arena, &mut [7; 100]).unwrap();
+        let mut sealed = enclave.seal_in_place(secret, b"").unwrap();
+        {
+            let _opened = sealed.open(&enclave, b"").unwrap();
+            enclave.destroy();
+        }
+        assert_eq!(sealed.ciphertext.expose_secret(), [0; 100]);
+        assert_eq!(sealed.open(&enclave, b"").unwrap_err(), OpenError::Destroyed);
+    });
+}

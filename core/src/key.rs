@@ -1,0 +1,189 @@
+//! The master key: two random shares in two cells, joined only for the time of a call.
+//!
+//! The key is share 0 XOR share 1. One share alone says nothing about it, `refresh` makes what was
+//! learned of a share before worthless, and the whole key is never written to memory that lasts.
+//!
+//! Readers take no lock. A sequence number, odd while the shares are being changed, tells them to
+//! read again (a seqlock: Boehm, "Can Seqlocks Get Along With Programming Language Memory Models?",
+//! MSPC 2012).
+
+use core::hint::spin_loop;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::fence;
+
+use crate::arena::Arena;
+use crate::error::AllocateError;
+use crate::secret::Secret;
+use crate::sync::{AtomicBool, AtomicUsize, Mutex};
+use crate::wipe::wipe;
+
+/// A random key in two shares.
+pub(crate) struct Key<'a> {
+    shares: [Secret<'a, Share>; 2],
+    arena: &'a Arena<'a>,
+    sequence: AtomicUsize,
+    destroyed: AtomicBool,
+    writer: Mutex<()>,
+}
+
+impl<'a> Key<'a> {
+    /// A fresh random key: both shares are, so it need not be known.
+    pub(crate) fn random(arena: &'a Arena<'_>) -> Result<Self, AllocateError> {
+        let key = Self {
+            shares: [Secret::zeroed(arena)?, Secret::zeroed(arena)?],
+            arena,
+            sequence: AtomicUsize::new(0),
+            destroyed: AtomicBool::new(false),
+            writer: Mutex::new(()),
+        };
+        for share in &key.shares {
+            let fresh = Bytes::random(arena);
+            fresh.words().zip(share.expose_secret()).for_each(|(new, word)| word.store(new, Relaxed));
+        }
+        Ok(key)
+    }
+
+    /// Lends the joined key to `work`, and wipes it before it returns.
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&[u8; KEY]) -> R) -> Result<R, Destroyed> {
+        let mut joined = Bytes::zero();
+        self.join(&mut joined.0)?;
+        Ok(work(&joined.0))
+    }
+
+    /// Changes both shares, but not the key.
+    pub(crate) fn refresh(&self) {
+        let fresh = Bytes::random(self.arena);
+        self.write(|| {
+            for share in &self.shares {
+                for (new, word) in fresh.words().zip(share.expose_secret()) {
+                    word.store(word.load(Relaxed) ^ new, Relaxed);
+                }
+            }
+        });
+    }
+
+    /// Wipes both shares. Calls that have joined the key already still end.
+    pub(crate) fn destroy(&self) {
+        self.write(|| {
+            self.destroyed.store(true, Relaxed);
+            self.shares.iter().flat_map(Secret::expose_secret).for_each(|word| word.store(0, Relaxed));
+        });
+    }
+
+    #[inline]
+    fn join(&self, key: &mut [u8; KEY]) -> Result<(), Destroyed> {
+        loop {
+            let before = self.sequence.load(Acquire);
+            let words = self.shares[0].expose_secret().iter().zip(self.shares[1].expose_secret());
+            for (bytes, (a, b)) in key.as_chunks_mut().0.iter_mut().zip(words) {
+                *bytes = (a.load(Relaxed) ^ b.load(Relaxed)).to_ne_bytes();
+            }
+            let destroyed = self.destroyed.load(Relaxed);
+            // The words are read before the number is read again.
+            fence(Acquire);
+            if before.is_multiple_of(2) && self.sequence.load(Relaxed) == before {
+                return if destroyed { Err(Destroyed) } else { Ok(()) };
+            }
+            spin_loop();
+        }
+    }
+
+    /// Makes `change` seen whole or not at all.
+    fn write(&self, change: impl FnOnce()) {
+        let _alone = self.writer.lock();
+        let before = self.sequence.load(Relaxed);
+        self.sequence.store(before.wrapping_add(1), Relaxed);
+        // The number is odd before a word changes.
+        fence(Release);
+        change();
+        self.sequence.store(before.wrapping_add(2), Release);
+    }
+}
+
+/// The key was destroyed.
+pub(crate) struct Destroyed;
+
+/// Key bytes on the stack, wiped when they go.
+struct Bytes([u8; KEY]);
+
+impl Bytes {
+    fn zero() -> Self {
+        Self([0; KEY])
+    }
+
+    fn random(arena: &Arena<'_>) -> Self {
+        let mut bytes = Self::zero();
+        arena.fill_random(&mut bytes.0);
+        bytes
+    }
+
+    fn words(&self) -> impl Iterator<Item = usize> {
+        self.0.as_chunks().0.iter().map(|&bytes| usize::from_ne_bytes(bytes))
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+/// Words of one share.
+type Share = [AtomicUsize; KEY / size_of::<usize>()];
+
+/// Bytes in a `ChaCha20` key.
+const KEY: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::testing::with_arena;
+
+    fn joined(key: &Key<'_>) -> [u8; KEY] {
+        key.with(|key| *key).unwrap_or_default()
+    }
+
+    fn words(share: &Secret<'_, Share>) -> Vec<usize> {
+        share.expose_secret().iter().map(|word| word.load(Relaxed)).collect()
+    }
+
+    #[test]
+    fn refresh_changes_both_shares_and_not_the_key() {
+        with_arena(4096, |arena| {
+            let key = Key::random(arena).unwrap();
+            let (before, shares) = (joined(&key), key.shares.each_ref().map(words));
+            assert_ne!(before, [0; KEY]);
+            key.refresh();
+            assert_eq!(joined(&key), before);
+            assert_ne!(words(&key.shares[0]), shares[0]);
+            assert_ne!(words(&key.shares[1]), shares[1]);
+        });
+    }
+
+    #[test]
+    fn destroy_leaves_nothing() {
+        with_arena(4096, |arena| {
+            let key = Key::random(arena).unwrap();
+            key.destroy();
+            assert!(key.with(|_| ()).is_err());
+            assert!(key.shares.iter().all(|share| words(share).iter().all(|&word| word == 0)));
+            key.refresh();
+            assert!(key.with(|_| ()).is_err(), "refresh brings nothing back");
+        });
+    }
+
+    #[test]
+    fn readers_never_see_a_torn_key() {
+        with_arena(4096, |arena| {
+            let key = Key::random(arena).unwrap();
+            let expected = joined(&key);
+            std::thread::scope(|scope| {
+                let reader = scope.spawn(|| (0..20_000).all(|_| joined(&key) == expected));
+                (0..2_000).for_each(|_| key.refresh());
+                assert!(reader.join().unwrap());
+            });
+        });
+    }
+}

@@ -1,0 +1,446 @@
+//! Runs: buddy blocks cut into equal cells, taken and given back by atomic operations alone.
+//!
+//! ```text
+//! tag byte of each leaf:   run | rest | rest | rest | run | block | rest of block | vacant …
+//! occupancy, one word to   ← one lane of 16 bits for each leaf; a run's cells use the bits from
+//! each group of leaves       its first leaf's lane on, within that word
+//! ```
+//!
+//! Invariant: **a clear bit is a free cell of an open run.** Bits of leaves that are not in an open
+//! run, and bits beyond a run's cells, are set. So a thread that goes by an outdated tag can at
+//! worst set a bit that is not of the run it meant: it sees the tag changed, clears the bit, and
+//! until then nobody could close the run to which the bit belongs.
+//!
+//! Opening and closing runs happens under the arena's lock; taking and giving back cells does not.
+//! It computes on numbers alone: no memory stands behind a cell here.
+
+use core::hint::spin_loop;
+use core::ops::Range;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+
+use crate::classes::{CLASSES, LANE_BITS, LANES, LEAF, SHAPES, Shape};
+use crate::sync::{AtomicU8, AtomicUsize, Shared64, SharedU32};
+
+/// Which leaves are runs, and which of their cells are taken.
+pub(crate) struct Runs<'r> {
+    tags: &'r [AtomicU8],
+    groups: &'r [Group],
+    /// For each [`POST`] leaves, the classes of which a run there may have room.
+    posts: &'r [SharedU32],
+    /// For each [`DISTRICT`] posts, the classes that any of them names.
+    districts: &'r [SharedU32],
+}
+
+/// Leaves that share an occupancy word, and the canary of the runs and blocks that begin there.
+pub(crate) struct Group {
+    pub(crate) canary: Shared64,
+    occupancy: AtomicUsize,
+}
+
+impl Group {
+    /// A group without an open run.
+    pub(crate) fn closed(canary: Shared64) -> Self {
+        Self { canary, occupancy: AtomicUsize::new(!FROZEN) }
+    }
+}
+
+/// A cell of an open run.
+#[derive(Clone, Copy)]
+pub(crate) struct Cell {
+    /// The run's first leaf.
+    pub(crate) head: usize,
+    pub(crate) index: usize,
+    pub(crate) shape: &'static Shape,
+}
+
+/// What a leaf is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tag {
+    /// Free, or in the hands of whoever holds the lock.
+    Vacant,
+    /// The first leaf of a block with one large secret.
+    Block,
+    /// The same while `verify` looks at it.
+    BlockFrozen,
+    /// The same while it is being released.
+    BlockReleasing,
+    /// The same after damage was found; it is never given back.
+    BlockQuarantined,
+    /// A further leaf of a block.
+    BlockRest,
+    /// The first leaf of a run of this shape.
+    Run(usize),
+    /// A further leaf of a run, so many leaves behind its first.
+    RunRest(usize),
+}
+
+/// What becomes of a cell that was just taken.
+pub(crate) enum Verdict {
+    Take,
+    /// It goes back, and another is tried.
+    PutBack,
+    /// It stays taken for good, and another is tried.
+    Discard,
+}
+
+/// What giving a cell back made of its run.
+pub(crate) struct Returned {
+    pub(crate) was_full: bool,
+    pub(crate) is_empty: bool,
+}
+
+/// A cell was given back that was not taken.
+pub(crate) struct NotTaken;
+
+impl<'r> Runs<'r> {
+    /// Runs over closed tables: all tags vacant, all groups closed, no post naming a class.
+    pub(crate) fn new(
+        tags: &'r [AtomicU8],
+        groups: &'r [Group],
+        posts: &'r [SharedU32],
+        districts: &'r [SharedU32],
+    ) -> Self {
+        Self { tags, groups, posts, districts }
+    }
+
+    pub(crate) fn leaves(&self) -> usize {
+        self.tags.len()
+    }
+
+    pub(crate) fn group(&self, leaf: usize) -> &'r Group {
+        &self.groups[leaf / LANES]
+    }
+
+    pub(crate) fn tag(&self, leaf: usize) -> Tag {
+        Tag::from_byte(self.tags[leaf].load(Acquire))
+    }
+
+    pub(crate) fn set_tag(&self, leaf: usize, tag: Tag) {
+        self.tags[leaf].store(tag.byte(), Release);
+    }
+
+    pub(crate) fn set_tags(&self, leaves: Range<usize>, tag: Tag) {
+        self.tags[leaves].iter().for_each(|byte| byte.store(tag.byte(), Release));
+    }
+
+    /// Changes the tag of `leaf` from one to another, or says what it is instead.
+    pub(crate) fn exchange_tag(&self, leaf: usize, from: Tag, to: Tag) -> Result<(), Tag> {
+        self.tags[leaf]
+            .compare_exchange(from.byte(), to.byte(), SeqCst, SeqCst)
+            .map(drop)
+            .map_err(Tag::from_byte)
+    }
+
+    /// Makes the leaves from `head` on into a run of which the first cell is taken, the rest free.
+    pub(crate) fn open(&self, head: usize, number: usize) -> Cell {
+        let shape = &SHAPES[number];
+        for distance in 1..usize::from(shape.leaves) {
+            self.set_tag(head + distance, Tag::RunRest(distance));
+        }
+        self.set_tag(head, Tag::Run(number));
+        let cell = Cell { head, index: 0, shape };
+        self.group(head).occupancy.fetch_and(!lane(head, shape) | cell.bit(), SeqCst);
+        self.advertise(head, usize::from(shape.class));
+        cell
+    }
+
+    /// Closes the run at `head` if none of its cells is taken: from then on nobody can take one.
+    pub(crate) fn close(&self, head: usize, shape: &Shape) -> bool {
+        let (word, lane) = (&self.group(head).occupancy, lane(head, shape));
+        word.try_update(SeqCst, SeqCst, |taken| {
+            (taken & (lane | FROZEN) == 0).then_some(taken | lane)
+        })
+        .is_ok()
+    }
+
+    /// Undoes `close`.
+    pub(crate) fn reopen(&self, head: usize, shape: &Shape) {
+        self.group(head).occupancy.fetch_and(!lane(head, shape), SeqCst);
+    }
+
+    /// Marks the leaves of a closed run as vacant.
+    pub(crate) fn retire(&self, head: usize, shape: &Shape) {
+        self.set_tags(head..head + usize::from(shape.leaves), Tag::Vacant);
+    }
+
+    /// Takes a free cell of the run at `head`, if it is one of `class`.
+    ///
+    /// `judge` is asked about a cell that was just taken.
+    pub(crate) fn take_from(
+        &self,
+        head: usize,
+        class: usize,
+        judge: impl Fn(Cell) -> Verdict,
+    ) -> Option<Cell> {
+        let tag = self.tags[head].load(Acquire);
+        let shape = Tag::from_byte(tag).shape().filter(|shape| usize::from(shape.class) == class)?;
+        let word = &self.group(head).occupancy;
+        let (first, lane) = (first_bit(head), lane(head, shape));
+        let mut passed_over = 0;
+        let mut taken = word.load(Relaxed);
+        loop {
+            let free = !taken & lane & !passed_over;
+            if taken & FROZEN != 0 {
+                spin_loop();
+                taken = word.load(Relaxed);
+                continue;
+            }
+            if free == 0 {
+                return None;
+            }
+            let bit = free & free.wrapping_neg();
+            if let Err(now) = word.compare_exchange_weak(taken, taken | bit, SeqCst, Relaxed) {
+                taken = now;
+                continue;
+            }
+            let cell = Cell { head, index: bit.trailing_zeros() as usize - first, shape };
+            if self.tags[head].load(Relaxed) != tag {
+                word.fetch_and(!bit, SeqCst);
+                return None;
+            }
+            match judge(cell) {
+                Verdict::Take => return Some(cell),
+                Verdict::PutBack => taken = word.fetch_and(!bit, SeqCst) & !bit,
+                Verdict::Discard => taken |= bit,
+            }
+            passed_over |= bit;
+        }
+    }
+
+    /// Takes a free cell of any run of `class`, looking at the leaves from `start` on first.
+    pub(crate) fn take(
+        &self,
+        class: usize,
+        start: usize,
+        judge: impl Fn(Cell) -> Verdict,
+    ) -> Option<Cell> {
+        let first = start / POST;
+        self.take_from_posts(first..self.posts.len(), class, &judge)
+            .or_else(|| self.take_from_posts(0..first, class, &judge))
+    }
+
+    fn take_from_posts(
+        &self,
+        posts: Range<usize>,
+        class: usize,
+        judge: &impl Fn(Cell) -> Verdict,
+    ) -> Option<Cell> {
+        let mut post = posts.start;
+        while post < posts.end {
+            if !self.district_may_have(post, class) {
+                post = (post / DISTRICT + 1) * DISTRICT;
+            } else if let Some(cell) = self.take_from_post_or_clear(post, class, judge) {
+                return Some(cell);
+            } else {
+                post += 1;
+                if post.is_multiple_of(DISTRICT) || post == self.posts.len() {
+                    self.clear_district((post - 1) / DISTRICT, class);
+                }
+            }
+        }
+        None
+    }
+
+    /// Gives a cell back: from here on it counts as free, though it is not ready until it was wiped.
+    ///
+    /// Waits while the run is frozen, so that the caller may wipe the cell when this returns.
+    pub(crate) fn give_back(&self, cell: Cell) -> Result<Returned, NotTaken> {
+        let (word, bit) = (&self.group(cell.head).occupancy, cell.bit());
+        let lane = lane(cell.head, cell.shape);
+        let before = word.fetch_and(!bit, SeqCst);
+        if before & bit == 0 {
+            return Err(NotTaken);
+        }
+        if before & FROZEN != 0 {
+            while word.load(SeqCst) & FROZEN != 0 {
+                spin_loop();
+            }
+        }
+        Ok(Returned { was_full: before & lane == lane, is_empty: before & lane == bit })
+    }
+
+    pub(crate) fn is_taken(&self, cell: Cell) -> bool {
+        self.group(cell.head).occupancy.load(Acquire) & cell.bit() != 0
+    }
+
+    /// How many cells of the run at `head` are taken.
+    pub(crate) fn taken(&self, head: usize, shape: &Shape) -> usize {
+        (self.group(head).occupancy.load(Acquire) & lane(head, shape)).count_ones() as usize
+    }
+
+    /// Takes a particular cell of a frozen run, if it is free.
+    pub(crate) fn take_frozen(&self, cell: Cell) -> bool {
+        self.group(cell.head).occupancy.fetch_or(cell.bit(), SeqCst) & cell.bit() == 0
+    }
+
+    /// Undoes `take_frozen`.
+    pub(crate) fn put_back_frozen(&self, cell: Cell) {
+        self.group(cell.head).occupancy.fetch_and(!cell.bit(), SeqCst);
+    }
+
+    /// Keeps the cells of the group of `leaf` from being taken or wiped, until `thaw`.
+    pub(crate) fn freeze(&self, leaf: usize) {
+        self.group(leaf).occupancy.fetch_or(FROZEN, SeqCst);
+    }
+
+    pub(crate) fn thaw(&self, leaf: usize) {
+        self.group(leaf).occupancy.fetch_and(!FROZEN, SeqCst);
+    }
+
+    /// The cell that holds the byte `offset` of the leaves, if a run does.
+    pub(crate) fn cell_at(&self, offset: usize) -> Option<Cell> {
+        let leaf = offset / LEAF;
+        let head = match self.tag(leaf) {
+            Tag::RunRest(distance) => leaf.checked_sub(distance)?,
+            _ => leaf,
+        };
+        let shape = self.tag(head).shape()?;
+        let index = shape.cell_at(offset - head * LEAF)?;
+        Some(Cell { head, index, shape })
+    }
+
+    /// Lets searches know that a run of `class` near `leaf` has room.
+    pub(crate) fn advertise(&self, leaf: usize, class: usize) {
+        let (post, bit) = (leaf / POST, 1 << class);
+        for sign in [&self.posts[post], &self.districts[post / DISTRICT]] {
+            if sign.load(SeqCst) & bit == 0 {
+                sign.fetch_or(bit, SeqCst);
+            }
+        }
+    }
+
+    fn district_may_have(&self, post: usize, class: usize) -> bool {
+        self.districts[post / DISTRICT].load(Relaxed) & 1 << class != 0
+    }
+
+    /// Takes a cell of `class` from the leaves of one post; a post that sent us in vain is cleared.
+    fn take_from_post_or_clear(
+        &self,
+        post: usize,
+        class: usize,
+        judge: &impl Fn(Cell) -> Verdict,
+    ) -> Option<Cell> {
+        let bit = 1 << class;
+        if self.posts[post].load(Relaxed) & bit == 0 {
+            return None;
+        }
+        self.take_from_post(post, class, judge).or_else(|| {
+            self.posts[post].fetch_and(!bit, SeqCst);
+            // A cell given back before the bit went has found it set and said nothing.
+            let cell = self.take_from_post(post, class, judge)?;
+            self.advertise(cell.head, class);
+            Some(cell)
+        })
+    }
+
+    fn take_from_post(
+        &self,
+        post: usize,
+        class: usize,
+        judge: &impl Fn(Cell) -> Verdict,
+    ) -> Option<Cell> {
+        let end = self.leaves().min((post + 1) * POST);
+        let mut leaf = post * POST;
+        while leaf < end {
+            if let Some(cell) = self.take_from(leaf, class, judge) {
+                return Some(cell);
+            }
+            leaf += 1;
+        }
+        None
+    }
+
+    /// Clears a district's bit if none of its posts has it.
+    fn clear_district(&self, district: usize, class: usize) {
+        let bit = 1 << class;
+        let end = self.posts.len().min((district + 1) * DISTRICT);
+        let posts = &self.posts[district * DISTRICT..end];
+        let any = || posts.iter().any(|post| post.load(SeqCst) & bit != 0);
+        if !any() {
+            self.districts[district].fetch_and(!bit, SeqCst);
+            // A post set before the bit went has found it set and said nothing.
+            if any() {
+                self.districts[district].fetch_or(bit, SeqCst);
+            }
+        }
+    }
+}
+
+impl Cell {
+    fn bit(self) -> usize {
+        1 << (first_bit(self.head) + self.index)
+    }
+}
+
+impl Tag {
+    pub(crate) fn shape(self) -> Option<&'static Shape> {
+        match self {
+            Self::Run(number) => SHAPES.get(number),
+            _ => None,
+        }
+    }
+
+    fn byte(self) -> u8 {
+        let number = match self {
+            Self::Vacant => 0,
+            Self::Block => 1,
+            Self::BlockFrozen => 2,
+            Self::BlockReleasing => 3,
+            Self::BlockQuarantined => 4,
+            Self::BlockRest => 5,
+            Self::Run(number) => FIRST_RUN + number,
+            Self::RunRest(distance) => FIRST_REST + distance,
+        };
+        // All shapes and distances fit: checked at compile time below.
+        number as u8
+    }
+
+    fn from_byte(byte: u8) -> Self {
+        match usize::from(byte) {
+            0 => Self::Vacant,
+            1 => Self::Block,
+            2 => Self::BlockFrozen,
+            3 => Self::BlockReleasing,
+            4 => Self::BlockQuarantined,
+            5 => Self::BlockRest,
+            number if number < FIRST_REST => Self::Run(number - FIRST_RUN),
+            number => Self::RunRest(number - FIRST_REST),
+        }
+    }
+}
+
+/// The lowest bit of a run that begins at `head`.
+fn first_bit(head: usize) -> usize {
+    head % LANES * LANE_BITS
+}
+
+/// The bits of the cells of a run.
+fn lane(head: usize, shape: &Shape) -> usize {
+    ((1 << shape.cells) - 1) << first_bit(head)
+}
+
+/// Leaves to a post.
+const POST: usize = 64;
+/// Posts to a district.
+const DISTRICT: usize = 64;
+
+/// How many posts and districts `leaves` leaves have.
+pub(crate) fn posts_for(leaves: usize) -> (usize, usize) {
+    (leaves.div_ceil(POST), leaves.div_ceil(POST * DISTRICT))
+}
+
+/// The bit that keeps a word's cells where they are: no run is so long that it would use it.
+const FROZEN: usize = 1 << (usize::BITS - 1);
+
+/// Tag bytes: the kinds without a number, then run shapes, then distances.
+const FIRST_RUN: usize = 6;
+const FIRST_REST: usize = 192;
+const _: () = assert!(FIRST_RUN + SHAPES.len() <= FIRST_REST);
+const _: () = assert!(CLASSES <= 32, "a post has a bit for each class");
+const _: () = {
+    let mut number = 0;
+    while number < SHAPES.len() {
+        assert!(FIRST_REST + (SHAPES[number].leaves as usize) <= 256);
+        number += 1;
+    }
+};

@@ -1,0 +1,156 @@
+//! A secret as a typed value, built in place.
+
+use core::alloc::Layout;
+use core::fmt::{self, Debug, Formatter};
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+
+use bytemuck::{NoUninit, Pod, Zeroable};
+
+use crate::arena::Arena;
+use crate::buffer::Memory;
+use crate::equal::equal;
+use crate::error::{AllocateError, Fault};
+
+/// A secret value in an [`Arena`], between canaries.
+///
+/// Dropping it drops the value, checks the canaries, wipes the memory and gives it back. It cannot
+/// be cloned, printed, compared with `==` or dereferenced by accident:
+/// [`expose_secret`](Self::expose_secret) is the way in.
+///
+/// ```
+/// # use core::mem::MaybeUninit;
+/// # use strongroom_core::{Arena, Entropy, EntropyError, Secret};
+/// # struct Board;
+/// # impl Entropy for Board {
+/// #     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+/// #         bytes.fill(7);
+/// #         Ok(())
+/// #     }
+/// # }
+/// # let mut region = [MaybeUninit::uninit(); 16 * 1024];
+/// # let arena = Arena::new(&mut region[..], &mut Board)?;
+/// let key = Secret::<[u8; 32]>::random(&arena)?;
+/// let mut round_keys = Secret::<[u64; 16]>::zeroed(&arena)?;
+/// round_keys.expose_secret_mut()[0] = u64::from(key.expose_secret()[0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Secret<'a, T> {
+    memory: Memory<'a>,
+    value: PhantomData<T>,
+}
+
+impl<'a, T> Secret<'a, T> {
+    /// A secret that `build` writes in its place.
+    ///
+    /// The way to keep every byte off the stack is to fill the place piece by piece; a value that
+    /// is made first and moved in may leave a copy behind.
+    ///
+    /// ```
+    /// # use core::mem::MaybeUninit;
+    /// # use strongroom_core::{Arena, Entropy, EntropyError, Secret};
+    /// # struct Board;
+    /// # impl Entropy for Board {
+    /// #     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+    /// #         bytes.fill(7);
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// # let mut region = [MaybeUninit::uninit(); 16 * 1024];
+    /// # let arena = Arena::new(&mut region[..], &mut Board)?;
+    /// let pin = Secret::build(&arena, |place| place.write(1234_u16))?;
+    /// assert_eq!(*pin.expose_secret(), 1234);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`AllocateError`] if the arena has no room for it; `build` is then not called.
+    ///
+    /// # Panics
+    /// If `build` returns a reference to anything but its place. If `build` itself panics, the
+    /// place is wiped and given back.
+    pub fn build(
+        arena: &'a Arena<'_>,
+        build: impl for<'p> FnOnce(&'p mut MaybeUninit<T>) -> &'p mut T,
+    ) -> Result<Self, AllocateError> {
+        let memory = Memory::new(arena, Layout::new::<T>())?;
+        // SAFETY: the memory was allocated for a `T` and is this function's alone.
+        let place = unsafe { memory.pointer::<MaybeUninit<T>>().as_mut() };
+        let built = core::ptr::from_mut(build(place));
+        assert!(core::ptr::eq(built, memory.pointer::<T>().as_ptr()), "another place was built in");
+        Ok(Self { memory, value: PhantomData })
+    }
+
+    /// The secret.
+    #[must_use]
+    pub fn expose_secret(&self) -> &T {
+        // SAFETY: `build` has initialised the value, which is this secret's alone.
+        unsafe { self.memory.pointer::<T>().as_ref() }
+    }
+
+    /// The secret, to be changed.
+    #[must_use]
+    pub fn expose_secret_mut(&mut self) -> &mut T {
+        // SAFETY: `build` has initialised the value, which is this secret's alone.
+        unsafe { self.memory.pointer::<T>().as_mut() }
+    }
+
+    /// Drops the value, wipes it and gives its memory back, like a drop, but returns damage as a
+    /// value.
+    ///
+    /// # Errors
+    /// The [`Fault`], if something wrote past an end of the secret. Its memory has been wiped and
+    /// is never handed out again.
+    pub fn release(self) -> Result<(), Fault> {
+        let secret = core::mem::ManuallyDrop::new(self);
+        // SAFETY: the value is initialised, and is not dropped again: `secret` never is.
+        unsafe { secret.memory.pointer::<T>().drop_in_place() };
+        // SAFETY: `secret` is never dropped, so the memory is moved out of it just once.
+        unsafe { core::ptr::read(&raw const secret.memory) }.release()
+    }
+}
+
+impl<'a, T: Zeroable> Secret<'a, T> {
+    /// A secret whose bytes are all zero, to be filled through
+    /// [`expose_secret_mut`](Self::expose_secret_mut).
+    ///
+    /// # Errors
+    /// [`AllocateError`] if the arena has no room for it.
+    pub fn zeroed(arena: &'a Arena<'_>) -> Result<Self, AllocateError> {
+        let memory = Memory::new(arena, Layout::new::<T>())?;
+        Ok(Self { memory, value: PhantomData })
+    }
+}
+
+impl<'a, T: Pod> Secret<'a, T> {
+    /// A secret of random bytes from the arena's generator.
+    ///
+    /// # Errors
+    /// [`AllocateError`] if the arena has no room for it.
+    pub fn random(arena: &'a Arena<'_>) -> Result<Self, AllocateError> {
+        let mut secret = Self::zeroed(arena)?;
+        arena.fill_random(bytemuck::bytes_of_mut(secret.expose_secret_mut()));
+        Ok(secret)
+    }
+}
+
+impl<T: NoUninit> Secret<'_, T> {
+    /// Whether the secret equals `other`, byte for byte, in a time that depends on the type alone.
+    #[must_use]
+    pub fn constant_time_eq(&self, other: &T) -> bool {
+        equal(bytemuck::bytes_of(self.expose_secret()), bytemuck::bytes_of(other))
+    }
+}
+
+impl<T> Debug for Secret<'_, T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret").finish_non_exhaustive()
+    }
+}
+
+impl<T> Drop for Secret<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: the value is initialised and ends here; the memory goes after it.
+        unsafe { self.memory.pointer::<T>().drop_in_place() };
+    }
+}
