@@ -12,7 +12,7 @@ mod in_place;
 
 use core::fmt::{self, Debug, Formatter};
 
-pub use self::in_place::{Opened, SealedInPlace};
+pub use self::in_place::{OpenedInPlace, SealedInPlace};
 
 use crate::aead::{self, TAG};
 use crate::arena::Arena;
@@ -103,16 +103,16 @@ impl<'a> Enclave<'a> {
         };
         let number = self.take_number()?;
         let (ciphertext, tag) = rest.split_at_mut(secret.len());
-        let made = self.key.with(|key| {
-            aead::seal(key, &self.nonce(number), context, secret, ciphertext)
-        })?;
+        let made = self
+            .key
+            .with(|key| aead::seal(key, &self.nonce(number), context, secret, ciphertext))?;
         tag.copy_from_slice(&made);
         *counter = number.to_le_bytes();
         Ok(Sealed { storage })
     }
 
-    /// Opens a sealed secret into the arena, if it was sealed here under the same `context` and
-    /// nothing in it was changed.
+    /// Opens a sealed secret into the enclave's arena, if it was sealed here under the same
+    /// `context` and nothing in it was changed.
     ///
     /// The tag is checked before a byte of the secret is decrypted, straight into its cell.
     ///
@@ -124,6 +124,20 @@ impl<'a> Enclave<'a> {
         sealed: &Sealed<S>,
         context: &[u8],
     ) -> Result<Buffer<'a>, OpenError> {
+        self.open_in(self.arena, sealed, context)
+    }
+
+    /// Opens a sealed secret into another arena than the enclave's; otherwise as
+    /// [`open`](Self::open).
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_in<'b, S: AsRef<[u8]>>(
+        &self,
+        arena: &'b Arena<'_>,
+        sealed: &Sealed<S>,
+        context: &[u8],
+    ) -> Result<Buffer<'b>, OpenError> {
         let record = sealed.storage.as_ref();
         let (counter, rest) = record.split_first_chunk().ok_or(OpenError::Tampered)?;
         let (ciphertext, tag) = rest.split_last_chunk().ok_or(OpenError::Tampered)?;
@@ -131,7 +145,7 @@ impl<'a> Enclave<'a> {
             return Err(OpenError::Tampered);
         }
         let nonce = self.nonce(u64::from_le_bytes(*counter));
-        let mut opened = Buffer::new(self.arena, ciphertext.len())?;
+        let mut opened = Buffer::new(arena, ciphertext.len())?;
         let secret = opened.expose_secret_mut();
         self.key.with(|key| aead::open(key, &nonce, context, ciphertext, tag, secret))??;
         Ok(opened)

@@ -41,7 +41,7 @@ mod wipe;
 pub use arena::{Arena, ClassStats, Map, Span, SpanKind, Stats};
 pub use buffer::Buffer;
 pub use bulk::{Bulk, BulkBox};
-pub use enclave::{Enclave, Opened, Sealed, SealedInPlace};
+pub use enclave::{Enclave, OpenedInPlace, Sealed, SealedInPlace};
 pub use entropy::Entropy;
 pub use error::{
     AllocateError, ArenaError, BulkError, EntropyError, Fault, FaultKind, OpenError, SealError,

@@ -18,8 +18,12 @@ mod pages;
 mod refusal;
 #[expect(unsafe_code, reason = "system calls, and the one mapping they work on")]
 mod sys;
+#[expect(unsafe_code, reason = "keeps pages, their arena and what uses it together")]
+mod vault;
 
 pub use entropy::OsEntropy;
 pub use error::LockError;
 pub use limits::Limits;
 pub use pages::{ForkView, LockedPages, Protections, page_size};
+pub use strongroom_core::{self as core, Fault, FaultKind, SealError, Sealed, Stats};
+pub use vault::{OpenError, Opened, Shortage, Vault, VaultError};

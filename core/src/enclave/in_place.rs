@@ -16,7 +16,7 @@ pub struct SealedInPlace<'a> {
 }
 
 /// The guard of a secret that is open in its own cell. Dropping it seals the secret again.
-pub struct Opened<'s, 'a> {
+pub struct OpenedInPlace<'s, 'a> {
     sealed: &'s mut SealedInPlace<'a>,
     enclave: &'s Enclave<'a>,
     context: &'s [u8],
@@ -91,11 +91,11 @@ impl<'a> SealedInPlace<'a> {
         &'s mut self,
         enclave: &'s Enclave<'a>,
         context: &'s [u8],
-    ) -> Result<Opened<'s, 'a>, OpenError> {
+    ) -> Result<OpenedInPlace<'s, 'a>, OpenError> {
         let next = enclave.take_number().map_err(|_| OpenError::Exhausted)?;
         let (nonce, text) = (enclave.nonce(self.number), self.ciphertext.expose_secret_mut());
         enclave.key.with(|key| aead::open_in_place(key, &nonce, context, text, &self.tag))??;
-        Ok(Opened { sealed: self, enclave, context, next })
+        Ok(OpenedInPlace { sealed: self, enclave, context, next })
     }
 
     /// The secret's length in bytes.
@@ -111,7 +111,7 @@ impl<'a> SealedInPlace<'a> {
     }
 }
 
-impl Opened<'_, '_> {
+impl OpenedInPlace<'_, '_> {
     /// The secret.
     #[must_use]
     pub fn expose_secret(&self) -> &[u8] {
@@ -125,7 +125,7 @@ impl Opened<'_, '_> {
     }
 }
 
-impl Drop for Opened<'_, '_> {
+impl Drop for OpenedInPlace<'_, '_> {
     fn drop(&mut self) {
         let SealedInPlace { ciphertext, number, tag } = &mut *self.sealed;
         match self.enclave.seal_bytes(self.next, self.context, ciphertext) {
@@ -142,8 +142,8 @@ impl Debug for SealedInPlace<'_> {
     }
 }
 
-impl Debug for Opened<'_, '_> {
+impl Debug for OpenedInPlace<'_, '_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opened").field("len", &self.sealed.len()).finish_non_exhaustive()
+        f.debug_struct("OpenedInPlace").field("len", &self.sealed.len()).finish_non_exhaustive()
     }
 }

@@ -1,0 +1,174 @@
+//! What a vault answers when it cannot do what it was asked for.
+
+use std::error::Error;
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
+
+use strongroom_core::{AllocateError, ArenaError};
+
+use crate::error::LockError;
+
+/// A vault could not be made. Nothing stays locked.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum VaultError {
+    /// The memory could not be locked.
+    Lock(LockError),
+    /// The arena could not be made in it.
+    Arena(ArenaError),
+    /// The arena is too small for the key.
+    NoRoomForKey(AllocateError),
+}
+
+impl Display for VaultError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lock(error) => Display::fmt(error, f),
+            Self::Arena(error) => Display::fmt(error, f),
+            Self::NoRoomForKey(error) => write!(f, "the budget is too small for the key: {error}"),
+        }
+    }
+}
+
+impl Error for VaultError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Lock(error) => Some(error),
+            Self::Arena(error) => Some(error),
+            Self::NoRoomForKey(error) => Some(error),
+        }
+    }
+}
+
+impl From<LockError> for VaultError {
+    fn from(error: LockError) -> Self {
+        Self::Lock(error)
+    }
+}
+
+impl From<ArenaError> for VaultError {
+    fn from(error: ArenaError) -> Self {
+        Self::Arena(error)
+    }
+}
+
+/// A secret was not opened. Everything else is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is no room now.
+    Full(Shortage),
+    /// There was no room in time.
+    TimedOut {
+        /// How long it was waited for.
+        waited: Duration,
+        /// How things stood at the end.
+        shortage: Shortage,
+    },
+    /// The secret would not fit even if nothing else were open.
+    TooLarge {
+        /// Its length in bytes.
+        requested: usize,
+        /// The longest secret in bytes that fits the budget.
+        largest: usize,
+    },
+    /// The record was changed, is another's, or belongs to another vault or context. Which of
+    /// these, cannot be told.
+    Tampered,
+    /// The vault was destroyed.
+    Destroyed,
+    /// This process was forked from the one that made the vault, and sees nothing of it.
+    Forked,
+    /// The enclave refused for a reason of its own.
+    Enclave(strongroom_core::OpenError),
+}
+
+impl OpenError {
+    /// Whether it could be otherwise once somebody drops an open secret.
+    pub(super) fn is_shortage(&self) -> bool {
+        matches!(
+            self,
+            Self::Enclave(strongroom_core::OpenError::Allocate(AllocateError::Full { .. }))
+        )
+    }
+}
+
+/// How things stood when there was no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shortage {
+    /// The bytes that were asked for.
+    pub requested: usize,
+    /// Secrets that were open.
+    pub held: usize,
+    /// The bytes that open secrets share.
+    pub capacity: usize,
+    /// Callers that were waiting.
+    pub waiters: usize,
+}
+
+impl Display for Shortage {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { requested, held, capacity, waiters } = self;
+        write!(
+            f,
+            "no room for {requested} bytes: {held} secrets are open in {capacity} bytes, {waiters} \
+             callers wait"
+        )
+    }
+}
+
+impl Display for OpenError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(shortage) => {
+                write!(
+                    f,
+                    "{shortage}; drop an open secret, wait, or give the vault a larger budget"
+                )
+            }
+            Self::TimedOut { waited, shortage } => {
+                let seconds = waited.as_secs_f64();
+                write!(
+                    f,
+                    "{shortage}; gave up after {seconds:.3} seconds: hold secrets for a shorter \
+                     time, wait longer, or give the vault a larger budget"
+                )
+            }
+            Self::TooLarge { requested, largest } => write!(
+                f,
+                "{requested} bytes can never be opened: this budget holds secrets of at most \
+                 {largest} bytes; give the vault a larger one"
+            ),
+            Self::Tampered => Display::fmt(&strongroom_core::OpenError::Tampered, f),
+            Self::Destroyed => Display::fmt(&strongroom_core::OpenError::Destroyed, f),
+            Self::Forked => f.write_str(
+                "this process was forked from the one that made the vault and sees nothing of it: \
+                 make a vault of its own here",
+            ),
+            Self::Enclave(error) => Display::fmt(error, f),
+        }
+    }
+}
+
+impl Error for OpenError {}
+
+impl From<strongroom_core::OpenError> for OpenError {
+    fn from(error: strongroom_core::OpenError) -> Self {
+        use strongroom_core::OpenError as Core;
+        match error {
+            Core::Tampered => Self::Tampered,
+            Core::Destroyed => Self::Destroyed,
+            Core::Allocate(AllocateError::TooLarge { requested, largest }) => {
+                Self::TooLarge { requested, largest }
+            }
+            error => Self::Enclave(error),
+        }
+    }
+}
+
+impl From<AllocateError> for OpenError {
+    fn from(error: AllocateError) -> Self {
+        strongroom_core::OpenError::from(error).into()
+    }
+}
