@@ -162,11 +162,7 @@ impl<'r> Arena<'r> {
     /// The [`Fault`], if the secret was damaged or the bookkeeping shows that it is not live.
     /// Damaged memory has been wiped and quarantined; memory that was not the caller's was not
     /// touched.
-    pub unsafe fn try_deallocate(
-        &self,
-        pointer: NonNull<u8>,
-        layout: Layout,
-    ) -> Result<(), Fault> {
+    pub unsafe fn try_deallocate(&self, pointer: NonNull<u8>, layout: Layout) -> Result<(), Fault> {
         if layout.size() == 0 {
             return Ok(());
         }

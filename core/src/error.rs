@@ -100,10 +100,7 @@ pub enum AllocateError {
 impl Display for AllocateError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full {
-                requested,
-                capacity,
-            } => write!(
+            Self::Full { requested, capacity } => write!(
                 f,
                 "no room for {requested} bytes in an arena of {capacity} bytes: drop an open \
                  secret or use a larger region"

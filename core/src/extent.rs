@@ -138,9 +138,9 @@ impl<'a> Extent<'a> {
                 if !at_start(1 << align_log2) {
                     return Err(FaultKind::ForeignFree);
                 }
-                let same = self.parts(layout).is_some_and(|parts| {
-                    at_start(layout.align()) && parts.slack.len() == slack
-                });
+                let same = self
+                    .parts(layout)
+                    .is_some_and(|parts| at_start(layout.align()) && parts.slack.len() == slack);
                 if !same {
                     return Err(FaultKind::WrongLayout);
                 }
@@ -172,7 +172,8 @@ impl<'a> Extent<'a> {
             return Err(FaultKind::CanaryAfter);
         }
         // SAFETY: nobody writes to the gap (contract).
-        if secret > self.start && !self.canary.fills(unsafe { self.leaves.bytes(self.start..secret) })
+        if secret > self.start
+            && !self.canary.fills(unsafe { self.leaves.bytes(self.start..secret) })
         {
             return Err(FaultKind::CanaryBefore);
         }

@@ -38,7 +38,10 @@ impl<'a> Key<'a> {
         };
         for share in &key.shares {
             let fresh = Bytes::random(arena);
-            fresh.words().zip(share.expose_secret()).for_each(|(new, word)| word.store(new, Relaxed));
+            fresh
+                .words()
+                .zip(share.expose_secret())
+                .for_each(|(new, word)| word.store(new, Relaxed));
         }
         Ok(key)
     }
@@ -66,7 +69,10 @@ impl<'a> Key<'a> {
     pub(crate) fn destroy(&self) {
         self.write(|| {
             self.destroyed.store(true, Relaxed);
-            self.shares.iter().flat_map(Secret::expose_secret).for_each(|word| word.store(0, Relaxed));
+            self.shares
+                .iter()
+                .flat_map(Secret::expose_secret)
+                .for_each(|word| word.store(0, Relaxed));
         });
     }
 

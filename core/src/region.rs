@@ -123,7 +123,12 @@ impl<'r> Carver<'r> {
     /// Ends the cutting: what is left becomes `count` leaves.
     pub(crate) fn leaves(mut self, count: usize) -> Option<Leaves<'r>> {
         let base = self.cut(count.checked_mul(LEAF)?, LEAF)?;
-        Some(Leaves { base, length: count * LEAF, origin: self.used - count * LEAF, region: self.region })
+        Some(Leaves {
+            base,
+            length: count * LEAF,
+            origin: self.used - count * LEAF,
+            region: self.region,
+        })
     }
 
     /// Cuts `bytes` bytes off, at the next address that is a multiple of `align`.
@@ -211,7 +216,10 @@ impl Leaves<'_> {
     ///
     /// # Safety
     /// As long as the bytes are borrowed, nobody else reads or writes them.
-    #[expect(clippy::mut_from_ref, reason = "the leaves are shared; who owns which is the contract")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the leaves are shared; who owns which is the contract"
+    )]
     pub(crate) unsafe fn bytes_mut(&self, range: Range<usize>) -> &mut [u8] {
         // SAFETY: within the leaves (checked), initialised (zeroed), nobody else's (contract).
         unsafe { self.pointer(range).as_mut() }

@@ -173,7 +173,8 @@ impl<'r> Runs<'r> {
         judge: impl Fn(Cell) -> Verdict,
     ) -> Option<Cell> {
         let tag = self.tags[head].load(Acquire);
-        let shape = Tag::from_byte(tag).shape().filter(|shape| usize::from(shape.class) == class)?;
+        let shape =
+            Tag::from_byte(tag).shape().filter(|shape| usize::from(shape.class) == class)?;
         let word = &self.group(head).occupancy;
         let (first, lane) = (first_bit(head), lane(head, shape));
         let mut passed_over = 0;

@@ -1,10 +1,10 @@
 //! Words shared between threads; the one place that names `spin`.
 
-use core::sync::atomic::Ordering::Relaxed;
 #[cfg(not(target_has_atomic = "64"))]
 use core::sync::atomic::AtomicU32;
 #[cfg(target_has_atomic = "64")]
 use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
 
 pub(crate) use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32 as SharedU32, AtomicUsize};
 pub(crate) use spin::Mutex;

@@ -53,9 +53,8 @@ impl Arena<'_> {
         let best = shape_for(class, ledger.cells[class]);
         let try_all = || {
             let shapes = || (shapes_of(class).start..=best).rev();
-            let aligned = |number: usize| {
-                self.buddy.take(usize::from(SHAPES[number].leaves), zone.clone())
-            };
+            let aligned =
+                |number: usize| self.buddy.take(usize::from(SHAPES[number].leaves), zone.clone());
             let anywhere = |number: usize| {
                 // A run that begins anywhere has one leaf's occupancy bits to itself, no more.
                 let fits = usize::from(SHAPES[number].cells) < LANE_BITS;
@@ -65,9 +64,8 @@ impl Arena<'_> {
                 .find_map(|number| Some((aligned(number)?, number)))
                 .or_else(|| shapes().find_map(|number| Some((anywhere(number)?, number))))
         };
-        let (head, number) = try_all().or_else(|| {
-            (self.return_empty_runs(&mut ledger) > 0).then(try_all)?
-        })?;
+        let (head, number) =
+            try_all().or_else(|| (self.return_empty_runs(&mut ledger) > 0).then(try_all)?)?;
         self.refresh_canary(head);
         ledger.cut += usize::from(SHAPES[number].leaves);
         ledger.peak = ledger.peak.max(ledger.cut);
@@ -156,8 +154,7 @@ impl Arena<'_> {
             let largest = self.capacity() - 2 * CANARY;
             return Err(AllocateError::TooLarge { requested: layout.size(), largest });
         }
-        let full =
-            AllocateError::Full { requested: layout.size(), capacity: self.capacity() };
+        let full = AllocateError::Full { requested: layout.size(), capacity: self.capacity() };
         let head = loop {
             let head = self.take_block_leaves(count, layout.align()).ok_or(full)?;
             if !self.was_written(head..head + count) {
@@ -183,8 +180,7 @@ impl Arena<'_> {
             let anywhere = 0..self.runs.leaves();
             self.buddy.take(count, anywhere).or_else(|| self.buddy.take_anywhere(count))
         };
-        let head =
-            take().or_else(|| (self.return_empty_runs(&mut ledger) > 0).then(take)?)?;
+        let head = take().or_else(|| (self.return_empty_runs(&mut ledger) > 0).then(take)?)?;
         self.refresh_canary(head);
         ledger.cut += count;
         ledger.peak = ledger.peak.max(ledger.cut);

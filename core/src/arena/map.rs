@@ -104,7 +104,9 @@ impl Arena<'_> {
     /// How many leaves from `leaf` on belong together, and what they are. Called under the lock.
     fn span_at(&self, leaf: usize) -> (usize, SpanKind) {
         match self.runs.tag(leaf) {
-            Tag::Vacant | Tag::RunRest(_) | Tag::BlockRest => (self.vacant_len(leaf), SpanKind::Free),
+            Tag::Vacant | Tag::RunRest(_) | Tag::BlockRest => {
+                (self.vacant_len(leaf), SpanKind::Free)
+            }
             Tag::Block | Tag::BlockFrozen | Tag::BlockReleasing => {
                 (self.block_len(leaf), SpanKind::Block)
             }

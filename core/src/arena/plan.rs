@@ -77,8 +77,7 @@ impl Plan {
         region: Region<'r>,
         entropy: &mut impl Entropy,
     ) -> Result<Arena<'r>, ArenaError> {
-        let too_small =
-            ArenaError::RegionTooSmall { bytes: region.len(), needed: least_region() };
+        let too_small = ArenaError::RegionTooSmall { bytes: region.len(), needed: least_region() };
         let mut carver = region.carve();
         let drbg = carver.table(1, || Mutex::new(Drbg::unseeded())).and_then(|table| table.first());
         let drbg = drbg.ok_or(too_small)?;
@@ -86,11 +85,7 @@ impl Plan {
         self.carve_tables(carver, drbg).ok_or(too_small)
     }
 
-    fn carve_tables<'r>(
-        &self,
-        mut carver: Carver<'r>,
-        drbg: &'r Mutex<Drbg>,
-    ) -> Option<Arena<'r>> {
+    fn carve_tables<'r>(&self, mut carver: Carver<'r>, drbg: &'r Mutex<Drbg>) -> Option<Arena<'r>> {
         let groups = carver.table(self.groups, || Group::closed(Shared64::new(draw(drbg))))?;
         let blocks = bitmap(&mut carver, self.block_words)?;
         let vacant = bitmap(&mut carver, self.vacant_words)?;
