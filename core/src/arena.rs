@@ -26,7 +26,7 @@ pub use self::stats::{ClassStats, Stats};
 use self::cut::Ledger;
 use crate::buddy::Buddy;
 use crate::canary::{Canary, State};
-use crate::classes::{CLASSES, LEAF, class_for};
+use crate::classes::{CANARY, CLASSES, LEAF, class_for};
 use crate::drbg::Drbg;
 use crate::entropy::Entropy;
 use crate::error::{AllocateError, ArenaError, EntropyError, Fault, FaultKind};
@@ -124,7 +124,7 @@ impl<'r> Arena<'r> {
             let dangling = NonNull::without_provenance(layout.dangling_ptr().addr());
             return Ok(NonNull::slice_from_raw_parts(dangling, 0));
         }
-        match self.class_of(layout).and_then(|class| self.take_cell(class)) {
+        match class_of(layout).and_then(|class| self.take_cell(class)) {
             // SAFETY: the cell was just taken and found ready; its class was chosen for the layout.
             Some(cell) => Ok(unsafe { self.extent(cell).hand_out(layout) }),
             None => self.allocate_block(layout).inspect_err(|_| {
@@ -202,15 +202,6 @@ impl<'r> Arena<'r> {
     #[must_use]
     pub fn region_len(&self) -> usize {
         self.leaves.region_len()
-    }
-
-    /// The class whose cells hold `layout` wherever they lie.
-    fn class_of(&self, layout: Layout) -> Option<usize> {
-        if layout.align() > LEAF {
-            return None;
-        }
-        // A cell may begin at any multiple of eight; the rest is the gap before the secret.
-        class_for(layout.size().checked_add(layout.align().saturating_sub(8))?)
     }
 
     /// Takes a ready cell of `class` or, if there is no room for that, of a greater one.
@@ -338,6 +329,15 @@ impl Drop for Arena<'_> {
     }
 }
 
+/// The class whose cells hold `layout` wherever they lie.
+fn class_of(layout: Layout) -> Option<usize> {
+    if layout.align() > LEAF {
+        return None;
+    }
+    // A cell may begin at any multiple of a canary's size; the rest is the gap before the secret.
+    class_for(layout.size().checked_add(layout.align().saturating_sub(CANARY))?)
+}
+
 /// A number for the calling thread, without asking an operating system: threads have their stacks
 /// in different places. Two threads may share a number; they are then slower, and no more.
 fn slot() -> usize {
@@ -351,7 +351,7 @@ fn panic_on_fault(fault: Fault) {
     panic!("{}", fault.kind.message());
 }
 
-/// Leaf numbers fit: an arena has fewer than 2^25 leaves.
+#[expect(clippy::cast_possible_truncation, reason = "an arena has fewer than 2^25 leaves")]
 fn narrow(leaf: usize) -> u32 {
     leaf as u32
 }
@@ -368,4 +368,5 @@ const LEAST_ZONE: usize = 128;
 const STACK_LOG2: u32 = 16;
 
 /// 2^BITS divided by the golden ratio: multiples of it spread evenly (Knuth, volume 3, 6.4).
+#[expect(clippy::cast_possible_truncation, reason = "on 32 bits the lower half will do")]
 const SPREAD: usize = 0x9e37_79b9_7f4a_7c15_u64 as usize | 1;

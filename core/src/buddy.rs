@@ -261,8 +261,8 @@ mod tests {
                 "buddies did not join"
             );
         }
-        for leaf in 0..buddy.leaves {
-            assert_eq!(owner[leaf] == 1, buddy.is_vacant(leaf));
+        for (leaf, &count) in owner.iter().enumerate() {
+            assert_eq!(count == 1, buddy.is_vacant(leaf));
         }
         for range in taken {
             range.clone().for_each(|leaf| owner[leaf] += 1);

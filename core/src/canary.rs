@@ -73,8 +73,7 @@ impl State {
     pub(crate) fn live(align_log2: u32, slack: usize) -> Self {
         let align = align_log2.clamp(LEAST_ALIGN_LOG2, GREATEST_ALIGN_LOG2);
         debug_assert!(slack <= SLACK_MASK, "no cell has so much slack");
-        // Both fit: the alignment is at most 8 and the slack was masked to twelve bits.
-        Self((align << SLACK_BITS | (slack & SLACK_MASK) as u32) as u16)
+        Self(narrow(((align as usize) << SLACK_BITS) | (slack & SLACK_MASK)))
     }
 
     /// The alignment's logarithm and the slack of a live cell.
@@ -86,6 +85,11 @@ impl State {
     fn is_known(self) -> bool {
         self.as_live().is_some() || self.0 >= Self::EDGE.0
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "four bits of alignment, twelve of slack")]
+fn narrow(state: usize) -> u16 {
+    state as u16
 }
 
 const STATE_SHIFT: u32 = 24;

@@ -178,16 +178,19 @@ const fn longest(class: usize) -> usize {
     if CELL_SIZES[class] < 512 { 16 } else { 32 }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "checked, at compile time")]
 const fn narrow(value: usize) -> u8 {
     assert!(value <= 0xff);
     value as u8
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "checked, at compile time")]
 const fn narrow_16(value: usize) -> u16 {
     assert!(value <= 0xffff);
     value as u16
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "checked, at compile time")]
 const fn narrow_32(value: u64) -> u32 {
     assert!(value <= 0xffff_ffff);
     value as u32

@@ -172,12 +172,8 @@ impl<'a> Extent<'a> {
             return Err(FaultKind::CanaryAfter);
         }
         // SAFETY: nobody writes to the gap (contract).
-        if secret > self.start
-            && !self.canary.fills(unsafe { self.leaves.bytes(self.start..secret) })
-        {
-            return Err(FaultKind::CanaryBefore);
-        }
-        Ok(())
+        let gap = unsafe { self.leaves.bytes(self.start..secret) };
+        if self.canary.fills(gap) { Ok(()) } else { Err(FaultKind::CanaryBefore) }
     }
 
     pub(crate) fn is_before_intact(self) -> bool {

@@ -392,8 +392,7 @@ impl Tag {
             Self::Run(number) => FIRST_RUN + number,
             Self::RunRest(distance) => FIRST_REST + distance,
         };
-        // All shapes and distances fit: checked at compile time below.
-        number as u8
+        narrow(number)
     }
 
     fn from_byte(byte: u8) -> Self {
@@ -432,6 +431,11 @@ pub(crate) fn posts_for(leaves: usize) -> (usize, usize) {
 
 /// The bit that keeps a word's cells where they are: no run is so long that it would use it.
 const FROZEN: usize = 1 << (usize::BITS - 1);
+
+#[expect(clippy::cast_possible_truncation, reason = "all tags fit: checked below")]
+fn narrow(tag: usize) -> u8 {
+    tag as u8
+}
 
 /// Tag bytes: the kinds without a number, then run shapes, then distances.
 const FIRST_RUN: usize = 6;

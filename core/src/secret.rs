@@ -76,8 +76,8 @@ impl<'a, T> Secret<'a, T> {
         let memory = Memory::new(arena, Layout::new::<T>())?;
         // SAFETY: the memory was allocated for a `T` and is this function's alone.
         let place = unsafe { memory.pointer::<MaybeUninit<T>>().as_mut() };
-        let built = core::ptr::from_mut(build(place));
-        assert!(core::ptr::eq(built, memory.pointer::<T>().as_ptr()), "another place was built in");
+        let value = core::ptr::from_mut(build(place));
+        assert!(core::ptr::eq(value, memory.pointer::<T>().as_ptr()), "another place was built in");
         Ok(Self { memory, value: PhantomData })
     }
 

@@ -228,9 +228,9 @@ impl Vault {
         open: impl Fn() -> Result<Buffer<'v>, OpenError>,
     ) -> Result<Opened<'v>, OpenError> {
         let begun = Instant::now();
-        match self.now(len, &open) {
-            Err(OpenError::Full(_)) => {}
-            settled => return settled,
+        let settled = self.now(len, &open);
+        if !matches!(settled, Err(OpenError::Full(_))) {
+            return settled;
         }
         let opened = self.queue.wait(begun.checked_add(timeout), || match open() {
             Err(error) if error.is_shortage() => None,

@@ -50,7 +50,7 @@ pub struct Map<'a> {
     next: Option<usize>,
 }
 
-impl<'r> Arena<'r> {
+impl Arena<'_> {
     /// Walks the region from its start to its last leaf.
     ///
     /// Other threads may go on; then each span is right for the moment in which it was looked at.

@@ -35,20 +35,17 @@ impl Arena<'_> {
     pub fn find_faults(&self, mut report: impl FnMut(Fault)) {
         let mut leaf = 0;
         while leaf < self.runs.leaves() {
-            leaf += match self.runs.tag(leaf).shape() {
-                Some(shape) => {
-                    for index in 0..usize::from(shape.cells) {
-                        let cell = Cell { head: leaf, index, shape };
-                        self.check_cell(cell).into_iter().for_each(&mut report);
-                    }
-                    self.check_run_end(leaf).into_iter().for_each(&mut report);
-                    usize::from(shape.leaves)
-                }
-                None => {
-                    self.check_leaf(leaf).into_iter().for_each(&mut report);
-                    1
-                }
+            let Some(shape) = self.runs.tag(leaf).shape() else {
+                self.check_leaf(leaf).into_iter().for_each(&mut report);
+                leaf += 1;
+                continue;
             };
+            for index in 0..usize::from(shape.cells) {
+                let cell = Cell { head: leaf, index, shape };
+                self.check_cell(cell).into_iter().for_each(&mut report);
+            }
+            self.check_run_end(leaf).into_iter().for_each(&mut report);
+            leaf += usize::from(shape.leaves);
         }
     }
 

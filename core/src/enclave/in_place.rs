@@ -51,7 +51,6 @@ impl<'a> Enclave<'a> {
     ///
     /// # Errors
     /// [`SealError`], with the secret as it was.
-    #[expect(clippy::result_large_err, reason = "a refused secret goes back to its owner")]
     pub fn seal_in_place(
         &self,
         mut secret: Buffer<'a>,

@@ -6,7 +6,7 @@ use std::thread;
 
 use super::*;
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn vault() -> Vault {
     Vault::new(4096).unwrap()
