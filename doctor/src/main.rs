@@ -25,10 +25,7 @@ struct Options {
 fn main() -> ExitCode {
     let options = Options::parse();
     let limits = Limits::read();
-    let need = options
-        .open
-        .zip(options.size)
-        .map(|(open, size)| Need { open, size });
+    let need = options.open.zip(options.size).map(|(open, size)| Need { open, size });
     match report(&mut io::stdout().lock(), &limits, need) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -44,11 +41,7 @@ fn report(out: &mut impl Write, limits: &Limits, need: Option<Need>) -> io::Resu
     };
     let bytes = need.locked_bytes(limits.page_size as u64);
     writeln!(out)?;
-    write!(
-        out,
-        "{} secrets of {} bytes need at least ",
-        need.open, need.size
-    )?;
+    write!(out, "{} secrets of {} bytes need at least ", need.open, need.size)?;
     write!(out, "{} of locked memory: ", Limit::Bytes(bytes))?;
     match (limits.available(), limits.remedy(bytes)) {
         (_, Some(remedy)) => writeln!(out, "they do not fit; {remedy}").map(|()| false),

@@ -42,10 +42,7 @@ mod tests {
             let mut written = vec![0_u8; length];
             for _ in 0..8 {
                 OsEntropy.fill(&mut bytes).unwrap();
-                written
-                    .iter_mut()
-                    .zip(&bytes)
-                    .for_each(|(seen, byte)| *seen |= byte);
+                written.iter_mut().zip(&bytes).for_each(|(seen, byte)| *seen |= byte);
             }
             assert!(written.iter().all(|&seen| seen != 0), "{length}");
         }

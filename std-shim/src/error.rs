@@ -96,19 +96,11 @@ impl Display for LockError {
                 Grouped(*requested as u64),
                 Grouped(*limit as u64)
             ),
-            Self::LimitReached {
-                locked,
-                limit,
-                requested,
-                remedy,
-            } => {
+            Self::LimitReached { locked, limit, requested, remedy } => {
                 limit_reached(f, *locked, *limit, *requested)?;
                 write!(f, "; {remedy}")
             }
-            Self::NotPermitted {
-                limit: Limit::Bytes(0),
-                remedy,
-            } => write!(
+            Self::NotPermitted { limit: Limit::Bytes(0), remedy } => write!(
                 f,
                 "no memory may be locked: RLIMIT_MEMLOCK is 0 bytes and CAP_IPC_LOCK is not in \
                  effect; {remedy}"
@@ -117,11 +109,7 @@ impl Display for LockError {
                 f,
                 "mlock is forbidden here (EPERM), though RLIMIT_MEMLOCK is {limit}; {remedy}"
             ),
-            Self::MappingsReached {
-                mappings,
-                limit,
-                remedy,
-            } => write!(
+            Self::MappingsReached { mappings, limit, remedy } => write!(
                 f,
                 "the process has {} of {} mappings; {remedy}",
                 Grouped(*mappings),
@@ -147,16 +135,9 @@ fn limit_reached(
 ) -> fmt::Result {
     let (limit_text, more) = (Grouped(limit), Grouped(requested));
     let Some(locked) = locked else {
-        return write!(
-            f,
-            "{more} bytes were asked for under a limit of {limit_text} locked bytes"
-        );
+        return write!(f, "{more} bytes were asked for under a limit of {limit_text} locked bytes");
     };
-    let by_now = if locked.saturating_add(requested) <= limit {
-        " by now"
-    } else {
-        ""
-    };
+    let by_now = if locked.saturating_add(requested) <= limit { " by now" } else { "" };
     write!(
         f,
         "locked {} of {limit_text} bytes{by_now}; {more} more were asked for",
@@ -190,18 +171,9 @@ mod tests {
             remedy: remedy(),
         };
         for (locked, start) in [
-            (
-                Some(61_440),
-                "locked 61,440 of 65,536 bytes; 8,192 more were asked for; raise",
-            ),
-            (
-                Some(0),
-                "locked 0 of 65,536 bytes by now; 8,192 more were asked for; raise",
-            ),
-            (
-                None,
-                "8,192 bytes were asked for under a limit of 65,536 locked bytes; raise",
-            ),
+            (Some(61_440), "locked 61,440 of 65,536 bytes; 8,192 more were asked for; raise"),
+            (Some(0), "locked 0 of 65,536 bytes by now; 8,192 more were asked for; raise"),
+            (None, "8,192 bytes were asked for under a limit of 65,536 locked bytes; raise"),
         ] {
             let text = error(locked).to_string();
             assert!(text.starts_with(start), "{text}");
@@ -211,49 +183,24 @@ mod tests {
 
     #[test]
     fn two_reasons_for_no_permission_are_told_apart() {
-        let zero = LockError::NotPermitted {
-            limit: Limit::Bytes(0),
-            remedy: remedy(),
-        };
-        assert!(
-            zero.to_string().contains("RLIMIT_MEMLOCK is 0 bytes"),
-            "{zero}"
-        );
-        let sandbox = LockError::NotPermitted {
-            limit: Limit::Unlimited,
-            remedy: remedy(),
-        };
-        assert!(
-            sandbox.to_string().contains("RLIMIT_MEMLOCK is unlimited"),
-            "{sandbox}"
-        );
+        let zero = LockError::NotPermitted { limit: Limit::Bytes(0), remedy: remedy() };
+        assert!(zero.to_string().contains("RLIMIT_MEMLOCK is 0 bytes"), "{zero}");
+        let sandbox = LockError::NotPermitted { limit: Limit::Unlimited, remedy: remedy() };
+        assert!(sandbox.to_string().contains("RLIMIT_MEMLOCK is unlimited"), "{sandbox}");
     }
 
     #[test]
     fn an_error_number_is_told_in_words() {
-        let error = LockError::Unsupported {
-            call: "mlock",
-            code: Some(38),
-        };
+        let error = LockError::Unsupported { call: "mlock", code: Some(38) };
         assert!(error.to_string().contains("mlock: "), "{error}");
         assert!(error.to_string().contains("(os error 38)"), "{error}");
     }
 
     #[test]
     fn a_remedy_goes_with_what_can_be_changed() {
-        let limit = LockError::NotPermitted {
-            limit: Limit::Bytes(0),
-            remedy: remedy(),
-        };
+        let limit = LockError::NotPermitted { limit: Limit::Bytes(0), remedy: remedy() };
         assert_eq!(limit.remedy(), Some(&remedy()));
         assert_eq!(LockError::Zero.remedy(), None);
-        assert_eq!(
-            Limits {
-                locked: None,
-                ..small_limits()
-            }
-            .remedy(1),
-            None
-        );
+        assert_eq!(Limits { locked: None, ..small_limits() }.remedy(1), None);
     }
 }

@@ -71,10 +71,7 @@ impl Limits {
     #[must_use]
     pub fn read() -> Self {
         let (soft, hard) = sys::memlock_limit().map_or((Limit::Unknown, Limit::Unknown), |limit| {
-            (
-                Limit::from_finite(limit.soft),
-                Limit::from_finite(limit.hard),
-            )
+            (Limit::from_finite(limit.soft), Limit::from_finite(limit.hard))
         });
         system::read(soft, hard)
     }
@@ -88,9 +85,8 @@ impl Limits {
             return self.lock_limit();
         };
         let whole_pages = limit - limit.checked_rem(self.page_size as u64).unwrap_or(0);
-        self.locked.map_or(Limit::Unknown, |locked| {
-            Limit::Bytes(whole_pages.saturating_sub(locked))
-        })
+        self.locked
+            .map_or(Limit::Unknown, |locked| Limit::Bytes(whole_pages.saturating_sub(locked)))
     }
 
     /// What to change so that `bytes` more bytes can be locked. `None` if they can be already, or
@@ -145,24 +141,12 @@ impl Display for Limits {
             writeln!(f, "mappings at most  {} (vm.max_map_count)", Grouped(limit))?;
         }
         if let Some(limit) = self.wire_limit {
-            writeln!(
-                f,
-                "a process at most {} bytes (vm.user_wire_limit)",
-                Grouped(limit)
-            )?;
+            writeln!(f, "a process at most {} bytes (vm.user_wire_limit)", Grouped(limit))?;
         }
         if let Some(limit) = self.global_wire_limit {
-            writeln!(
-                f,
-                "all at most       {} bytes (vm.global_user_wire_limit)",
-                Grouped(limit)
-            )?;
+            writeln!(f, "all at most       {} bytes (vm.global_user_wire_limit)", Grouped(limit))?;
         }
-        writeln!(
-            f,
-            "page size         {} bytes",
-            Grouped(self.page_size as u64)
-        )?;
+        writeln!(f, "page size         {} bytes", Grouped(self.page_size as u64))?;
         write!(f, "surroundings      {}", self.surroundings)
     }
 }
@@ -247,75 +231,44 @@ mod tests {
 
     #[test]
     fn available_is_what_the_soft_limit_leaves() {
-        let hard_is_no_help = Limits {
-            hard: Limit::Unlimited,
-            ..small()
-        };
+        let hard_is_no_help = Limits { hard: Limit::Unlimited, ..small() };
         assert_eq!(hard_is_no_help.available(), Limit::Bytes(65_536));
-        let some_locked = Limits {
-            locked: Some(61_440),
-            ..small()
-        };
+        let some_locked = Limits { locked: Some(61_440), ..small() };
         assert_eq!(some_locked.available(), Limit::Bytes(4096));
-        let lowered_since = Limits {
-            locked: Some(100_000),
-            ..small()
-        };
+        let lowered_since = Limits { locked: Some(100_000), ..small() };
         assert_eq!(lowered_since.available(), Limit::Bytes(0));
     }
 
     #[test]
     fn available_counts_whole_pages() {
         for (limit, available) in [(0, 0), (4095, 0), (4096, 4096), (10_000, 8192)] {
-            let limits = Limits {
-                soft: Limit::Bytes(limit),
-                ..small()
-            };
+            let limits = Limits { soft: Limit::Bytes(limit), ..small() };
             assert_eq!(limits.available(), Limit::Bytes(available), "{limit}");
         }
     }
 
     #[test]
     fn a_capability_lifts_the_limit_only_in_the_initial_namespace() {
-        let root = Limits {
-            ipc_lock: IpcLock::InEffect,
-            ..small()
-        };
+        let root = Limits { ipc_lock: IpcLock::InEffect, ..small() };
         assert_eq!(root.available(), Limit::Unlimited);
-        let rootless = Limits {
-            ipc_lock: IpcLock::Namespaced,
-            ..small()
-        };
+        let rootless = Limits { ipc_lock: IpcLock::Namespaced, ..small() };
         assert_eq!(rootless.available(), Limit::Bytes(65_536));
     }
 
     #[test]
     fn the_wire_limit_counts_where_it_is_the_lower() {
-        let lower = Limits {
-            soft: Limit::Unlimited,
-            wire_limit: Some(8192),
-            ..small()
-        };
+        let lower = Limits { soft: Limit::Unlimited, wire_limit: Some(8192), ..small() };
         assert_eq!(lower.available(), Limit::Bytes(8192));
-        let higher = Limits {
-            wire_limit: Some(1 << 30),
-            ..small()
-        };
+        let higher = Limits { wire_limit: Some(1 << 30), ..small() };
         assert_eq!(higher.available(), Limit::Bytes(65_536));
     }
 
     #[test]
     fn what_is_not_known_is_not_guessed() {
-        let no_proc = Limits {
-            locked: None,
-            ..small()
-        };
+        let no_proc = Limits { locked: None, ..small() };
         assert_eq!(no_proc.available(), Limit::Unknown);
         assert_eq!(no_proc.remedy(1 << 40), None);
-        let no_limit = Limits {
-            soft: Limit::Unknown,
-            ..small()
-        };
+        let no_limit = Limits { soft: Limit::Unknown, ..small() };
         assert_eq!(no_limit.available(), Limit::Unknown);
     }
 
@@ -327,17 +280,10 @@ mod tests {
 
     #[test]
     fn the_table_has_one_fact_a_line() {
-        let text = Limits {
-            locked: Some(61_440),
-            ..small()
-        }
-        .to_string();
+        let text = Limits { locked: Some(61_440), ..small() }.to_string();
         assert!(text.contains("lock limit, soft  65,536 bytes\n"), "{text}");
         assert!(text.contains("can be locked     4,096 bytes\n"), "{text}");
-        assert!(
-            text.contains("mappings at most  65,530 (vm.max_map_count)\n"),
-            "{text}"
-        );
+        assert!(text.contains("mappings at most  65,530 (vm.max_map_count)\n"), "{text}");
         assert!(text.ends_with("surroundings      shell"), "{text}");
     }
 }

@@ -136,31 +136,17 @@ impl LockedPages {
         let owner = Generation::current();
         let mut mapping =
             Mapping::reserve(data, sys::page_size()).map_err(Refusal::of(Call::Reserve))?;
-        let dumps = mapping
-            .exclude_from_dumps()
-            .map_err(Refusal::of(Call::ExcludeFromDumps));
-        let forks = mapping
-            .hide_from_children()
-            .map_err(Refusal::of(Call::HideFromChildren));
+        let dumps = mapping.exclude_from_dumps().map_err(Refusal::of(Call::ExcludeFromDumps));
+        let forks = mapping.hide_from_children().map_err(Refusal::of(Call::HideFromChildren));
         let (locked, refusal) = policy.lock(&mapping)?;
-        let guards = mapping
-            .protect_guards()
-            .map_err(Refusal::of(Call::ProtectGuards));
+        let guards = mapping.protect_guards().map_err(Refusal::of(Call::ProtectGuards));
         let protections = Protections {
             locked,
             dump_excluded: policy.settle(dumps, false)?,
             fork_view: policy.settle(forks, ForkView::Copied)?,
             guarded: policy.settle(guards.map(|()| true), false)?,
         };
-        Ok((
-            Self {
-                mapping,
-                owner,
-                protections,
-                refusal: None,
-            },
-            refusal,
-        ))
+        Ok((Self { mapping, owner, protections, refusal: None }, refusal))
     }
 
     fn is_absent(&self) -> bool {
@@ -282,10 +268,7 @@ fn whole_pages(bytes: usize) -> Result<usize, LockError> {
     let page = sys::page_size();
     let limit = isize::MAX.unsigned_abs() / page * page - 2 * page;
     if bytes > limit {
-        return Err(LockError::TooLarge {
-            requested: bytes,
-            limit,
-        });
+        return Err(LockError::TooLarge { requested: bytes, limit });
     }
     Ok(bytes.next_multiple_of(page))
 }
@@ -325,20 +308,14 @@ mod tests {
             fork_view: ForkView::Zeroed,
             guarded: true,
         };
-        assert_eq!(
-            all.to_string(),
-            "locked, dump-excluded, fork-hidden, guarded"
-        );
+        assert_eq!(all.to_string(), "locked, dump-excluded, fork-hidden, guarded");
         let none = Protections {
             locked: false,
             dump_excluded: false,
             fork_view: ForkView::Copied,
             guarded: false,
         };
-        assert_eq!(
-            none.to_string(),
-            "not locked, not dump-excluded, not fork-hidden, not guarded"
-        );
+        assert_eq!(none.to_string(), "not locked, not dump-excluded, not fork-hidden, not guarded");
     }
 
     /// The doc's promise: the address stays while the owner moves.

@@ -42,10 +42,7 @@ impl Refusal {
             (Call::Lock, ErrorKind::OutOfMemory | ErrorKind::WouldBlock)
             | (Call::Reserve, ErrorKind::WouldBlock) => self.no_room_to_lock(limits, requested),
             (_, ErrorKind::OutOfMemory) => no_room_to_map(limits, requested),
-            _ => LockError::Unsupported {
-                call: self.call.name(),
-                code: self.error.raw_os_error(),
-            },
+            _ => LockError::Unsupported { call: self.call.name(), code: self.error.raw_os_error() },
         }
     }
 
@@ -61,12 +58,7 @@ impl Refusal {
             return no_room_to_map(limits, requested);
         }
         let remedy = Remedy::for_lock(limits, requested);
-        LockError::LimitReached {
-            locked: limits.locked,
-            limit,
-            requested,
-            remedy,
-        }
+        LockError::LimitReached { locked: limits.locked, limit, requested, remedy }
     }
 }
 
@@ -98,21 +90,14 @@ fn not_permitted(limits: &Limits, requested: u64) -> LockError {
         Limit::Bytes(0) => Remedy::for_lock(limits, requested),
         _ => Remedy::for_sandbox(limits),
     };
-    LockError::NotPermitted {
-        limit: limits.soft,
-        remedy,
-    }
+    LockError::NotPermitted { limit: limits.soft, remedy }
 }
 
 fn no_room_to_map(limits: &Limits, requested: u64) -> LockError {
     match limits.mappings_exhausted() {
         Some((mappings, limit)) => {
             let remedy = Remedy::for_mappings(limits, limit);
-            LockError::MappingsReached {
-                mappings,
-                limit,
-                remedy,
-            }
+            LockError::MappingsReached { mappings, limit, remedy }
         }
         None => LockError::OutOfMemory { requested },
     }
@@ -120,11 +105,8 @@ fn no_room_to_map(limits: &Limits, requested: u64) -> LockError {
 
 /// What `mlock` answers at its limit: ENOMEM on Linux (where EAGAIN is a page that could not be
 /// brought in), EAGAIN on macOS.
-const LIMIT_REACHED: ErrorKind = if cfg!(target_os = "macos") {
-    ErrorKind::WouldBlock
-} else {
-    ErrorKind::OutOfMemory
-};
+const LIMIT_REACHED: ErrorKind =
+    if cfg!(target_os = "macos") { ErrorKind::WouldBlock } else { ErrorKind::OutOfMemory };
 
 #[cfg(test)]
 mod tests {
@@ -138,46 +120,28 @@ mod tests {
     }
 
     fn nearly_full() -> Limits {
-        Limits {
-            locked: Some(61_440),
-            ..small_limits()
-        }
+        Limits { locked: Some(61_440), ..small_limits() }
     }
 
     fn many_mappings() -> Limits {
-        Limits {
-            mappings: Some(65_529),
-            ..small_limits()
-        }
+        Limits { mappings: Some(65_529), ..small_limits() }
     }
 
     #[test]
     fn the_limit_is_named_where_the_numbers_say_so() {
         for kind in [ErrorKind::OutOfMemory, ErrorKind::WouldBlock] {
             let error = explain(Call::Lock, kind, &nearly_full());
-            let LockError::LimitReached {
-                locked,
-                limit,
-                requested,
-                ..
-            } = error
-            else {
+            let LockError::LimitReached { locked, limit, requested, .. } = error else {
                 panic!("{kind}: {error}");
             };
-            assert_eq!(
-                (locked, limit, requested),
-                (Some(61_440), 65_536, REQUESTED)
-            );
+            assert_eq!((locked, limit, requested), (Some(61_440), 65_536, REQUESTED));
         }
     }
 
     /// Full in both ways: the limit on locked bytes is the one that was asked about.
     #[test]
     fn the_limit_comes_before_the_mappings() {
-        let both = Limits {
-            mappings: Some(65_529),
-            ..nearly_full()
-        };
+        let both = Limits { mappings: Some(65_529), ..nearly_full() };
         let error = explain(Call::Lock, ErrorKind::OutOfMemory, &both);
         assert!(matches!(error, LockError::LimitReached { .. }), "{error}");
     }
@@ -186,65 +150,32 @@ mod tests {
     fn the_limit_is_named_even_if_others_have_unlocked_since() {
         let error = explain(Call::Lock, LIMIT_REACHED, &small_limits());
         assert!(matches!(error, LockError::LimitReached { .. }), "{error}");
-        let unknown = Limits {
-            locked: None,
-            ..small_limits()
-        };
+        let unknown = Limits { locked: None, ..small_limits() };
         let error = explain(Call::Lock, LIMIT_REACHED, &unknown);
-        assert!(
-            matches!(error, LockError::LimitReached { locked: None, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, LockError::LimitReached { locked: None, .. }), "{error}");
     }
 
     #[test]
     fn a_privileged_thread_never_hits_the_limit() {
-        let root = Limits {
-            ipc_lock: IpcLock::InEffect,
-            ..nearly_full()
-        };
+        let root = Limits { ipc_lock: IpcLock::InEffect, ..nearly_full() };
         let error = explain(Call::Lock, ErrorKind::OutOfMemory, &root);
-        assert_eq!(
-            error,
-            LockError::OutOfMemory {
-                requested: REQUESTED
-            }
-        );
-        let root = Limits {
-            ipc_lock: IpcLock::InEffect,
-            ..many_mappings()
-        };
+        assert_eq!(error, LockError::OutOfMemory { requested: REQUESTED });
+        let root = Limits { ipc_lock: IpcLock::InEffect, ..many_mappings() };
         let error = explain(Call::Lock, ErrorKind::OutOfMemory, &root);
-        assert!(
-            matches!(error, LockError::MappingsReached { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, LockError::MappingsReached { .. }), "{error}");
     }
 
     #[test]
     fn the_mappings_are_named_where_they_are_exhausted() {
-        for call in [
-            Call::Reserve,
-            Call::Lock,
-            Call::ProtectGuards,
-            Call::HideFromChildren,
-        ] {
+        for call in [Call::Reserve, Call::Lock, Call::ProtectGuards, Call::HideFromChildren] {
             let error = explain(call, ErrorKind::OutOfMemory, &many_mappings());
-            let LockError::MappingsReached {
-                mappings, limit, ..
-            } = error
-            else {
+            let LockError::MappingsReached { mappings, limit, .. } = error else {
                 panic!("{call:?}: {error}");
             };
             assert_eq!((mappings, limit), (65_529, 65_530));
         }
         let error = explain(Call::Reserve, ErrorKind::OutOfMemory, &small_limits());
-        assert_eq!(
-            error,
-            LockError::OutOfMemory {
-                requested: REQUESTED
-            }
-        );
+        assert_eq!(error, LockError::OutOfMemory { requested: REQUESTED });
     }
 
     #[test]
@@ -256,10 +187,7 @@ mod tests {
     #[test]
     fn no_permission_is_a_zero_limit_or_a_sandbox() {
         for limit in [Limit::Bytes(0), Limit::Bytes(65_536), Limit::Unlimited] {
-            let limits = Limits {
-                soft: limit,
-                ..small_limits()
-            };
+            let limits = Limits { soft: limit, ..small_limits() };
             let error = explain(Call::Lock, ErrorKind::PermissionDenied, &limits);
             assert!(matches!(error, LockError::NotPermitted { .. }), "{error}");
             let by_limit = error.to_string().contains("raise RLIMIT_MEMLOCK");
@@ -269,21 +197,10 @@ mod tests {
 
     #[test]
     fn everything_else_is_unsupported_by_name() {
-        let calls = [
-            Call::Reserve,
-            Call::Lock,
-            Call::ExcludeFromDumps,
-            Call::HideFromChildren,
-        ];
+        let calls = [Call::Reserve, Call::Lock, Call::ExcludeFromDumps, Call::HideFromChildren];
         for call in calls {
             let error = explain(call, ErrorKind::Unsupported, &small_limits());
-            assert_eq!(
-                error,
-                LockError::Unsupported {
-                    call: call.name(),
-                    code: None
-                }
-            );
+            assert_eq!(error, LockError::Unsupported { call: call.name(), code: None });
         }
     }
 }

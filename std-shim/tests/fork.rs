@@ -24,10 +24,7 @@ fn a_child_sees_zeros_and_is_told() {
         });
         assert!(child.success(), "{child}");
         assert!(!pages.is_inherited());
-        assert!(
-            all_are(pages.as_region(), secret_byte),
-            "the parent was harmed"
-        );
+        assert!(all_are(pages.as_region(), secret_byte), "the parent was harmed");
     });
 }
 
@@ -47,19 +44,12 @@ fn a_child_may_write_and_drop_what_it_inherited() {
     alone("a_child_may_write_and_drop_what_it_inherited", || {
         let mut pages = Some(secret_pages());
         let child = forked(|| {
-            pages
-                .as_mut()
-                .unwrap()
-                .as_region()
-                .fill(MaybeUninit::new(1));
+            pages.as_mut().unwrap().as_region().fill(MaybeUninit::new(1));
             drop(pages.take());
             true
         });
         assert!(child.success(), "{child}");
-        assert!(
-            all_are(pages.unwrap().as_region(), secret_byte),
-            "the parent was harmed"
-        );
+        assert!(all_are(pages.unwrap().as_region(), secret_byte), "the parent was harmed");
     });
 }
 
@@ -83,10 +73,7 @@ fn without_wiping_the_pages_are_absent() {
         let refused = Some(libc::MADV_WIPEONFORK);
         sandbox::refuse(libc::SYS_madvise, refused, libc::EINVAL).unwrap();
         let mut pages = Some(secret_pages());
-        assert_eq!(
-            pages.as_ref().unwrap().protections().fork_view,
-            ForkView::Absent
-        );
+        assert_eq!(pages.as_ref().unwrap().protections().fork_view, ForkView::Absent);
         let child = forked(|| {
             let mut inherited = pages.take().unwrap();
             let place = address(inherited.as_non_null());
@@ -100,35 +87,23 @@ fn without_wiping_the_pages_are_absent() {
         assert!(child.success(), "{child}");
         let mut pages = pages.unwrap();
         assert!(!pages.is_inherited());
-        assert!(
-            all_are(pages.as_region(), secret_byte),
-            "the parent was harmed"
-        );
+        assert!(all_are(pages.as_region(), secret_byte), "the parent was harmed");
     });
 }
 
 #[test]
 fn without_any_hiding_there_are_no_pages_unless_preferred() {
-    alone(
-        "without_any_hiding_there_are_no_pages_unless_preferred",
-        || {
-            for advice in [libc::MADV_WIPEONFORK, libc::MADV_DONTFORK] {
-                sandbox::refuse(libc::SYS_madvise, Some(advice), libc::EINVAL).unwrap();
-            }
-            let error = LockedPages::new(1).err().unwrap();
-            let code = Some(libc::EINVAL);
-            assert_eq!(
-                error,
-                LockError::Unsupported {
-                    call: "madvise(MADV_DONTFORK)",
-                    code
-                }
-            );
-            let pages = LockedPages::prefer_locked(1).unwrap();
-            assert_eq!(pages.protections().fork_view, ForkView::Copied);
-            assert!(!pages.protections().fork_hidden());
-        },
-    );
+    alone("without_any_hiding_there_are_no_pages_unless_preferred", || {
+        for advice in [libc::MADV_WIPEONFORK, libc::MADV_DONTFORK] {
+            sandbox::refuse(libc::SYS_madvise, Some(advice), libc::EINVAL).unwrap();
+        }
+        let error = LockedPages::new(1).err().unwrap();
+        let code = Some(libc::EINVAL);
+        assert_eq!(error, LockError::Unsupported { call: "madvise(MADV_DONTFORK)", code });
+        let pages = LockedPages::prefer_locked(1).unwrap();
+        assert_eq!(pages.protections().fork_view, ForkView::Copied);
+        assert!(!pages.protections().fork_hidden());
+    });
 }
 
 /// Forks while other threads make and drop pages: no child hangs.
@@ -169,11 +144,7 @@ fn secret_byte(index: usize) -> u8 {
 fn all_are(region: &[MaybeUninit<u8>], expected: impl Fn(usize) -> u8) -> bool {
     // SAFETY: the pages were written in full, or are zeros from the kernel.
     let byte = |byte: &MaybeUninit<u8>| unsafe { byte.assume_init() };
-    !region.is_empty()
-        && region
-            .iter()
-            .enumerate()
-            .all(|(index, at)| byte(at) == expected(index))
+    !region.is_empty() && region.iter().enumerate().all(|(index, at)| byte(at) == expected(index))
 }
 
 /// How often the first bytes of the secret stand in this process's memory.
@@ -187,10 +158,7 @@ fn copies() -> usize {
         for place in range.clone().step_by(buffer.len() - SEARCHED) {
             let length = buffer.len().min(range.end - place);
             // Some of the kernel's own mappings cannot be read so.
-            if memory
-                .read_exact_at(&mut buffer[..length], place as u64)
-                .is_ok()
-            {
+            if memory.read_exact_at(&mut buffer[..length], place as u64).is_ok() {
                 let at =
                     |start: &usize| is_copy(&buffer[*start..]) && !own.contains(&(place + start));
                 found += (0..=length.saturating_sub(SEARCHED)).filter(at).count();
@@ -203,11 +171,7 @@ fn copies() -> usize {
 }
 
 fn is_copy(bytes: &[u8]) -> bool {
-    bytes
-        .iter()
-        .take(SEARCHED)
-        .enumerate()
-        .all(|(index, &byte)| byte == secret_byte(index))
+    bytes.iter().take(SEARCHED).enumerate().all(|(index, &byte)| byte == secret_byte(index))
 }
 
 const SEARCHED: usize = 64;

@@ -47,20 +47,10 @@ fn fill_up(available: usize, limit: u64) {
 
 fn refused_beyond(held: u64, limit: u64) {
     let error = LockedPages::new(1).err().unwrap();
-    let LockError::LimitReached {
-        locked,
-        limit: said,
-        requested,
-        ..
-    } = &error
-    else {
+    let LockError::LimitReached { locked, limit: said, requested, .. } = &error else {
         panic!("{error}");
     };
-    assert_eq!(
-        (*locked, *said, *requested),
-        (Some(held), limit, page_size() as u64),
-        "{error}"
-    );
+    assert_eq!((*locked, *said, *requested), (Some(held), limit, page_size() as u64), "{error}");
     assert!(error.to_string().contains("RLIMIT_MEMLOCK"), "{error}");
     assert_eq!(locked_bytes(), held, "a failure stays charged");
 }
@@ -75,19 +65,10 @@ fn under_a_limit_of_zero_nothing_can_be_locked() {
             }
             let error = LockedPages::new(1).err().unwrap();
             assert!(
-                matches!(
-                    error,
-                    LockError::NotPermitted {
-                        limit: Limit::Bytes(0),
-                        ..
-                    }
-                ),
+                matches!(error, LockError::NotPermitted { limit: Limit::Bytes(0), .. }),
                 "{error}"
             );
-            assert!(
-                error.to_string().contains("RLIMIT_MEMLOCK is 0 bytes"),
-                "{error}"
-            );
+            assert!(error.to_string().contains("RLIMIT_MEMLOCK is 0 bytes"), "{error}");
             preferred_says_why(&error);
         });
     }
@@ -105,40 +86,27 @@ fn preferred_says_why(error: &LockError) {
 
 #[test]
 fn less_than_a_page_is_a_limit_too() {
-    confined(
-        "less_than_a_page_is_a_limit_too",
-        Confinement::of(100, User::Same),
-        || {
-            if is_confined(100) {
-                assert_eq!(Limits::read().available(), Limit::Bytes(0));
-                refused_beyond(0, 100);
-            }
-        },
-    );
+    confined("less_than_a_page_is_a_limit_too", Confinement::of(100, User::Same), || {
+        if is_confined(100) {
+            assert_eq!(Limits::read().available(), Limit::Bytes(0));
+            refused_beyond(0, 100);
+        }
+    });
 }
 
 #[test]
 fn the_soft_limit_is_the_one_that_counts() {
     let page = page_size() as u64;
     let (soft, hard) = (2 * page, 16 * page);
-    let confinement = Confinement {
-        soft,
-        hard,
-        user: User::Same,
-    };
+    let confinement = Confinement { soft, hard, user: User::Same };
     confined("the_soft_limit_is_the_one_that_counts", confinement, || {
         if !is_confined(soft) {
             return;
         }
         let limits = Limits::read();
-        assert_eq!(
-            (limits.soft, limits.hard),
-            (Limit::Bytes(soft), Limit::Bytes(hard))
-        );
+        assert_eq!((limits.soft, limits.hard), (Limit::Bytes(soft), Limit::Bytes(hard)));
         let error = LockedPages::new(2 * page_size() + 1).err().unwrap();
-        let LockError::LimitReached { limit, .. } = error else {
-            panic!("{error}")
-        };
+        let LockError::LimitReached { limit, .. } = error else { panic!("{error}") };
         assert_eq!(limit, soft);
         drop(LockedPages::new(2 * page_size()).unwrap());
     });
@@ -195,11 +163,7 @@ fn threads_that_race_get_pages_or_numbers() {
 fn race() {
     match LockedPages::new(16_384) {
         Ok(_pages) => assert!(locked_bytes() <= 65_536),
-        Err(LockError::LimitReached {
-            limit: 65_536,
-            requested: 16_384,
-            ..
-        }) => {}
+        Err(LockError::LimitReached { limit: 65_536, requested: 16_384, .. }) => {}
         Err(error) => panic!("{error}"),
     }
 }
@@ -211,10 +175,7 @@ fn exhausted_mappings_are_told_from_the_lock_limit() {
         drop(LockedPages::prefer_locked(1).unwrap());
         let limit = Limits::read().mappings_limit.unwrap();
         if limit > 300_000 {
-            return skip(
-                "mappings",
-                "vm.max_map_count is too high to be reached quickly",
-            );
+            return skip("mappings", "vm.max_map_count is too high to be reached quickly");
         }
         let spare = take_all_mappings();
         let start = locked_bytes();
@@ -270,16 +231,7 @@ fn a_process_that_locks_everything_meets_the_limit_in_mmap() {
         drop(LockedPages::new(1).unwrap());
         let start = locked_bytes();
         let error = LockedPages::new(1 << 20).err().unwrap();
-        assert!(
-            matches!(
-                error,
-                LockError::LimitReached {
-                    limit: 0x10_0000,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, LockError::LimitReached { limit: 0x10_0000, .. }), "{error}");
         assert_eq!(locked_bytes(), start, "a failure stays charged");
         drop(LockedPages::new(65_536).unwrap());
     });
@@ -301,22 +253,11 @@ fn a_system_without_the_call_is_unsupported() {
     alone("a_system_without_the_call_is_unsupported", || {
         sandbox::refuse(libc::SYS_mlock, None, libc::ENOSYS).unwrap();
         let error = LockedPages::new(1).err().unwrap();
-        assert_eq!(
-            error,
-            LockError::Unsupported {
-                call: "mlock",
-                code: Some(libc::ENOSYS)
-            }
-        );
+        assert_eq!(error, LockError::Unsupported { call: "mlock", code: Some(libc::ENOSYS) });
         preferred_says_why(&error);
         let dump = Some(libc::MADV_DONTDUMP);
         sandbox::refuse(libc::SYS_madvise, dump, libc::EINVAL).unwrap();
-        assert!(
-            !LockedPages::prefer_locked(1)
-                .unwrap()
-                .protections()
-                .dump_excluded
-        );
+        assert!(!LockedPages::prefer_locked(1).unwrap().protections().dump_excluded);
     });
 }
 

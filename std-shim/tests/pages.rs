@@ -34,18 +34,12 @@ fn the_kernel_confirms_each_protection() {
     let (access, flags) = flags_at(data).unwrap();
     assert_eq!(access, "rw-p");
     for flag in ["lo", "dd", "wf"] {
-        assert!(
-            flags.iter().any(|found| found == flag),
-            "{flag} is not in {flags:?}"
-        );
+        assert!(flags.iter().any(|found| found == flag), "{flag} is not in {flags:?}");
     }
     for guard in [data - 1, data - page_size(), data + page_size()] {
         let (access, flags) = flags_at(guard).unwrap();
         assert_eq!(access, "---p", "{guard:#x}");
-        assert!(
-            !flags.iter().any(|found| found == "lo"),
-            "a guard is charged: {flags:?}"
-        );
+        assert!(!flags.iter().any(|found| found == "lo"), "a guard is charged: {flags:?}");
     }
 }
 
@@ -72,16 +66,9 @@ fn only_the_data_is_charged_and_all_is_given_back() {
 fn sizes_that_cannot_be_are_typed_errors() {
     for make in [LockedPages::new, LockedPages::prefer_locked] {
         assert_eq!(make(0).err(), Some(LockError::Zero));
-        for bytes in [
-            usize::MAX,
-            usize::MAX - page_size(),
-            isize::MAX.unsigned_abs(),
-        ] {
+        for bytes in [usize::MAX, usize::MAX - page_size(), isize::MAX.unsigned_abs()] {
             let error = make(bytes).err().unwrap();
-            assert!(
-                matches!(error, LockError::TooLarge { .. }),
-                "{bytes}: {error}"
-            );
+            assert!(matches!(error, LockError::TooLarge { .. }), "{bytes}: {error}");
         }
         // Fits the arithmetic but no address space.
         let error = make(isize::MAX.unsigned_abs() / 2).err().unwrap();

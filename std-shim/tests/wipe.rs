@@ -15,22 +15,11 @@ use strongroom::{LockedPages, page_size};
 fn pages_are_wiped_before_they_are_unlocked() {
     let mut pages = LockedPages::prefer_locked(2 * page_size()).unwrap();
     pages.as_region().fill(MaybeUninit::new(0xA5));
-    WATCHED.store(
-        pages.as_non_null().cast::<u8>().addr().get(),
-        Ordering::Relaxed,
-    );
+    WATCHED.store(pages.as_non_null().cast::<u8>().addr().get(), Ordering::Relaxed);
     drop(pages);
-    assert_eq!(
-        UNLOCKED.load(Ordering::Relaxed),
-        1,
-        "munlock was not called once"
-    );
+    assert_eq!(UNLOCKED.load(Ordering::Relaxed), 1, "munlock was not called once");
     assert_eq!(NOT_ZERO.load(Ordering::Relaxed), 0, "bytes were left");
-    assert_eq!(
-        UNMAPPED.load(Ordering::Relaxed),
-        1,
-        "munmap was not called once, after"
-    );
+    assert_eq!(UNMAPPED.load(Ordering::Relaxed), 1, "munmap was not called once, after");
 }
 
 /// In place of the C library's.
@@ -39,10 +28,7 @@ extern "C" fn munlock(address: *const c_void, length: usize) -> c_int {
     if address.addr() == WATCHED.load(Ordering::Relaxed) {
         // SAFETY: the pages are still mapped and readable, and nobody writes to them now.
         let bytes = unsafe { slice::from_raw_parts(address.cast::<u8>(), length) };
-        NOT_ZERO.store(
-            bytes.iter().filter(|&&byte| byte != 0).count(),
-            Ordering::Relaxed,
-        );
+        NOT_ZERO.store(bytes.iter().filter(|&&byte| byte != 0).count(), Ordering::Relaxed);
         UNLOCKED.fetch_add(1, Ordering::Relaxed);
     }
     // SAFETY: what the caller wanted.

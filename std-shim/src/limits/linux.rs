@@ -62,9 +62,7 @@ fn surroundings() -> Surroundings {
 
 /// A file's text; empty if it cannot be read. A process may have a name that is not UTF-8.
 fn text(path: &str) -> String {
-    fs::read(path)
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default()
+    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
 /// Counts lines without keeping them: there may be as many as there may be mappings.
@@ -77,10 +75,7 @@ fn lines(path: &str) -> io::Result<u64> {
             Ok(0) => return Ok(count),
             Ok(length) => {
                 let piece = buffer.get(..length).unwrap_or_default();
-                count += piece
-                    .iter()
-                    .map(|&byte| u64::from(byte == b'\n'))
-                    .sum::<u64>();
+                count += piece.iter().map(|&byte| u64::from(byte == b'\n')).sum::<u64>();
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

@@ -61,9 +61,7 @@ fn systemd_path(line: &str) -> Option<&str> {
 
 /// The innermost unit of a path, if that is a service.
 fn service_of(path: &str) -> Option<&str> {
-    let unit = path
-        .rsplit('/')
-        .find(|part| matches!(kind(part), "service" | "scope"))?;
+    let unit = path.rsplit('/').find(|part| matches!(kind(part), "service" | "scope"))?;
     (kind(unit) == "service" && unit.bytes().all(is_unit_byte)).then_some(unit)
 }
 
@@ -109,13 +107,9 @@ mod tests {
         ] {
             assert_eq!(status_bytes(odd, "VmLck"), None, "{odd:?}");
         }
-        for odd in [
-            "CapEff:",
-            "CapEff: 0x1",
-            "CapEff: -1",
-            "CapEff: 10000000000000000",
-            "CapEff: é",
-        ] {
+        for odd in
+            ["CapEff:", "CapEff: 0x1", "CapEff: -1", "CapEff: 10000000000000000", "CapEff: é"]
+        {
             assert_eq!(status_mask(odd, "CapEff"), None, "{odd:?}");
         }
     }
@@ -127,16 +121,7 @@ mod tests {
         for odd in ["", "x", "-1", "1 2", "٣", "18446744073709551616"] {
             assert_eq!(number(odd), None, "{odd:?}");
         }
-        for odd in [
-            "",
-            "user",
-            "user:[",
-            "user:[]",
-            "user:[1",
-            "user:[1]]",
-            "user:1]",
-            "[:[é]",
-        ] {
+        for odd in ["", "user", "user:[", "user:[]", "user:[1", "user:[1]]", "user:1]", "[:[é]"] {
             assert_eq!(namespace_inode(odd), None, "{odd:?}");
         }
     }
@@ -144,32 +129,14 @@ mod tests {
     #[test]
     fn a_service_is_told_from_a_session() {
         for (cgroup, service) in [
-            (
-                "0::/system.slice/payments.service\n",
-                Some("payments.service"),
-            ),
-            (
-                "0::/system.slice/a@1\\x2d2.service/worker\n",
-                Some("a@1\\x2d2.service"),
-            ),
-            (
-                "4:memory:/x.service\n1:name=systemd:/system.slice/b.service\n",
-                Some("b.service"),
-            ),
+            ("0::/system.slice/payments.service\n", Some("payments.service")),
+            ("0::/system.slice/a@1\\x2d2.service/worker\n", Some("a@1\\x2d2.service")),
+            ("4:memory:/x.service\n1:name=systemd:/system.slice/b.service\n", Some("b.service")),
             ("0::/user.slice/user-1000.slice/session-3.scope\n", None),
-            (
-                "0::/user.slice/user@1000.service/app.slice/vte-1.scope\n",
-                None,
-            ),
-            (
-                "0::/user.slice/user@1000.service/app.slice/c.service\n",
-                Some("c.service"),
-            ),
+            ("0::/user.slice/user@1000.service/app.slice/vte-1.scope\n", None),
+            ("0::/user.slice/user@1000.service/app.slice/c.service\n", Some("c.service")),
             ("4:memory:/x.service\n", None),
-            (
-                "1:name=systemd:/\n0::/system.slice/d.service\n",
-                Some("d.service"),
-            ),
+            ("1:name=systemd:/\n0::/system.slice/d.service\n", Some("d.service")),
             ("0::/\n", None),
             ("", None),
             (":::\n", None),

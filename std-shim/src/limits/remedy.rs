@@ -21,11 +21,7 @@ pub struct Remedy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
     /// `RLIMIT_MEMLOCK` to `bytes`, which the hard limit allows or not.
-    LockLimit {
-        bytes: u64,
-        within_hard: bool,
-        available: Limit,
-    },
+    LockLimit { bytes: u64, within_hard: bool, available: Limit },
     /// `vm.user_wire_limit` to `bytes`.
     WireLimit { bytes: u64 },
     /// `vm.max_map_count` to `count`.
@@ -38,39 +34,21 @@ impl Remedy {
     /// For locking `more` bytes beyond those locked now.
     pub(crate) fn for_lock(limits: &Limits, more: u64) -> Self {
         let total = limits.locked.unwrap_or(0).saturating_add(more);
-        let comfortable = total
-            .checked_next_power_of_two()
-            .unwrap_or(LARGEST)
-            .max(SMALLEST);
+        let comfortable = total.checked_next_power_of_two().unwrap_or(LARGEST).max(SMALLEST);
         if limits.wire_limit_is_lower() {
             return Self::new(limits, Change::WireLimit { bytes: comfortable });
         }
         let hard_allows = |bytes| !matches!(limits.hard, Limit::Bytes(hard) if hard < bytes);
         // What the hard limit allows comes before what is comfortable.
-        let bytes = if hard_allows(total) && !hard_allows(comfortable) {
-            total
-        } else {
-            comfortable
-        };
+        let bytes =
+            if hard_allows(total) && !hard_allows(comfortable) { total } else { comfortable };
         let (within_hard, available) = (hard_allows(bytes), limits.available());
-        Self::new(
-            limits,
-            Change::LockLimit {
-                bytes,
-                within_hard,
-                available,
-            },
-        )
+        Self::new(limits, Change::LockLimit { bytes, within_hard, available })
     }
 
     /// For a process that has as many mappings as it may.
     pub(crate) fn for_mappings(limits: &Limits, limit: u64) -> Self {
-        Self::new(
-            limits,
-            Change::Mappings {
-                count: limit.saturating_mul(2).max(FEWEST),
-            },
-        )
+        Self::new(limits, Change::Mappings { count: limit.saturating_mul(2).max(FEWEST) })
     }
 
     /// For a sandbox that forbids `mlock`.
@@ -80,22 +58,16 @@ impl Remedy {
 
     fn new(limits: &Limits, change: Change) -> Self {
         let namespaced = limits.ipc_lock == IpcLock::Namespaced;
-        Self {
-            change,
-            surroundings: limits.surroundings.clone(),
-            namespaced,
-        }
+        Self { change, surroundings: limits.surroundings.clone(), namespaced }
     }
 }
 
 impl Display for Remedy {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.change {
-            Change::LockLimit {
-                bytes,
-                within_hard,
-                available,
-            } => self.lock_limit(f, bytes, within_hard, available),
+            Change::LockLimit { bytes, within_hard, available } => {
+                self.lock_limit(f, bytes, within_hard, available)
+            }
             Change::WireLimit { bytes } => {
                 write!(
                     f,
@@ -140,16 +112,10 @@ impl Remedy {
                  (`systemctl edit {unit}`)"
             ),
             Surroundings::Shell if within_hard => {
-                write!(
-                    f,
-                    "raise RLIMIT_MEMLOCK: `ulimit -S -l {kib}` (KiB) in the shell"
-                )
+                write!(f, "raise RLIMIT_MEMLOCK: `ulimit -S -l {kib}` (KiB) in the shell")
             }
             Surroundings::Shell if cfg!(target_os = "macos") => {
-                write!(
-                    f,
-                    "raise RLIMIT_MEMLOCK: `ulimit -l {kib}` (KiB) in a root shell"
-                )
+                write!(f, "raise RLIMIT_MEMLOCK: `ulimit -l {kib}` (KiB) in a root shell")
             }
             Surroundings::Shell => write!(
                 f,
@@ -178,10 +144,7 @@ impl Remedy {
             Surroundings::Docker => " on the host",
             _ => "",
         };
-        write!(
-            f,
-            "raise vm.max_map_count: `sudo sysctl vm.max_map_count={count}`{place}"
-        )
+        write!(f, "raise vm.max_map_count: `sudo sysctl vm.max_map_count={count}`{place}")
     }
 }
 
@@ -200,14 +163,7 @@ mod tests {
     use super::*;
 
     fn sentence(surroundings: Surroundings) -> String {
-        Remedy::for_lock(
-            &Limits {
-                surroundings,
-                ..small()
-            },
-            69_632,
-        )
-        .to_string()
+        Remedy::for_lock(&Limits { surroundings, ..small() }, 69_632).to_string()
     }
 
     #[test]
@@ -215,22 +171,9 @@ mod tests {
         for (surroundings, setting) in [
             (Surroundings::Shell, "--memlock=8388608:8388608` (bytes)"),
             (Surroundings::Shell, "`USER - memlock 8192` (KiB)"),
-            (
-                Surroundings::Docker,
-                "`--ulimit memlock=8388608:8388608` (bytes)",
-            ),
-            (
-                Surroundings::Systemd {
-                    unit: "a.service".into(),
-                },
-                "`LimitMEMLOCK=8M` in the unit",
-            ),
-            (
-                Surroundings::Systemd {
-                    unit: "a.service".into(),
-                },
-                "`systemctl edit a.service`",
-            ),
+            (Surroundings::Docker, "`--ulimit memlock=8388608:8388608` (bytes)"),
+            (Surroundings::Systemd { unit: "a.service".into() }, "`LimitMEMLOCK=8M` in the unit"),
+            (Surroundings::Systemd { unit: "a.service".into() }, "`systemctl edit a.service`"),
             (Surroundings::Kubernetes, "IPC_LOCK"),
             (Surroundings::Plain, "to 8388608 bytes"),
             (Surroundings::Lambda, "the 65,536 bytes that are left"),
@@ -255,11 +198,7 @@ mod tests {
 
     #[test]
     fn the_limit_named_covers_what_is_locked_already() {
-        let limits = Limits {
-            locked: Some(5 << 20),
-            hard: Limit::Unlimited,
-            ..small()
-        };
+        let limits = Limits { locked: Some(5 << 20), hard: Limit::Unlimited, ..small() };
         let sentence = Remedy::for_lock(&limits, 5 << 20).to_string();
         assert!(sentence.contains("-l 16384`"), "{sentence}");
         let endless = Remedy::for_lock(&limits, u64::MAX).to_string();
@@ -268,15 +207,8 @@ mod tests {
 
     #[test]
     fn a_capability_that_does_not_count_is_named() {
-        let rootless = Limits {
-            ipc_lock: IpcLock::Namespaced,
-            ..small()
-        };
-        assert!(
-            Remedy::for_lock(&rootless, 1)
-                .to_string()
-                .contains("user namespace")
-        );
+        let rootless = Limits { ipc_lock: IpcLock::Namespaced, ..small() };
+        assert!(Remedy::for_lock(&rootless, 1).to_string().contains("user namespace"));
         assert!(!sentence(Surroundings::Shell).contains("user namespace"));
     }
 
@@ -284,11 +216,7 @@ mod tests {
     fn other_limits_have_other_remedies() {
         let mappings = Remedy::for_mappings(&small(), 65_530).to_string();
         assert!(mappings.contains("vm.max_map_count=262144"), "{mappings}");
-        let wire = Limits {
-            wire_limit: Some(8192),
-            soft: Limit::Unlimited,
-            ..small()
-        };
+        let wire = Limits { wire_limit: Some(8192), soft: Limit::Unlimited, ..small() };
         let wire = Remedy::for_lock(&wire, 16_384).to_string();
         assert!(wire.contains("vm.user_wire_limit=8388608"), "{wire}");
     }

@@ -28,18 +28,12 @@ impl Surroundings {
     pub(super) fn from_signs(signs: Signs<'_>) -> Self {
         match signs {
             Signs { lambda: true, .. } => Self::Lambda,
-            Signs {
-                kubernetes: true, ..
-            } => Self::Kubernetes,
-            Signs {
-                container: true, ..
-            } => Self::Docker,
+            Signs { kubernetes: true, .. } => Self::Kubernetes,
+            Signs { container: true, .. } => Self::Docker,
             // A terminal in a service is a login without a session of its own.
-            Signs {
-                service: Some(unit),
-                terminal: false,
-                ..
-            } => Self::Systemd { unit: unit.into() },
+            Signs { service: Some(unit), terminal: false, .. } => {
+                Self::Systemd { unit: unit.into() }
+            }
             Signs { shell: true, .. } | Signs { terminal: true, .. } => Self::Shell,
             _ => Self::Plain,
         }
@@ -88,52 +82,17 @@ mod tests {
             terminal: true,
             shell: true,
         };
-        let unit = || Surroundings::Systemd {
-            unit: "a.service".into(),
-        };
-        let without_container = Signs {
-            lambda: false,
-            kubernetes: false,
-            container: false,
-            ..all
-        };
-        let on_no_terminal = Signs {
-            terminal: false,
-            ..without_container
-        };
+        let unit = || Surroundings::Systemd { unit: "a.service".into() };
+        let without_container = Signs { lambda: false, kubernetes: false, container: false, ..all };
+        let on_no_terminal = Signs { terminal: false, ..without_container };
         for (signs, surroundings) in [
             (all, Surroundings::Lambda),
-            (
-                Signs {
-                    lambda: false,
-                    ..all
-                },
-                Surroundings::Kubernetes,
-            ),
-            (
-                Signs {
-                    lambda: false,
-                    kubernetes: false,
-                    ..all
-                },
-                Surroundings::Docker,
-            ),
+            (Signs { lambda: false, ..all }, Surroundings::Kubernetes),
+            (Signs { lambda: false, kubernetes: false, ..all }, Surroundings::Docker),
             (without_container, Surroundings::Shell),
             (on_no_terminal, unit()),
-            (
-                Signs {
-                    service: None,
-                    ..on_no_terminal
-                },
-                Surroundings::Shell,
-            ),
-            (
-                Signs {
-                    terminal: true,
-                    ..Signs::default()
-                },
-                Surroundings::Shell,
-            ),
+            (Signs { service: None, ..on_no_terminal }, Surroundings::Shell),
+            (Signs { terminal: true, ..Signs::default() }, Surroundings::Shell),
             (Signs::default(), Surroundings::Plain),
         ] {
             assert_eq!(Surroundings::from_signs(signs), surroundings, "{signs:?}");

@@ -70,9 +70,7 @@ pub(crate) fn fork_word() -> Option<&'static AtomicU32> {
 
 fn install_fork_word() -> NonNull<AtomicU32> {
     let mut page = wiped_page();
-    let word = page
-        .as_ref()
-        .map_or((&raw const NO_FORK_WORD).cast_mut(), first_word);
+    let word = page.as_ref().map_or((&raw const NO_FORK_WORD).cast_mut(), first_word);
     let kept =
         FORK_WORD.compare_exchange(ptr::null_mut(), word, Ordering::AcqRel, Ordering::Acquire);
     if kept.is_ok()
@@ -93,11 +91,7 @@ fn first_word(page: &Mapping) -> *mut AtomicU32 {
 }
 
 fn interrupted_or(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::Interrupted {
-        Ok(())
-    } else {
-        Err(error)
-    }
+    if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) }
 }
 
 /// Null until first asked for; then the word, or [`NO_FORK_WORD`] for good.

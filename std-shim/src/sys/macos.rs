@@ -11,11 +11,7 @@ use crate::pages::ForkView;
 
 impl Mapping {
     /// macOS cannot leave a single mapping out of core dumps: always `Ok(false)`.
-    #[expect(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "Linux needs both"
-    )]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "Linux needs both")]
     pub(crate) fn exclude_from_dumps(&self) -> io::Result<bool> {
         Ok(false)
     }

@@ -36,9 +36,7 @@ impl Mapping {
     ///
     /// Both must be multiples of the page size; a sum past the address space is `OutOfMemory`.
     pub(crate) fn reserve(data: usize, guard: usize) -> io::Result<Self> {
-        let total = guard
-            .checked_mul(2)
-            .and_then(|guards| guards.checked_add(data));
+        let total = guard.checked_mul(2).and_then(|guards| guards.checked_add(data));
         let total = total.ok_or(io::ErrorKind::OutOfMemory)?;
         // SAFETY: with a null hint and without MAP_FIXED no existing mapping is touched.
         let address = unsafe {
@@ -133,39 +131,24 @@ pub(crate) struct MemlockLimit {
 
 /// `getrlimit(2)` for `RLIMIT_MEMLOCK`, whose number differs between systems.
 pub(crate) fn memlock_limit() -> io::Result<MemlockLimit> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a valid place for the answer during the call.
     check(unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) })?;
-    #[allow(
-        clippy::useless_conversion,
-        reason = "rlim_t has 32 bits on some systems"
-    )]
+    #[allow(clippy::useless_conversion, reason = "rlim_t has 32 bits on some systems")]
     let finite = |bytes: libc::rlim_t| (bytes != libc::RLIM_INFINITY).then_some(bytes.into());
-    Ok(MemlockLimit {
-        soft: finite(limit.rlim_cur),
-        hard: finite(limit.rlim_max),
-    })
+    Ok(MemlockLimit { soft: finite(limit.rlim_cur), hard: finite(limit.rlim_max) })
 }
 
 /// The size of a page in bytes, `sysconf(_SC_PAGESIZE)`.
 pub(crate) fn page_size() -> usize {
     // SAFETY: `sysconf` reads a constant of the system.
     let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    usize::try_from(bytes)
-        .unwrap_or(SMALLEST_PAGE)
-        .max(SMALLEST_PAGE)
+    usize::try_from(bytes).unwrap_or(SMALLEST_PAGE).max(SMALLEST_PAGE)
 }
 
 /// Turns the C convention, zero or minus one with errno, into a `Result`.
 pub(super) fn check(status: c_int) -> io::Result<()> {
-    if status == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// No supported system has smaller pages; taken if `sysconf` were to fail, which POSIX rules out.

@@ -12,25 +12,13 @@ use super::{Confinement, User};
 pub(crate) fn locked_bytes() -> u64 {
     let status = fs::read("/proc/self/status").unwrap();
     let status = String::from_utf8_lossy(&status).into_owned();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmLck:"))
-        .unwrap();
-    line.trim()
-        .strip_suffix("kB")
-        .unwrap()
-        .trim()
-        .parse::<u64>()
-        .unwrap()
-        * 1024
+    let line = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
+    line.trim().strip_suffix("kB").unwrap().trim().parse::<u64>().unwrap() * 1024
 }
 
 /// The number of mappings.
 pub(crate) fn mappings() -> usize {
-    fs::read_to_string("/proc/self/maps")
-        .unwrap()
-        .lines()
-        .count()
+    fs::read_to_string("/proc/self/maps").unwrap().lines().count()
 }
 
 /// The `VmFlags` and the permissions of the mapping that holds `address`, `proc(5)`.
@@ -41,10 +29,7 @@ pub(crate) fn flags_at(address: usize) -> Option<(String, Vec<String>)> {
         if let Some((range, access)) = header(line) {
             permissions = range.contains(&address).then_some(access);
         } else if let (Some(access), Some(flags)) = (&permissions, line.strip_prefix("VmFlags:")) {
-            return Some((
-                access.clone(),
-                flags.split_whitespace().map(str::to_owned).collect(),
-            ));
+            return Some((access.clone(), flags.split_whitespace().map(str::to_owned).collect()));
         }
     }
     None
@@ -61,10 +46,7 @@ pub(crate) fn is_root() -> bool {
 
 /// Sets both lock limits and gives up `CAP_IPC_LOCK`. Runs between fork and exec.
 pub(crate) fn confine(confinement: Confinement) -> io::Result<()> {
-    let limit = libc::rlimit {
-        rlim_cur: confinement.soft,
-        rlim_max: confinement.hard,
-    };
+    let limit = libc::rlimit { rlim_cur: confinement.soft, rlim_max: confinement.hard };
     // SAFETY: `limit` is valid during the call.
     check(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) })?;
     if confinement.user == User::Namespaced {
@@ -83,19 +65,12 @@ pub(crate) fn give_up_capabilities() -> io::Result<()> {
     let none = [0_u32; 6];
     // SAFETY: both structures have the sizes that version 3 has, and are valid during the call.
     let status = unsafe { libc::syscall(libc::SYS_capset, &raw const header, &raw const none) };
-    if status == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Limits the address space, `RLIMIT_AS`, for the rest of this process.
 pub(crate) fn limit_address_space(bytes: u64) {
-    let limit = libc::rlimit {
-        rlim_cur: bytes,
-        rlim_max: bytes,
-    };
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
     // SAFETY: `limit` is valid during the call.
     check(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }).unwrap();
 }
@@ -111,11 +86,7 @@ pub(crate) fn map_a_page(protection: i32) -> Option<NonNull<u8>> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: with a null hint and without MAP_FIXED no existing mapping is touched.
     let page = unsafe { libc::mmap(std::ptr::null_mut(), 4096, protection, flags, -1, 0) };
-    if page == libc::MAP_FAILED {
-        None
-    } else {
-        NonNull::new(page.cast())
-    }
+    if page == libc::MAP_FAILED { None } else { NonNull::new(page.cast()) }
 }
 
 /// Maps one page exactly at `address`, where nothing must be mapped, and fills it with 7.
@@ -145,10 +116,7 @@ pub(crate) fn read_at(address: usize) -> io::Result<u8> {
 pub(crate) fn readable() -> Vec<std::ops::Range<usize>> {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     let ranges = maps.lines().filter_map(header);
-    ranges
-        .filter(|(_, access)| access.starts_with('r'))
-        .map(|(range, _)| range)
-        .collect()
+    ranges.filter(|(_, access)| access.starts_with('r')).map(|(range, _)| range).collect()
 }
 
 fn header(line: &str) -> Option<(std::ops::Range<usize>, String)> {
@@ -176,19 +144,11 @@ fn write_file(path: &CStr, text: &CStr) -> io::Result<()> {
     let bytes = text.to_bytes();
     // SAFETY: `bytes` is valid for reads over its length.
     let written = unsafe { libc::write(file, bytes.as_ptr().cast(), bytes.len()) };
-    if written < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if written < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn check(status: i32) -> io::Result<()> {
-    if status == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 const CAP_IPC_LOCK: libc::c_ulong = 14;

@@ -31,11 +31,7 @@ pub(crate) struct Confinement {
 
 impl Confinement {
     pub(crate) fn of(limit: u64, user: User) -> Self {
-        Self {
-            soft: limit,
-            hard: limit,
-            user,
-        }
+        Self { soft: limit, hard: limit, user }
     }
 }
 
@@ -92,11 +88,7 @@ pub(crate) fn dies_of_segv(name: &str, case: &str, body: impl FnOnce()) {
     let output = again(name, &tag).output().unwrap();
     let reached = String::from_utf8_lossy(&output.stdout).contains(REACHED);
     assert!(reached, "{tag} did not come to its part: {output:?}");
-    assert!(
-        is_segv(output.status),
-        "{tag} ended with {}, not SIGSEGV",
-        output.status
-    );
+    assert!(is_segv(output.status), "{tag} ended with {}, not SIGSEGV", output.status);
 }
 
 /// Says to the parent that the part meant for the child was come to.
@@ -133,9 +125,7 @@ fn is_child(tag: &str) -> bool {
 
 fn again(name: &str, tag: &str) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
-    command
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(CHILD, tag);
+    command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(CHILD, tag);
     command
 }
 
@@ -143,15 +133,8 @@ fn again(name: &str, tag: &str) -> Command {
 fn passed(tag: &str, output: &Output) {
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{tag} ended with {}\n{text}{errors}",
-        output.status
-    );
-    assert!(
-        text.contains(REACHED),
-        "{tag} did not come to its part\n{text}"
-    );
+    assert!(output.status.success(), "{tag} ended with {}\n{text}{errors}", output.status);
+    assert!(text.contains(REACHED), "{tag} did not come to its part\n{text}");
     for line in errors.lines().filter(|line| line.starts_with("skipped")) {
         eprintln!("{line}");
     }

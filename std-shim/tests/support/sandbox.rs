@@ -23,10 +23,7 @@ pub(crate) fn refuse(call: c_long, third: Option<i32>, errno: i32) -> io::Result
 
 fn install(filter: &mut [libc::sock_filter]) -> io::Result<()> {
     let length = u16::try_from(filter.len()).unwrap();
-    let program = libc::sock_fprog {
-        len: length,
-        filter: filter.as_mut_ptr(),
-    };
+    let program = libc::sock_fprog { len: length, filter: filter.as_mut_ptr() };
     // SAFETY: takes from this thread the right to gain privileges.
     check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
     let mode = libc::SECCOMP_MODE_FILTER;
@@ -39,11 +36,7 @@ fn load(offset: u32) -> libc::sock_filter {
 }
 
 fn skip_unless(value: u32, instructions: u8) -> libc::sock_filter {
-    instruction(
-        libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
-        instructions,
-        value,
-    )
+    instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, instructions, value)
 }
 
 fn answer(value: u32) -> libc::sock_filter {
@@ -51,26 +44,13 @@ fn answer(value: u32) -> libc::sock_filter {
 }
 
 fn instruction(code: u32, skip: u8, k: u32) -> libc::sock_filter {
-    libc::sock_filter {
-        code: u16::try_from(code).unwrap(),
-        jt: 0,
-        jf: skip,
-        k,
-    }
+    libc::sock_filter { code: u16::try_from(code).unwrap(), jt: 0, jf: skip, k }
 }
 
 fn check(status: i32) -> io::Result<()> {
-    if status == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Offsets in `struct seccomp_data`; of an argument, the low half.
 const NUMBER: u32 = 0;
-const THIRD_ARGUMENT: u32 = if cfg!(target_endian = "little") {
-    32
-} else {
-    36
-};
+const THIRD_ARGUMENT: u32 = if cfg!(target_endian = "little") { 32 } else { 36 };
