@@ -17,6 +17,7 @@ mod verify;
 
 use core::alloc::Layout;
 use core::fmt::{self, Debug, Formatter};
+use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -205,24 +206,28 @@ impl<'r> Arena<'r> {
     }
 
     /// Takes a ready cell of `class` or, if there is no room for that, of a greater one.
+    #[inline(always)]
     fn take_cell(&self, class: usize) -> Option<Cell> {
         let slot = slot();
         let hint = &self.hints[slot].0[class];
         if let Some(cell) = self.take_hinted(hint, class) {
             return Some(cell);
         }
-        let start = self.zone(slot).start;
-        let cell = self
-            .runs
-            .take(class, start, |cell| self.judge(cell))
-            .or_else(|| self.cut_run(class, self.zone(slot)));
+        self.take_unhinted(hint, class, self.zone(slot))
+    }
+
+    #[cold]
+    fn take_unhinted(&self, hint: &SharedU32, class: usize, zone: Range<usize>) -> Option<Cell> {
+        let search = |class| self.runs.take(class, zone.start, |cell| self.judge(cell));
+        let cell = search(class).or_else(|| self.cut_run(class, zone.clone()));
         if let Some(cell) = cell {
             hint.store(narrow(cell.head), Relaxed);
             return Some(cell);
         }
-        (class + 1..CLASSES).find_map(|class| self.runs.take(class, start, |cell| self.judge(cell)))
+        (class + 1..CLASSES).find_map(search)
     }
 
+    #[inline(always)]
     fn take_hinted(&self, hint: &SharedU32, class: usize) -> Option<Cell> {
         let head = hint.load(Relaxed) as usize;
         if head >= self.runs.leaves() {
@@ -232,6 +237,7 @@ impl<'r> Arena<'r> {
     }
 
     /// Says whether a cell that was just taken can be handed out; a damaged one is quarantined.
+    #[inline(always)]
     fn judge(&self, cell: Cell) -> Verdict {
         let extent = self.extent(cell);
         // SAFETY: the cell was just taken, and it was free.
@@ -241,14 +247,20 @@ impl<'r> Arena<'r> {
             Readiness::Damaged(kind) => {
                 // SAFETY: the cell was just taken, and it was free.
                 unsafe { self.quarantine(extent, cell) };
-                (self.on_fault)(self.record(kind, Some(extent.start())));
+                self.report(kind, extent.start());
                 Verdict::Discard
             }
         }
     }
 
+    #[cold]
+    fn report(&self, kind: FaultKind, offset: usize) {
+        (self.on_fault)(self.record(kind, Some(offset)));
+    }
+
     /// # Safety
     /// The caller gives up the secret at `offset`.
+    #[inline(always)]
     unsafe fn release_cell(
         &self,
         cell: Cell,
@@ -274,8 +286,8 @@ impl<'r> Arena<'r> {
         let class = usize::from(cell.shape.class);
         if returned.was_full {
             self.runs.advertise(cell.head, class);
-            self.hints[slot()].0[class].store(narrow(cell.head), Relaxed);
         }
+        self.hints[slot()].0[class].store(narrow(cell.head), Relaxed);
         if returned.is_empty && !self.empty_runs.load(Relaxed) {
             self.empty_runs.store(true, Relaxed);
         }
@@ -286,6 +298,7 @@ impl<'r> Arena<'r> {
     ///
     /// # Safety
     /// The cell is taken, by the caller.
+    #[cold]
     unsafe fn quarantine(&self, extent: Extent<'_>, cell: Cell) {
         // Under the lock, so that `verify` is not looking at the cell.
         let mut ledger = self.ledger.lock();
@@ -294,6 +307,7 @@ impl<'r> Arena<'r> {
         ledger.quarantined[usize::from(cell.shape.class)] += 1;
     }
 
+    #[inline(always)]
     fn extent(&self, cell: Cell) -> Extent<'_> {
         let start = cell.head * LEAF + cell.shape.cell_offset(cell.index);
         let canary = Canary::new(self.runs.group(cell.head).canary.load());
@@ -302,6 +316,7 @@ impl<'r> Arena<'r> {
         unsafe { Extent::new(&self.leaves, canary, start, cell.shape.cell_size()) }
     }
 
+    #[cold]
     fn record(&self, kind: FaultKind, offset: Option<usize>) -> Fault {
         self.faults.fetch_add(1, Relaxed);
         Fault { kind, offset: offset.map(|offset| self.leaves.region_offset(offset)) }
@@ -309,7 +324,7 @@ impl<'r> Arena<'r> {
 
     /// The leaves where the threads of a slot cut their runs, so that they share no cache lines
     /// with the others; in a small arena density matters more.
-    fn zone(&self, slot: usize) -> core::ops::Range<usize> {
+    fn zone(&self, slot: usize) -> Range<usize> {
         let leaves = self.runs.leaves();
         let size = leaves / SLOTS;
         if size < LEAST_ZONE { 0..leaves } else { slot * size..(slot + 1) * size }
@@ -330,6 +345,7 @@ impl Drop for Arena<'_> {
 }
 
 /// The class whose cells hold `layout` wherever they lie.
+#[inline]
 fn class_of(layout: Layout) -> Option<usize> {
     if layout.align() > LEAF {
         return None;
@@ -340,6 +356,7 @@ fn class_of(layout: Layout) -> Option<usize> {
 
 /// A number for the calling thread, without asking an operating system: threads have their stacks
 /// in different places. Two threads may share a number; they are then slower, and no more.
+#[inline]
 fn slot() -> usize {
     let here = 0_u8;
     let place = (&raw const here).addr() >> STACK_LOG2;
@@ -352,6 +369,7 @@ fn panic_on_fault(fault: Fault) {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "an arena has fewer than 2^25 leaves")]
+#[inline]
 fn narrow(leaf: usize) -> u32 {
     leaf as u32
 }

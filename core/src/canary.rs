@@ -18,10 +18,12 @@ use crate::sync::Shared64;
 pub(crate) struct Canary(u64);
 
 impl Canary {
+    #[inline]
     pub(crate) fn new(secret: u64) -> Self {
         Self(secret)
     }
 
+    #[inline]
     pub(crate) fn plant(self, word: &Shared64, state: State) {
         word.store(self.0 ^ (u64::from(state.0) << STATE_SHIFT));
     }
@@ -35,22 +37,38 @@ impl Canary {
 
     /// Whether the secret bytes of `word` are whole; its state, which a neighbour may be changing,
     /// is not looked at.
+    #[inline]
     pub(crate) fn is_intact(self, word: &Shared64) -> bool {
         (word.load() ^ self.0) & !STATE_MASK == 0
     }
 
-    /// Fills the slack behind or the gap before a secret, so that it too is canary.
-    pub(crate) fn fill(self, slack: &mut [u8]) {
-        let bytes = self.0.to_ne_bytes();
-        for chunk in slack.rchunks_mut(CANARY) {
-            let skipped = CANARY - chunk.len();
-            chunk.copy_from_slice(&bytes[skipped..]);
-        }
+    /// Whether `word` records just this state, and was not overwritten.
+    #[inline]
+    pub(crate) fn is(self, word: &Shared64, state: State) -> bool {
+        word.load() == self.0 ^ (u64::from(state.0) << STATE_SHIFT)
     }
 
+    /// Fills the slack behind or the gap before a secret, so that it too is canary.
+    ///
+    /// Both end where a word ends, so only the first bytes can be less than a word.
+    #[inline]
+    pub(crate) fn fill(self, slack: &mut [u8]) {
+        let bytes = self.0.to_ne_bytes();
+        let (part, words) = slack.as_rchunks_mut::<CANARY>();
+        words.fill(bytes);
+        let skipped = CANARY - part.len();
+        part.iter_mut().zip(&bytes[skipped..]).for_each(|(byte, canary)| *byte = *canary);
+    }
+
+    #[inline]
     pub(crate) fn fills(self, slack: &[u8]) -> bool {
         let bytes = self.0.to_ne_bytes();
-        slack.rchunks(CANARY).all(|chunk| *chunk == bytes[CANARY - chunk.len()..])
+        let (part, words) = slack.as_rchunks::<CANARY>();
+        let skipped = CANARY - part.len();
+        let words_differ =
+            words.iter().fold(0, |any, &word| any | (u64::from_ne_bytes(word) ^ self.0));
+        let part_differs = part.iter().zip(&bytes[skipped..]).fold(0, |any, (a, b)| any | (a ^ b));
+        words_differ == 0 && part_differs == 0
     }
 }
 
@@ -70,6 +88,7 @@ impl State {
     ///
     /// An alignment below a canary's is the same as a canary's, and one above a leaf's is the same
     /// as a leaf's: what counts is the gap before the secret.
+    #[inline]
     pub(crate) fn live(align_log2: u32, slack: usize) -> Self {
         let align = align_log2.clamp(LEAST_ALIGN_LOG2, GREATEST_ALIGN_LOG2);
         debug_assert!(slack <= SLACK_MASK, "no cell has so much slack");
@@ -88,6 +107,7 @@ impl State {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "four bits of alignment, twelve of slack")]
+#[inline]
 fn narrow(state: usize) -> u16 {
     state as u16
 }

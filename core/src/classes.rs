@@ -68,17 +68,20 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
+    #[inline]
     pub(crate) const fn cell_size(&self) -> usize {
         self.stride as usize - CANARY
     }
 
     /// Bytes from the start of the run to a cell.
+    #[inline]
     pub(crate) const fn cell_offset(&self, index: usize) -> usize {
         CANARY + index * self.stride as usize
     }
 
     /// The cell that holds the byte `offset` bytes from the start of the run, if any does; a
     /// canary belongs to the cell before it.
+    #[inline]
     pub(crate) fn cell_at(&self, offset: usize) -> Option<usize> {
         let within = u64::try_from(offset.checked_sub(CANARY)?).ok()?;
         let index = usize::try_from((within * u64::from(self.reciprocal)) >> 32).ok()?;
@@ -87,6 +90,7 @@ impl Shape {
 }
 
 /// The class with the smallest cells that hold `size` bytes.
+#[inline]
 pub(crate) fn class_for(size: usize) -> Option<usize> {
     if size <= BY_STEP_LIMIT {
         return Some(CLASS_BY_STEP[size.div_ceil(CANARY)] as usize);

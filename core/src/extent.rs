@@ -9,7 +9,6 @@
 //! extent is free, all of it is zero.
 
 use core::alloc::Layout;
-use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::{Ordering, fence};
 
@@ -45,7 +44,9 @@ impl<'a> Extent<'a> {
     /// # Safety
     /// While the extent or a copy of it is in use:
     /// - the run or block around it cannot be returned, and has canaries on both sides of it;
-    /// - `canary` is that run's or block's.
+    /// - `canary` is that run's or block's;
+    /// - both canaries lie within the leaves.
+    #[inline(always)]
     pub(crate) unsafe fn new(
         leaves: &'a Leaves<'a>,
         canary: Canary,
@@ -55,36 +56,39 @@ impl<'a> Extent<'a> {
         Self { leaves, canary, start, size }
     }
 
+    #[inline]
     pub(crate) fn start(&self) -> usize {
         self.start
     }
 
-    /// Where a secret of this alignment begins.
+    /// Where a secret of this alignment, a power of two, begins.
+    #[inline]
     pub(crate) fn secret_start(&self, align: usize) -> usize {
-        self.start.next_multiple_of(align.clamp(CANARY, LEAF)).min(self.start + self.size)
+        let last = align.clamp(CANARY, LEAF) - 1;
+        (self.start + last) & !last
     }
 
-    /// The gap, the secret and the slack, if a secret of this layout fits.
-    fn parts(&self, layout: Layout) -> Option<Parts> {
+    /// Where a secret of `layout` begins, and how much slack is behind it, if it fits.
+    #[inline(always)]
+    fn place(&self, layout: Layout) -> Option<(usize, usize)> {
         let start = self.secret_start(layout.align());
-        let end = start.checked_add(layout.size())?;
-        let extent_end = self.start + self.size;
-        (end <= extent_end).then_some(Parts {
-            gap: self.start..start,
-            secret: start..end,
-            slack: end..extent_end,
-        })
+        let slack = (self.end().checked_sub(start)?).checked_sub(layout.size())?;
+        Some((start, slack))
+    }
+
+    #[inline(always)]
+    fn end(&self) -> usize {
+        self.start + self.size
     }
 
     /// What the extent is, seen by somebody who has claimed it and found it free.
     ///
     /// # Safety
     /// The caller has claimed the extent and no secret is in it.
+    #[inline(always)]
     pub(crate) unsafe fn readiness(self) -> Readiness {
-        match self.canary.state(self.after()) {
-            Some(State::FREE) => {}
-            Some(state) if state.as_live().is_some() => return Readiness::Busy,
-            _ => return Readiness::Damaged(FaultKind::CanaryAfter),
+        if !self.canary.is(self.after(), State::FREE) {
+            return self.why_not_free();
         }
         // Pairs with the release in `reset`: the wipe is over.
         fence(Ordering::Acquire);
@@ -92,7 +96,7 @@ impl<'a> Extent<'a> {
             return Readiness::Damaged(FaultKind::CanaryBefore);
         }
         // SAFETY: the caller has claimed the extent, and whoever wiped it is done.
-        if is_zero(unsafe { self.leaves.bytes(self.start..self.start + self.size) }) {
+        if is_zero(unsafe { self.leaves.bytes(self.start..self.end()) }) {
             Readiness::Ready
         } else {
             Readiness::Damaged(FaultKind::WriteAfterFree)
@@ -103,23 +107,24 @@ impl<'a> Extent<'a> {
     ///
     /// # Safety
     /// The caller has claimed the extent, found it ready, and `layout` fits.
+    #[inline(always)]
     pub(crate) unsafe fn hand_out(self, layout: Layout) -> NonNull<[u8]> {
-        let Some(parts) = self.parts(layout) else {
+        let Some((start, slack)) = self.place(layout) else {
             unreachable!("the class was chosen for the layout");
         };
-        if !parts.gap.is_empty() {
+        let end = start + layout.size();
+        if start > self.start {
             // SAFETY: the extent is the caller's.
-            self.canary.fill(unsafe { self.leaves.bytes_mut(parts.gap) });
+            self.canary.fill(unsafe { self.leaves.bytes_mut(self.start..start) });
         }
-        let slack = parts.slack.len();
         if slack > 0 {
             // SAFETY: the extent is the caller's.
-            self.canary.fill(unsafe { self.leaves.bytes_mut(parts.slack) });
+            self.canary.fill(unsafe { self.leaves.bytes_mut(end..self.end()) });
         }
         // The slack is seen by whoever sees the state.
         fence(Ordering::Release);
         self.canary.plant(self.after(), State::live(layout.align().trailing_zeros(), slack));
-        self.leaves.pointer(parts.secret)
+        self.leaves.pointer(start..end)
     }
 
     /// Checks that `offset` and `layout` are those of the live secret in here, and that nobody
@@ -127,30 +132,47 @@ impl<'a> Extent<'a> {
     ///
     /// # Safety
     /// Nobody writes to the gap or the slack: the extent is live, and is being released or frozen.
+    #[inline(always)]
     pub(crate) unsafe fn check_release(
         self,
         offset: usize,
         layout: Layout,
     ) -> Result<(), FaultKind> {
-        let at_start = |align| offset == self.secret_start(align);
-        match self.canary.state(self.after()).map(|state| (state, state.as_live())) {
-            Some((_, Some((align_log2, slack)))) => {
-                if !at_start(1 << align_log2) {
-                    return Err(FaultKind::ForeignFree);
-                }
-                let same = self
-                    .parts(layout)
-                    .is_some_and(|parts| at_start(layout.align()) && parts.slack.len() == slack);
-                if !same {
-                    return Err(FaultKind::WrongLayout);
-                }
+        let align_log2 = layout.align().trailing_zeros();
+        match self.place(layout) {
+            Some((start, slack))
+                if start == offset
+                    && self.canary.is(self.after(), State::live(align_log2, slack)) =>
+            {
                 // SAFETY: the caller's contract is this method's.
                 unsafe { self.check_padding(align_log2, slack) }?;
                 if self.is_before_intact() { Ok(()) } else { Err(FaultKind::CanaryBefore) }
             }
-            Some(_) => Err(FaultKind::DoubleFree),
-            None if at_start(layout.align()) => Err(FaultKind::CanaryAfter),
-            None => Err(FaultKind::ForeignFree),
+            _ => Err(self.mismatch(offset, layout)),
+        }
+    }
+
+    #[cold]
+    fn why_not_free(self) -> Readiness {
+        match self.canary.state(self.after()) {
+            Some(State::FREE) => Readiness::Busy,
+            Some(state) if state.as_live().is_some() => Readiness::Busy,
+            _ => Readiness::Damaged(FaultKind::CanaryAfter),
+        }
+    }
+
+    /// What is wrong when the canary does not record a live secret of this layout at `offset`.
+    #[cold]
+    fn mismatch(self, offset: usize, layout: Layout) -> FaultKind {
+        let starts_here = |align| offset == self.secret_start(align);
+        match self.canary.state(self.after()) {
+            Some(state) => match state.as_live() {
+                Some((align_log2, _)) if starts_here(1 << align_log2) => FaultKind::WrongLayout,
+                Some(_) => FaultKind::ForeignFree,
+                None => FaultKind::DoubleFree,
+            },
+            None if starts_here(layout.align()) => FaultKind::CanaryAfter,
+            None => FaultKind::ForeignFree,
         }
     }
 
@@ -158,24 +180,29 @@ impl<'a> Extent<'a> {
     ///
     /// # Safety
     /// Nobody writes to the gap or the slack: the extent is live, and is being released or frozen.
+    #[inline(always)]
     pub(crate) unsafe fn check_padding(
         self,
         align_log2: u32,
         slack: usize,
     ) -> Result<(), FaultKind> {
-        let (end, secret) = (self.start + self.size, self.secret_start(1 << align_log2));
-        if slack > end - secret {
+        let (end, secret) = (self.end(), self.secret_start(1 << align_log2));
+        if secret + slack > end {
             return Err(FaultKind::CanaryAfter);
         }
         // SAFETY: nobody writes to the slack (contract).
         if slack > 0 && !self.canary.fills(unsafe { self.leaves.bytes(end - slack..end) }) {
             return Err(FaultKind::CanaryAfter);
         }
+        if secret == self.start {
+            return Ok(());
+        }
         // SAFETY: nobody writes to the gap (contract).
         let gap = unsafe { self.leaves.bytes(self.start..secret) };
         if self.canary.fills(gap) { Ok(()) } else { Err(FaultKind::CanaryBefore) }
     }
 
+    #[inline]
     pub(crate) fn is_before_intact(self) -> bool {
         self.canary.is_intact(self.before())
     }
@@ -184,9 +211,10 @@ impl<'a> Extent<'a> {
     ///
     /// # Safety
     /// The caller has claimed the extent, and the secret's owner uses it no more.
+    #[inline(always)]
     pub(crate) unsafe fn reset(self, state: State) {
         // SAFETY: the extent is the caller's (contract).
-        wipe(unsafe { self.leaves.bytes_mut(self.start..self.start + self.size) });
+        wipe(unsafe { self.leaves.bytes_mut(self.start..self.end()) });
         // Pairs with the acquire in `readiness`.
         fence(Ordering::Release);
         self.canary.plant(self.after(), state);
@@ -215,24 +243,21 @@ impl<'a> Extent<'a> {
         self.after().store(0);
     }
 
+    #[inline(always)]
     fn before(&self) -> &'a Shared64 {
         // SAFETY: there is a canary before the extent, and the run or block stays (`new`).
         unsafe { self.leaves.canary(self.start - CANARY) }
     }
 
+    #[inline(always)]
     fn after(&self) -> &'a Shared64 {
         // SAFETY: there is a canary behind the extent, and the run or block stays (`new`).
         unsafe { self.leaves.canary(self.start + self.size) }
     }
 }
 
-struct Parts {
-    gap: Range<usize>,
-    secret: Range<usize>,
-    slack: Range<usize>,
-}
-
 /// Whether all bytes are zero, looking at all of them.
+#[inline]
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     let (words, rest) = bytes.as_chunks::<8>();
     let any = words.iter().fold(0, |any, &word| any | u64::from_ne_bytes(word));

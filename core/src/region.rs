@@ -177,6 +177,7 @@ impl Leaves<'_> {
     }
 
     /// The offset of a pointer into the leaves.
+    #[inline]
     pub(crate) fn offset_of(&self, pointer: NonNull<u8>) -> Option<usize> {
         let offset = pointer.addr().get().checked_sub(self.base.addr().get())?;
         (offset < self.length).then_some(offset)
@@ -185,7 +186,16 @@ impl Leaves<'_> {
     /// A pointer to `range`, which lies within the leaves.
     pub(crate) fn pointer(&self, range: Range<usize>) -> NonNull<[u8]> {
         assert!(range.start <= range.end && range.end <= self.length, "outside the leaves");
-        // SAFETY: the start is within the leaves, which are one allocation.
+        // SAFETY: just checked.
+        unsafe { self.pointer_within(range) }
+    }
+
+    /// # Safety
+    /// `range` lies within the leaves.
+    #[inline]
+    unsafe fn pointer_within(&self, range: Range<usize>) -> NonNull<[u8]> {
+        debug_assert!(range.start <= range.end && range.end <= self.length);
+        // SAFETY: the start is within the leaves (contract), which are one allocation.
         let start = unsafe { self.base.add(range.start) };
         NonNull::slice_from_raw_parts(start, range.len())
     }
@@ -193,36 +203,47 @@ impl Leaves<'_> {
     /// The canary word at `offset`.
     ///
     /// # Safety
-    /// - `offset` is a multiple of eight;
+    /// - `offset` is a multiple of eight, and eight bytes from there on lie within the leaves;
     /// - as long as the word is borrowed, nobody writes to it but atomically: it lies in a run or
     ///   block that cannot be returned meanwhile, at a place where that run or block has a canary.
+    #[inline]
     pub(crate) unsafe fn canary(&self, offset: usize) -> &Shared64 {
-        let word = self.pointer(offset..offset + size_of::<Shared64>()).cast::<Shared64>();
-        // SAFETY: the word is within the leaves (checked), aligned (leaves are aligned to more than
-        // eight bytes), initialised (the region was zeroed) and not written to otherwise (contract).
+        debug_assert!(offset.is_multiple_of(8) && offset + size_of::<Shared64>() <= self.length);
+        // SAFETY: the word is within the leaves (contract).
+        let word = unsafe { self.base.add(offset) }.cast::<Shared64>();
+        // SAFETY: the word is aligned (leaves are aligned to more than eight bytes), initialised
+        // (the region was zeroed) and not written to otherwise (contract).
         unsafe { word.as_ref() }
     }
 
     /// The bytes of `range`, for reading.
     ///
     /// # Safety
-    /// As long as the bytes are borrowed, nobody writes to them.
+    /// - They lie within the leaves.
+    /// - As long as they are borrowed, nobody writes to them.
+    #[inline]
     pub(crate) unsafe fn bytes(&self, range: Range<usize>) -> &[u8] {
-        // SAFETY: within the leaves (checked), initialised (zeroed), not written to (contract).
-        unsafe { self.pointer(range).as_ref() }
+        // SAFETY: the bytes are within the leaves (contract).
+        let bytes = unsafe { self.pointer_within(range) };
+        // SAFETY: they are within the leaves, initialised (zeroed) and not written to (contract).
+        unsafe { bytes.as_ref() }
     }
 
     /// The bytes of `range`, for writing.
     ///
     /// # Safety
-    /// As long as the bytes are borrowed, nobody else reads or writes them.
+    /// - They lie within the leaves.
+    /// - As long as they are borrowed, nobody else reads or writes them.
     #[expect(
         clippy::mut_from_ref,
         reason = "the leaves are shared; who owns which is the contract"
     )]
+    #[inline]
     pub(crate) unsafe fn bytes_mut(&self, range: Range<usize>) -> &mut [u8] {
-        // SAFETY: within the leaves (checked), initialised (zeroed), nobody else's (contract).
-        unsafe { self.pointer(range).as_mut() }
+        // SAFETY: the bytes are within the leaves (contract).
+        let mut bytes = unsafe { self.pointer_within(range) };
+        // SAFETY: they are within the leaves, initialised (zeroed) and nobody else's (contract).
+        unsafe { bytes.as_mut() }
     }
 
     /// Overwrites the whole region, bookkeeping included.

@@ -107,6 +107,7 @@ impl<'r> Runs<'r> {
         self.tags.len()
     }
 
+    #[inline]
     pub(crate) fn group(&self, leaf: usize) -> &'r Group {
         &self.groups[leaf / LANES]
     }
@@ -166,6 +167,7 @@ impl<'r> Runs<'r> {
     /// Takes a free cell of the run at `head`, if it is one of `class`.
     ///
     /// `judge` is asked about a cell that was just taken.
+    #[inline(always)]
     pub(crate) fn take_from(
         &self,
         head: usize,
@@ -245,6 +247,7 @@ impl<'r> Runs<'r> {
     /// Gives a cell back: from here on it counts as free, though it is not ready until it was wiped.
     ///
     /// Waits while the run is frozen, so that the caller may wipe the cell when this returns.
+    #[inline(always)]
     pub(crate) fn give_back(&self, cell: Cell) -> Result<Returned, NotTaken> {
         let (word, bit) = (&self.group(cell.head).occupancy, cell.bit());
         let lane = lane(cell.head, cell.shape);
@@ -260,6 +263,7 @@ impl<'r> Runs<'r> {
         Ok(Returned { was_full: before & lane == lane, is_empty: before & lane == bit })
     }
 
+    #[inline]
     pub(crate) fn is_taken(&self, cell: Cell) -> bool {
         self.group(cell.head).occupancy.load(Acquire) & cell.bit() != 0
     }
@@ -289,13 +293,13 @@ impl<'r> Runs<'r> {
     }
 
     /// The cell that holds the byte `offset` of the leaves, if a run does.
+    #[inline(always)]
     pub(crate) fn cell_at(&self, offset: usize) -> Option<Cell> {
         let leaf = offset / LEAF;
-        let head = match self.tag(leaf) {
-            Tag::RunRest(distance) => leaf.checked_sub(distance)?,
-            _ => leaf,
-        };
-        let shape = self.tag(head).shape()?;
+        let byte = self.tags[leaf].load(Acquire);
+        let distance = usize::from(byte).saturating_sub(FIRST_REST);
+        let head = leaf.checked_sub(distance)?;
+        let shape = shape_of(if distance == 0 { byte } else { self.tags[head].load(Acquire) })?;
         let index = shape.cell_at(offset - head * LEAF)?;
         Some(Cell { head, index, shape })
     }
@@ -343,10 +347,16 @@ impl<'r> Runs<'r> {
         let end = self.leaves().min((post + 1) * POST);
         let mut leaf = post * POST;
         while leaf < end {
-            if let Some(cell) = self.take_from(leaf, class, judge) {
+            let Some(shape) = self.tag(leaf).shape() else {
+                leaf += 1;
+                continue;
+            };
+            if usize::from(shape.class) == class
+                && let Some(cell) = self.take_from(leaf, class, judge)
+            {
                 return Some(cell);
             }
-            leaf += 1;
+            leaf += usize::from(shape.leaves);
         }
         None
     }
@@ -368,6 +378,7 @@ impl<'r> Runs<'r> {
 }
 
 impl Cell {
+    #[inline]
     fn bit(self) -> usize {
         1 << (first_bit(self.head) + self.index)
     }
@@ -409,12 +420,20 @@ impl Tag {
     }
 }
 
+/// The shape of a run whose first leaf has this tag.
+#[inline]
+fn shape_of(tag: u8) -> Option<&'static Shape> {
+    SHAPES.get(usize::from(tag).wrapping_sub(FIRST_RUN))
+}
+
 /// The lowest bit of a run that begins at `head`.
+#[inline]
 fn first_bit(head: usize) -> usize {
     head % LANES * LANE_BITS
 }
 
 /// The bits of the cells of a run.
+#[inline]
 fn lane(head: usize, shape: &Shape) -> usize {
     ((1 << shape.cells) - 1) << first_bit(head)
 }

@@ -21,10 +21,12 @@ impl Shared64 {
         Self(AtomicU64::new(value))
     }
 
+    #[inline]
     pub(crate) fn load(&self) -> u64 {
         self.0.load(Relaxed)
     }
 
+    #[inline]
     pub(crate) fn store(&self, value: u64) {
         self.0.store(value, Relaxed);
     }
@@ -42,6 +44,7 @@ impl Shared64 {
         word
     }
 
+    #[inline]
     pub(crate) fn load(&self) -> u64 {
         let [first, second] = &self.0;
         let mut bytes = [0; 8];
@@ -50,6 +53,7 @@ impl Shared64 {
         u64::from_ne_bytes(bytes)
     }
 
+    #[inline]
     pub(crate) fn store(&self, value: u64) {
         let [a, b, c, d, e, f, g, h] = value.to_ne_bytes();
         self.0[0].store(u32::from_ne_bytes([a, b, c, d]), Relaxed);

@@ -139,7 +139,7 @@ impl Arena<'_> {
         self.runs.set_tags(leaves.clone(), Tag::BlockRest);
         self.runs.set_tag(leaves.start, Tag::BlockQuarantined);
         self.ledger.lock().quarantined_blocks += 1;
-        (self.on_fault)(self.record(FaultKind::WriteAfterFree, Some(bytes.start)));
+        self.report(FaultKind::WriteAfterFree, bytes.start);
         true
     }
 
