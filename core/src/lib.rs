@@ -1,4 +1,78 @@
-//! strongroom-core
+//! Packs many canaried secrets into one region of locked memory, and seals the rest.
+//!
+//! *Locked* memory is memory that is never written to the swap device. There is little of it: 64 KiB
+//! on many hosts. This crate spends it on bytes, not on pages. It is `#![no_std]`, needs no `alloc`
+//! and no operating system, and works in any memory you give it; the
+//! [`strongroom`](https://docs.rs/strongroom) crate gets that memory from Linux or macOS and is what
+//! an ordinary program adds.
+//!
+//! # How it is used
+//!
+//! ```
+//! use core::mem::MaybeUninit;
+//! use strongroom_core::{Arena, Buffer, Enclave};
+//! # use strongroom_core::{Entropy, EntropyError};
+//! # struct Board;
+//! # impl Entropy for Board {
+//! #     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+//! #         bytes.fill(7);
+//! #         Ok(())
+//! #     }
+//! # }
+//!
+//! // A region: an array, a linker section, an mmap. `Board` is your source of entropy.
+//! let mut region = [MaybeUninit::uninit(); 64 * 1024];
+//! let arena = Arena::new(&mut region[..], &mut Board)?;
+//!
+//! // A secret between canaries, wiped when it is dropped.
+//! let key = Buffer::random(&arena, 32)?;
+//!
+//! // Sealed, it costs no locked memory at all.
+//! let enclave = Enclave::new(&arena)?;
+//! let mut record = [0; Enclave::record_len(32)];
+//! let sealed = enclave.seal(key.expose_secret(), b"signing key", &mut record)?;
+//! drop(key);
+//!
+//! let opened = enclave.open(&sealed, b"signing key")?;
+//! assert_eq!(opened.len(), 32);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it promises
+//!
+//! - **Locked memory is spent on bytes.** Many secrets share a page; a canary of eight bytes lies
+//!   between neighbours, and the bookkeeping lies apart from them.
+//! - **Sealed secrets cost no locked memory.** They are ciphertext in memory of your choice.
+//! - **Full is an ordinary answer**: a typed error, never a panic, and nothing else is touched.
+//! - **Plaintext lies in the region only**: not on the heap, and not left behind on the stack.
+//! - **Damage is found**: canaries on both sides of every secret, freed memory checked for writes
+//!   before it is handed out again, double and foreign frees caught, sealed records authenticated.
+//!
+//! # What it does not
+//!
+//! It does not lock memory: that is the region's owner's part. It does not protect against code in
+//! the same process that reads anywhere, nor against what you copy out. Two secrets on one page
+//! cannot be kept apart by the processor's page protection: keep what you do not use sealed.
+//!
+//! # How it is built
+//!
+//! Each file imports only from floors below its own (a test holds them to it):
+//!
+//! | floor | files |
+//! |---|---|
+//! | 0 | `error` `sync` `wipe` `equal` |
+//! | 1 | `entropy` `bitmap` `keystream` |
+//! | 2 | `classes` `aead` `drbg` |
+//! | 3 | `buddy` `canary` `region` `runs` |
+//! | 4 | `extent` `bulk` |
+//! | 5 | `arena` |
+//! | 6 | `buffer` |
+//! | 7 | `secret` |
+//! | 8 | `key` |
+//! | 9 | `enclave` |
+//!
+//! `bitmap`, `buddy`, `classes` and `runs` compute on numbers and touch no memory but their tables.
+//! All unsafe code is in the modules that are marked for it below.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -48,3 +122,63 @@ pub use error::{
 };
 pub use region::Region;
 pub use secret::Secret;
+
+#[cfg(test)]
+mod floors {
+    //! Holds the files to the floors that the crate's docs list.
+
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+
+    /// Each file's floor, read from the table in the docs above.
+    fn floors() -> BTreeMap<String, usize> {
+        let source = include_str!("lib.rs");
+        let rows = source.lines().filter_map(|line| line.strip_prefix("//! | "));
+        rows.filter_map(|row| row.split_once(" | "))
+            .filter_map(|(floor, files)| Some((floor.parse().ok()?, files)))
+            .flat_map(|(floor, files)| {
+                files.split('`').skip(1).step_by(2).map(move |file| (file.to_string(), floor))
+            })
+            .collect()
+    }
+
+    fn sources(folder: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .flat_map(|path| if path.is_dir() { sources(&path) } else { Vec::from([path]) })
+            .collect()
+    }
+
+    #[test]
+    fn imports_point_down() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let floors = floors();
+        let mut imports = 0;
+        for path in sources(&root) {
+            let below = path.strip_prefix(&root).unwrap().with_extension("");
+            let module = below.iter().next().unwrap().to_str().unwrap().to_string();
+            if ["lib", "testing", "stack_probe"].contains(&module.as_str()) {
+                continue;
+            }
+            let floor = *floors.get(&module).unwrap_or_else(|| panic!("{module} has no floor"));
+            let source = fs::read_to_string(&path).unwrap();
+            // Tests may look wherever they like.
+            let code = source.split("#[cfg(test)]").next().unwrap();
+            if below.iter().any(|part| part == "tests") {
+                continue;
+            }
+            for import in code.split("crate::").skip(1) {
+                let end = import.find(|c: char| !c.is_alphanumeric() && c != '_');
+                let import = &import[..end.unwrap_or(import.len())];
+                if let Some(&other) = floors.get(import).filter(|_| import != module) {
+                    imports += 1;
+                    assert!(other < floor, "{module} (floor {floor}) imports {import} ({other})");
+                }
+            }
+        }
+        assert!(imports > 50, "the imports were not found");
+    }
+}
