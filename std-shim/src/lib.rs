@@ -13,6 +13,7 @@
 mod entropy;
 mod error;
 mod fork;
+mod io;
 pub mod limits;
 mod pages;
 mod refusal;
@@ -23,6 +24,7 @@ mod vault;
 
 pub use entropy::OsEntropy;
 pub use error::LockError;
+pub use io::{ReadError, SecretReader, unbuffered_stdin};
 pub use limits::Limits;
 pub use pages::{ForkView, LockedPages, Protections, page_size};
 pub use strongroom_core::{self as core, Fault, FaultKind, SealError, Sealed, Stats};

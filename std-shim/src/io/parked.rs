@@ -1,0 +1,60 @@
+//! The beginning of a long secret, sealed in ordinary memory until its length is known.
+
+use std::time::Duration;
+
+use strongroom_core::{SealError, Sealed};
+
+use super::chunk::{CHUNK, Chunk};
+use crate::vault::{OpenError, Vault};
+
+/// Sealed pieces of [`PIECE`] bytes, in order.
+#[derive(Default)]
+pub(super) struct Parked {
+    pieces: Vec<Sealed<Box<[u8]>>>,
+}
+
+impl Parked {
+    /// The bytes in all pieces together.
+    pub(super) fn len(&self) -> usize {
+        self.pieces.len() * PIECE
+    }
+
+    /// Seals what is in a full chunk, but for the last byte: with a newline behind it, that could
+    /// be part of a line's end.
+    pub(super) fn park(&mut self, vault: &Vault, chunk: &mut Chunk<'_>) -> Result<(), SealError> {
+        let context = context(self.pieces.len());
+        self.pieces.push(vault.seal(&chunk.bytes()[..PIECE], &context)?);
+        chunk.consume(PIECE);
+        Ok(())
+    }
+
+    /// Opens all pieces into `secret`, one at a time.
+    pub(super) fn copy_to(
+        &self,
+        secret: &mut [u8],
+        vault: &Vault,
+        timeout: Duration,
+    ) -> Result<(), OpenError> {
+        for (number, (piece, to)) in self.pieces.iter().zip(secret.chunks_mut(PIECE)).enumerate() {
+            let context = context(number);
+            let opened = if timeout.is_zero() {
+                vault.try_open(piece, &context)
+            } else {
+                vault.open_timeout(piece, &context, timeout)
+            };
+            to.copy_from_slice(opened?.expose_secret());
+        }
+        Ok(())
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.pieces.clear();
+    }
+}
+
+/// So that no piece opens in the place of another.
+fn context(number: usize) -> [u8; 8] {
+    (number as u64).to_le_bytes()
+}
+
+const PIECE: usize = CHUNK - 1;
