@@ -75,11 +75,43 @@ pub struct Arena<'r> {
     on_fault: fn(Fault),
 }
 
-/// The first leaf of the run of each class that was last found to have room, or [`NO_HINT`].
+/// The first leaves of the runs of each class that last had room, latest first.
 ///
-/// Each slot has its own cache lines, so that threads do not slow each other down.
+/// Each slot has its own cache lines, so that threads do not slow each other down. Two threads that
+/// share a slot may lose a hint to each other, and are then slower, and no more.
 #[repr(align(128))]
-struct Hints([SharedU32; CLASSES]);
+struct Hints([Recent; CLASSES]);
+
+/// First leaves of runs, or [`NO_HINT`].
+struct Recent([SharedU32; HINTS]);
+
+impl Recent {
+    const fn none() -> Self {
+        Self([const { SharedU32::new(NO_HINT) }; HINTS])
+    }
+
+    #[inline]
+    fn first(&self) -> usize {
+        self.0[0].load(Relaxed) as usize
+    }
+
+    #[inline]
+    fn push(&self, head: usize) {
+        if self.first() != head {
+            for index in (1..HINTS).rev() {
+                self.0[index].store(self.0[index - 1].load(Relaxed), Relaxed);
+            }
+            self.0[0].store(narrow(head), Relaxed);
+        }
+    }
+
+    fn pop(&self) {
+        for index in 1..HINTS {
+            self.0[index - 1].store(self.0[index].load(Relaxed), Relaxed);
+        }
+        self.0[HINTS - 1].store(NO_HINT, Relaxed);
+    }
+}
 
 impl<'r> Arena<'r> {
     /// The greatest alignment in bytes that [`allocate`](Self::allocate) serves.
@@ -209,31 +241,39 @@ impl<'r> Arena<'r> {
     #[inline(always)]
     fn take_cell(&self, class: usize) -> Option<Cell> {
         let slot = slot();
-        let hint = &self.hints[slot].0[class];
-        if let Some(cell) = self.take_hinted(hint, class) {
-            return Some(cell);
-        }
-        self.take_unhinted(hint, class, self.zone(slot))
-    }
-
-    #[cold]
-    fn take_unhinted(&self, hint: &SharedU32, class: usize, zone: Range<usize>) -> Option<Cell> {
-        let search = |class| self.runs.take(class, zone.start, |cell| self.judge(cell));
-        let cell = search(class).or_else(|| self.cut_run(class, zone.clone()));
-        if let Some(cell) = cell {
-            hint.store(narrow(cell.head), Relaxed);
-            return Some(cell);
-        }
-        (class + 1..CLASSES).find_map(search)
+        let recent = &self.hints[slot].0[class];
+        let head = recent.first();
+        let hinted = if head < self.runs.leaves() { self.take_from(head, class) } else { None };
+        hinted.or_else(|| self.take_unhinted(recent, class, self.zone(slot)))
     }
 
     #[inline(always)]
-    fn take_hinted(&self, hint: &SharedU32, class: usize) -> Option<Cell> {
-        let head = hint.load(Relaxed) as usize;
-        if head >= self.runs.leaves() {
-            return None;
-        }
+    fn take_from(&self, head: usize, class: usize) -> Option<Cell> {
         self.runs.take_from(head, class, |cell| self.judge(cell))
+    }
+
+    #[inline(never)]
+    fn take_unhinted(&self, recent: &Recent, class: usize, zone: Range<usize>) -> Option<Cell> {
+        // The search goes on from where it last found something.
+        let start = Some(recent.first()).filter(|&head| head < self.runs.leaves());
+        for _ in 1..HINTS {
+            recent.pop();
+            let head = recent.first();
+            if head >= self.runs.leaves() {
+                break;
+            }
+            if let Some(cell) = self.take_from(head, class) {
+                return Some(cell);
+            }
+        }
+        let start = start.unwrap_or(zone.start);
+        let search = |class| self.runs.take(class, start, |cell| self.judge(cell));
+        let cell = search(class).or_else(|| self.cut_run(class, zone.clone()));
+        if let Some(cell) = cell {
+            recent.push(cell.head);
+            return Some(cell);
+        }
+        (class + 1..CLASSES).find_map(search)
     }
 
     /// Says whether a cell that was just taken can be handed out; a damaged one is quarantined.
@@ -287,7 +327,7 @@ impl<'r> Arena<'r> {
         if returned.was_full {
             self.runs.advertise(cell.head, class);
         }
-        self.hints[slot()].0[class].store(narrow(cell.head), Relaxed);
+        self.hints[slot()].0[class].push(cell.head);
         if returned.is_empty && !self.empty_runs.load(Relaxed) {
             self.empty_runs.store(true, Relaxed);
         }
@@ -375,6 +415,9 @@ fn narrow(leaf: usize) -> u32 {
 }
 
 const NO_HINT: u32 = u32::MAX;
+
+/// How many runs with room are remembered for each class.
+const HINTS: usize = 4;
 
 /// How many kinds of thread the arena tells apart.
 const SLOTS: usize = 16;

@@ -51,9 +51,9 @@ impl<'r> Bitmap<'r> {
         (found < bits.end).then_some(found)
     }
 
-    /// The start of the lowest `count` neighbours that are all members.
-    pub(crate) fn first_stretch(&self, count: usize) -> Option<usize> {
-        let mut start = self.first_at_or_after(0)?;
+    /// The start of the lowest `count` neighbours, from `from` on, that are all members.
+    pub(crate) fn first_stretch(&self, from: usize, count: usize) -> Option<usize> {
+        let mut start = self.first_at_or_after(from)?;
         loop {
             let end = self.end_of_stretch(start, start + count);
             if end == start + count {
@@ -164,8 +164,8 @@ mod tests {
     }
 
     /// The lowest `count` neighbours, found by looking at every number.
-    fn naive_stretch(set: &BTreeSet<usize>, bits: usize, count: usize) -> Option<usize> {
-        (0..bits).find(|&start| (start..start + count).all(|bit| set.contains(&bit)))
+    fn naive_stretch(set: &BTreeSet<usize>, bits: Range<usize>, count: usize) -> Option<usize> {
+        bits.into_iter().find(|&start| (start..start + count).all(|bit| set.contains(&bit)))
     }
 
     #[test]
@@ -194,8 +194,9 @@ mod tests {
             assert_eq!(bitmap.first(at..bits), set.range(at..).next().copied());
             assert_eq!(bitmap.first(at..at), None);
             if step % 50 == 0 {
-                for count in [1, 2, 17, 63, 64, 65, 130] {
-                    assert_eq!(bitmap.first_stretch(count), naive_stretch(&set, bits, count));
+                for (from, count) in [1, 2, 17, 63, 64, 65, 130].map(|count| (at, count)) {
+                    let naive = naive_stretch(&set, from..bits, count);
+                    assert_eq!(bitmap.first_stretch(from, count), naive);
                 }
             }
         }
@@ -207,7 +208,7 @@ mod tests {
         let bitmap = Bitmap::new(&store, &summary);
         bitmap.insert(WORD_BITS - 1);
         bitmap.insert(WORD_BITS);
-        assert_eq!(bitmap.first_stretch(2), Some(WORD_BITS - 1));
+        assert_eq!(bitmap.first_stretch(0, 2), Some(WORD_BITS - 1));
         bitmap.remove(WORD_BITS - 1);
         assert_eq!(bitmap.first(0..2 * WORD_BITS), Some(WORD_BITS));
         bitmap.remove(WORD_BITS);

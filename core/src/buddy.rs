@@ -69,12 +69,14 @@ impl<'r> Buddy<'r> {
         Some(start)
     }
 
-    /// Takes the lowest `count` leaves in a row, whatever blocks they belong to.
-    pub(crate) fn take_anywhere(&self, count: usize) -> Option<usize> {
+    /// Takes the lowest `count` leaves in a row, whatever blocks they belong to; from `from` on if
+    /// there are such.
+    pub(crate) fn take_anywhere(&self, count: usize, from: usize) -> Option<usize> {
         if self.vacant_count() < count {
             return None;
         }
-        let start = self.vacant.first_stretch(count)?;
+        let stretch = |from| self.vacant.first_stretch(from, count);
+        let start = stretch(from).or_else(|| if from > 0 { stretch(0) } else { None })?;
         self.carve(start..start + count);
         Some(start)
     }
@@ -287,7 +289,7 @@ mod tests {
                 let start = match random % 5 {
                     0 => buddy.take(count, 0..leaves),
                     1 => buddy.take(count, pick % leaves..leaves),
-                    2 => buddy.take_anywhere(count),
+                    2 => buddy.take_anywhere(count, pick % leaves),
                     _ => None,
                 };
                 if let Some(start) = start {
@@ -315,7 +317,7 @@ mod tests {
         assert_eq!(free_blocks(&buddy), [(17, 0), (9, 1), (5, 2), (3, 3)]);
         assert_eq!(buddy.take(8, 0..32), Some(24));
         assert_eq!(buddy.take(8, 0..32), None, "the seven left are no block");
-        assert_eq!(buddy.take_anywhere(7), Some(17));
+        assert_eq!(buddy.take_anywhere(7, 0), Some(17));
     }
 
     #[test]

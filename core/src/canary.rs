@@ -90,7 +90,11 @@ impl State {
     /// as a leaf's: what counts is the gap before the secret.
     #[inline]
     pub(crate) fn live(align_log2: u32, slack: usize) -> Self {
-        let align = align_log2.clamp(LEAST_ALIGN_LOG2, GREATEST_ALIGN_LOG2);
+        let align = if align_log2 <= LEAST_ALIGN_LOG2 {
+            LEAST_ALIGN_LOG2
+        } else {
+            align_log2.min(GREATEST_ALIGN_LOG2)
+        };
         debug_assert!(slack <= SLACK_MASK, "no cell has so much slack");
         Self(narrow(((align as usize) << SLACK_BITS) | (slack & SLACK_MASK)))
     }

@@ -143,15 +143,16 @@ impl Table {
         let (mut class, mut count) = (0, 0);
         while class < CLASSES {
             table.starts[class] = narrow(count);
-            let (mut leaves, mut cells) = (1, 0);
+            let (mut leaves, mut best) = (1, LEAST_DENSITY);
             while leaves <= longest(class) {
                 let shape = Shape::new(class, leaves);
-                if shape.cells > cells {
-                    cells = shape.cells;
+                // Worth a shape if it is denser than all shorter ones.
+                if shape.density() > best {
+                    best = shape.density();
                     table.shapes[count] = shape;
                     count += 1;
                 }
-                leaves *= 2;
+                leaves += 1;
             }
             class += 1;
         }
@@ -161,6 +162,11 @@ impl Table {
 }
 
 impl Shape {
+    /// How much of the run is cells and the canaries behind them, in thousandths.
+    const fn density(&self) -> usize {
+        self.cells as usize * self.stride as usize * 1000 / (self.leaves as usize * LEAF)
+    }
+
     /// As many cells of `class` as fit into `leaves` leaves, and no more leaves than they fill.
     const fn new(class: usize, leaves: usize) -> Self {
         let stride = CELL_SIZES[class] + CANARY;
@@ -201,6 +207,9 @@ const fn narrow_32(value: u64) -> u32 {
 }
 
 const MOST_SHAPES: usize = 192;
+
+/// A run must be denser than this, in thousandths.
+const LEAST_DENSITY: usize = 800;
 
 /// Requests up to this size find their class in a table.
 const BY_STEP_LIMIT: usize = 512;

@@ -64,7 +64,10 @@ impl<'a> Extent<'a> {
     /// Where a secret of this alignment, a power of two, begins.
     #[inline]
     pub(crate) fn secret_start(&self, align: usize) -> usize {
-        let last = align.clamp(CANARY, LEAF) - 1;
+        if align <= CANARY {
+            return self.start;
+        }
+        let last = align.min(LEAF) - 1;
         (self.start + last) & !last
     }
 
@@ -145,7 +148,7 @@ impl<'a> Extent<'a> {
                     && self.canary.is(self.after(), State::live(align_log2, slack)) =>
             {
                 // SAFETY: the caller's contract is this method's.
-                unsafe { self.check_padding(align_log2, slack) }?;
+                unsafe { self.check_padding(start, slack) }?;
                 if self.is_before_intact() { Ok(()) } else { Err(FaultKind::CanaryBefore) }
             }
             _ => Err(self.mismatch(offset, layout)),
@@ -176,17 +179,13 @@ impl<'a> Extent<'a> {
         }
     }
 
-    /// Checks the gap and the slack of a live secret.
+    /// Checks the gap and the slack of a live secret that begins at `secret`.
     ///
     /// # Safety
     /// Nobody writes to the gap or the slack: the extent is live, and is being released or frozen.
     #[inline(always)]
-    pub(crate) unsafe fn check_padding(
-        self,
-        align_log2: u32,
-        slack: usize,
-    ) -> Result<(), FaultKind> {
-        let (end, secret) = (self.end(), self.secret_start(1 << align_log2));
+    pub(crate) unsafe fn check_padding(self, secret: usize, slack: usize) -> Result<(), FaultKind> {
+        let end = self.end();
         if secret + slack > end {
             return Err(FaultKind::CanaryAfter);
         }

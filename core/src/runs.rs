@@ -18,6 +18,7 @@ use core::hint::spin_loop;
 use core::ops::Range;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
+use crate::bitmap::WORD_BITS;
 use crate::classes::{CLASSES, LANE_BITS, LANES, LEAF, SHAPES, Shape};
 use crate::sync::{AtomicU8, AtomicUsize, Shared64, SharedU32};
 
@@ -25,10 +26,19 @@ use crate::sync::{AtomicU8, AtomicUsize, Shared64, SharedU32};
 pub(crate) struct Runs<'r> {
     tags: &'r [AtomicU8],
     groups: &'r [Group],
-    /// For each [`POST`] leaves, the classes of which a run there may have room.
-    posts: &'r [SharedU32],
+    posts: &'r [Post],
     /// For each [`DISTRICT`] posts, the classes that any of them names.
     districts: &'r [SharedU32],
+}
+
+/// A signpost for searches, over [`POST`] leaves. It may point to a run that has no room any more,
+/// but it names every run that has.
+#[derive(Default)]
+pub(crate) struct Post {
+    /// The first leaves of runs that may have room.
+    heads: AtomicUsize,
+    /// The classes of those runs.
+    classes: SharedU32,
 }
 
 /// Leaves that share an occupancy word, and the canary of the runs and blocks that begin there.
@@ -97,7 +107,7 @@ impl<'r> Runs<'r> {
     pub(crate) fn new(
         tags: &'r [AtomicU8],
         groups: &'r [Group],
-        posts: &'r [SharedU32],
+        posts: &'r [Post],
         districts: &'r [SharedU32],
     ) -> Self {
         Self { tags, groups, posts, districts }
@@ -161,6 +171,7 @@ impl<'r> Runs<'r> {
 
     /// Marks the leaves of a closed run as vacant.
     pub(crate) fn retire(&self, head: usize, shape: &Shape) {
+        self.posts[head / POST].heads.fetch_and(!head_bit(head), SeqCst);
         self.set_tags(head..head + usize::from(shape.leaves), Tag::Vacant);
     }
 
@@ -232,7 +243,7 @@ impl<'r> Runs<'r> {
         while post < posts.end {
             if !self.district_may_have(post, class) {
                 post = (post / DISTRICT + 1) * DISTRICT;
-            } else if let Some(cell) = self.take_from_post_or_clear(post, class, judge) {
+            } else if let Some(cell) = self.take_from_post(post, class, judge) {
                 return Some(cell);
             } else {
                 post += 1;
@@ -304,13 +315,16 @@ impl<'r> Runs<'r> {
         Some(Cell { head, index, shape })
     }
 
-    /// Lets searches know that a run of `class` near `leaf` has room.
-    pub(crate) fn advertise(&self, leaf: usize, class: usize) {
-        let (post, bit) = (leaf / POST, 1 << class);
-        for sign in [&self.posts[post], &self.districts[post / DISTRICT]] {
-            if sign.load(SeqCst) & bit == 0 {
-                sign.fetch_or(bit, SeqCst);
-            }
+    /// Lets searches know that the run of `class` at `head` has room.
+    #[inline]
+    pub(crate) fn advertise(&self, head: usize, class: usize) {
+        let (post, bit) = (&self.posts[head / POST], 1 << class);
+        if post.heads.load(SeqCst) & head_bit(head) == 0 {
+            post.heads.fetch_or(head_bit(head), SeqCst);
+        }
+        if post.classes.load(SeqCst) & bit == 0 {
+            post.classes.fetch_or(bit, SeqCst);
+            self.districts[head / POST / DISTRICT].fetch_or(bit, SeqCst);
         }
     }
 
@@ -318,47 +332,64 @@ impl<'r> Runs<'r> {
         self.districts[post / DISTRICT].load(Relaxed) & 1 << class != 0
     }
 
-    /// Takes a cell of `class` from the leaves of one post; a post that sent us in vain is cleared.
-    fn take_from_post_or_clear(
-        &self,
-        post: usize,
-        class: usize,
-        judge: &impl Fn(Cell) -> Verdict,
-    ) -> Option<Cell> {
-        let bit = 1 << class;
-        if self.posts[post].load(Relaxed) & bit == 0 {
-            return None;
-        }
-        self.take_from_post(post, class, judge).or_else(|| {
-            self.posts[post].fetch_and(!bit, SeqCst);
-            // A cell given back before the bit went has found it set and said nothing.
-            let cell = self.take_from_post(post, class, judge)?;
-            self.advertise(cell.head, class);
-            Some(cell)
-        })
-    }
-
+    /// Takes a cell of `class` from the runs that a post names, and clears from the post what it
+    /// names in vain.
     fn take_from_post(
         &self,
         post: usize,
         class: usize,
         judge: &impl Fn(Cell) -> Verdict,
     ) -> Option<Cell> {
-        let end = self.leaves().min((post + 1) * POST);
-        let mut leaf = post * POST;
-        while leaf < end {
-            let Some(shape) = self.tag(leaf).shape() else {
-                leaf += 1;
-                continue;
-            };
-            if usize::from(shape.class) == class
-                && let Some(cell) = self.take_from(leaf, class, judge)
-            {
-                return Some(cell);
+        let (first_leaf, signs, bit) = (post * POST, &self.posts[post], 1 << class);
+        if signs.classes.load(Relaxed) & bit == 0 {
+            return None;
+        }
+        let mut heads = signs.heads.load(Acquire);
+        while heads != 0 {
+            let head = first_leaf + heads.trailing_zeros() as usize;
+            heads &= heads - 1;
+            if self.is_run_of(head, class) {
+                if let Some(cell) = self.take_from(head, class, judge) {
+                    return Some(cell);
+                }
+                self.withdraw(head, class);
             }
-            leaf += usize::from(shape.leaves);
+        }
+        signs.classes.fetch_and(!bit, SeqCst);
+        // A run advertised before the bit went has found it set and said nothing.
+        if self.names(post, class) {
+            signs.classes.fetch_or(bit, SeqCst);
         }
         None
+    }
+
+    /// Lets searches pass a run that was found full, unless it has room again.
+    fn withdraw(&self, head: usize, class: usize) {
+        self.posts[head / POST].heads.fetch_and(!head_bit(head), SeqCst);
+        // A cell given back before the bit went has found it set and said nothing.
+        if self.is_run_of(head, class)
+            && let Some(shape) = self.tag(head).shape()
+            && self.taken(head, shape) < usize::from(shape.cells)
+        {
+            self.advertise(head, class);
+        }
+    }
+
+    /// Whether a post names a run of `class`.
+    fn names(&self, post: usize, class: usize) -> bool {
+        let mut heads = self.posts[post].heads.load(SeqCst);
+        while heads != 0 {
+            if self.is_run_of(post * POST + heads.trailing_zeros() as usize, class) {
+                return true;
+            }
+            heads &= heads - 1;
+        }
+        false
+    }
+
+    fn is_run_of(&self, head: usize, class: usize) -> bool {
+        let shape = shape_of(self.tags[head].load(Acquire));
+        shape.is_some_and(|shape| usize::from(shape.class) == class)
     }
 
     /// Clears a district's bit if none of its posts has it.
@@ -366,7 +397,7 @@ impl<'r> Runs<'r> {
         let bit = 1 << class;
         let end = self.posts.len().min((district + 1) * DISTRICT);
         let posts = &self.posts[district * DISTRICT..end];
-        let any = || posts.iter().any(|post| post.load(SeqCst) & bit != 0);
+        let any = || posts.iter().any(|post| post.classes.load(SeqCst) & bit != 0);
         if !any() {
             self.districts[district].fetch_and(!bit, SeqCst);
             // A post set before the bit went has found it set and said nothing.
@@ -438,8 +469,14 @@ fn lane(head: usize, shape: &Shape) -> usize {
     ((1 << shape.cells) - 1) << first_bit(head)
 }
 
+/// The bit of a run's first leaf in its post.
+#[inline]
+fn head_bit(head: usize) -> usize {
+    1 << (head % POST)
+}
+
 /// Leaves to a post.
-const POST: usize = 64;
+const POST: usize = WORD_BITS;
 /// Posts to a district.
 const DISTRICT: usize = 64;
 

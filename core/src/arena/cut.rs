@@ -8,7 +8,9 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use super::{Arena, plan};
 use crate::canary::{Canary, State};
-use crate::classes::{CANARY, CLASSES, LANE_BITS, LANES, LEAF, SHAPES, shape_for, shapes_of};
+use crate::classes::{
+    CANARY, CLASSES, LANE_BITS, LANES, LEAF, SHAPES, Shape, shape_for, shapes_of,
+};
 use crate::error::{AllocateError, FaultKind};
 use crate::extent::{Extent, is_zero};
 use crate::runs::{Cell, Tag};
@@ -51,26 +53,31 @@ impl Arena<'_> {
     fn take_run_leaves(&self, class: usize, zone: Range<usize>) -> Option<(usize, usize)> {
         let mut ledger = self.ledger.lock();
         let best = shape_for(class, ledger.cells[class]);
-        let try_all = || {
-            let shapes = || (shapes_of(class).start..=best).rev();
-            let aligned =
-                |number: usize| self.buddy.take(usize::from(SHAPES[number].leaves), zone.clone());
-            let anywhere = |number: usize| {
-                // A run that begins anywhere has one leaf's occupancy bits to itself, no more.
-                let fits = usize::from(SHAPES[number].cells) < LANE_BITS;
-                fits.then(|| self.buddy.take_anywhere(usize::from(SHAPES[number].leaves)))?
-            };
-            shapes()
-                .find_map(|number| Some((aligned(number)?, number)))
-                .or_else(|| shapes().find_map(|number| Some((anywhere(number)?, number))))
+        let take = || {
+            let shapes = (shapes_of(class).start..=best).rev();
+            shapes.into_iter().find_map(|number| {
+                Some((self.take_for_shape(&SHAPES[number], zone.clone())?, number))
+            })
         };
         let (head, number) =
-            try_all().or_else(|| (self.return_empty_runs(&mut ledger) > 0).then(try_all)?)?;
+            take().or_else(|| (self.return_empty_runs(&mut ledger) > 0).then(take)?)?;
         self.refresh_canary(head);
         ledger.cut += usize::from(SHAPES[number].leaves);
         ledger.peak = ledger.peak.max(ledger.cut);
         ledger.cells[class] += usize::from(SHAPES[number].cells);
         Some((head, number))
+    }
+
+    /// Takes the leaves for one run. One whose cells need no more occupancy bits than a leaf has can
+    /// begin at any leaf, and is put right behind its neighbour; another begins where its bits are
+    /// one word.
+    fn take_for_shape(&self, shape: &Shape, zone: Range<usize>) -> Option<usize> {
+        let leaves = usize::from(shape.leaves);
+        if leaves.is_power_of_two() || usize::from(shape.cells) >= LANE_BITS {
+            self.buddy.take(leaves, zone)
+        } else {
+            self.buddy.take_anywhere(leaves, zone.start)
+        }
     }
 
     /// Gives the leaves of all empty runs back, and says how many those were.
@@ -177,8 +184,7 @@ impl Arena<'_> {
             if align > LEAF {
                 return self.buddy.take_around(count, self.aligned_leaves(align));
             }
-            let anywhere = 0..self.runs.leaves();
-            self.buddy.take(count, anywhere).or_else(|| self.buddy.take_anywhere(count))
+            self.buddy.take_anywhere(count, 0)
         };
         let head = take().or_else(|| (self.return_empty_runs(&mut ledger) > 0).then(take)?)?;
         self.refresh_canary(head);

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicUsize};
 
-use super::{Arena, CLASSES, Hints, Ledger, NO_HINT, SLOTS, panic_on_fault};
+use super::{Arena, CLASSES, Hints, Ledger, Recent, SLOTS, panic_on_fault};
 use crate::bitmap::{Bitmap, summary_words, words_for};
 use crate::buddy::{Buddy, MAX_LEAVES, block_bits};
 use crate::classes::{LANES, LEAF};
@@ -10,7 +10,7 @@ use crate::drbg::Drbg;
 use crate::entropy::Entropy;
 use crate::error::ArenaError;
 use crate::region::{Carver, Region};
-use crate::runs::{Group, Runs, posts_for};
+use crate::runs::{Group, Post, Runs, posts_for};
 use crate::sync::{AtomicU8, Mutex, Shared64, SharedU32};
 
 /// The sizes of the tables for a number of leaves.
@@ -67,7 +67,8 @@ impl Plan {
         end = after::<Mutex<Drbg>>(end, 1);
         end = after::<Group>(end, self.groups);
         end = after::<AtomicUsize>(end, words);
-        end = after::<SharedU32>(end, self.posts + self.districts);
+        end = after::<Post>(end, self.posts);
+        end = after::<SharedU32>(end, self.districts);
         after::<AtomicU8>(end, self.leaves)
     }
 
@@ -89,7 +90,7 @@ impl Plan {
         let groups = carver.table(self.groups, || Group::closed(Shared64::new(draw(drbg))))?;
         let blocks = bitmap(&mut carver, self.block_words)?;
         let vacant = bitmap(&mut carver, self.vacant_words)?;
-        let posts = carver.table(self.posts, || SharedU32::new(0))?;
+        let posts = carver.table(self.posts, Post::default)?;
         let districts = carver.table(self.districts, || SharedU32::new(0))?;
         let tags = carver.table(self.leaves, || AtomicU8::new(0))?;
         Some(Arena {
@@ -98,7 +99,7 @@ impl Plan {
             leaves: carver.leaves(self.leaves)?,
             drbg,
             ledger: Mutex::new(Ledger::default()),
-            hints: [const { Hints([const { SharedU32::new(NO_HINT) }; CLASSES]) }; SLOTS],
+            hints: [const { Hints([const { Recent::none() }; CLASSES]) }; SLOTS],
             empty_runs: AtomicBool::new(false),
             refused: AtomicUsize::new(0),
             faults: AtomicUsize::new(0),

@@ -135,7 +135,7 @@ unsafe fn check_taken(extent: Extent<'_>, is_first: bool) -> Option<FaultKind> {
         None => Some(FaultKind::CanaryAfter),
         Some(state) => state.as_live().and_then(|(align_log2, slack)| {
             // SAFETY: a frozen secret's gap and slack are written to by nobody.
-            unsafe { extent.check_padding(align_log2, slack) }.err()
+            unsafe { extent.check_padding(extent.secret_start(1 << align_log2), slack) }.err()
         }),
     };
     damage.or_else(|| (is_first && !extent.is_before_intact()).then_some(FaultKind::CanaryBefore))
