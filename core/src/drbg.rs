@@ -1,1 +1,109 @@
-//! A fast-key-erasure generator whose state lives in the region.
+//! A fast-key-erasure generator (Bernstein 2017) whose state lives in the region.
+//!
+//! ```text
+//! ChaCha20(key, nonce 0):  | first 32 bytes: the next key | output |
+//! ```
+//!
+//! The key is replaced before output is handed out and output is wiped as it is handed out, so
+//! nobody who reads the state learns what was drawn before. Source:
+//! <https://blog.cr.yp.to/20170723-random.html>.
+
+use crate::entropy::Entropy;
+use crate::equal::equal;
+use crate::error::EntropyError;
+use crate::keystream::{self, KEY, Keystream, NONCE};
+use crate::wipe::wipe;
+
+/// The generator. Memory that is all zeros is a valid one that waits for its first `reseed`.
+///
+/// It is never moved: a move would leave a copy of the key behind.
+#[repr(C)]
+pub(crate) struct Drbg {
+    key: [u8; KEY],
+    /// The first `available` bytes are output not yet drawn; the others are zero.
+    buffer: [u8; BUFFER],
+    available: usize,
+}
+
+impl Drbg {
+    /// A generator that waits for its first `reseed`.
+    pub(crate) const fn unseeded() -> Self {
+        Self { key: [0; KEY], buffer: [0; BUFFER], available: 0 }
+    }
+
+    /// Mixes 32 fresh bytes into the key.
+    ///
+    /// # Errors
+    /// [`EntropyError`] of `entropy`. What it may have written is wiped, and the generator goes on
+    /// from its old state.
+    pub(crate) fn reseed(
+        &mut self,
+        entropy: &mut (impl Entropy + ?Sized),
+    ) -> Result<(), EntropyError> {
+        // The fresh bytes land in the buffer: it lies in the region, the stack does not.
+        self.available = 0;
+        wipe(&mut self.buffer);
+        let fresh = entropy.fill(&mut self.buffer[..KEY]);
+        if fresh.is_ok() {
+            generate(&mut self.key, &mut []);
+            self.key.iter_mut().zip(&self.buffer).for_each(|(key, fresh)| *key ^= fresh);
+        }
+        wipe(&mut self.buffer);
+        fresh
+    }
+
+    /// Fills `out` with random bytes.
+    pub(crate) fn fill(&mut self, out: &mut [u8]) {
+        debug_assert!(!equal(&self.key, &[0; KEY]), "drawn from before it was seeded");
+        if out.len() > BUFFER {
+            // Straight to the caller. One key makes at most MAX_LENGTH bytes.
+            out.chunks_mut(keystream::MAX_LENGTH).for_each(|part| generate(&mut self.key, part));
+        } else {
+            self.draw(out);
+        }
+    }
+
+    /// Fills `out`, which is no longer than the buffer, from the buffer.
+    fn draw(&mut self, out: &mut [u8]) {
+        let (first, rest) = out.split_at_mut(out.len().min(self.available));
+        self.take(first);
+        if !rest.is_empty() {
+            generate(&mut self.key, &mut self.buffer);
+            self.available = BUFFER;
+            self.take(rest);
+        }
+    }
+
+    /// Moves the last `out.len()` available bytes to `out`.
+    fn take(&mut self, out: &mut [u8]) {
+        let rest = self.available - out.len();
+        let drawn = &mut self.buffer[rest..self.available];
+        out.copy_from_slice(drawn);
+        wipe(drawn);
+        self.available = rest;
+    }
+}
+
+/// Fills `out` from the keystream of `key` and replaces `key`; overwrites the stack it used.
+fn generate(key: &mut [u8; KEY], out: &mut [u8]) {
+    generate_below(key, out);
+    keystream::wipe_stack(out.len());
+}
+
+/// Not inlined, so that its frame lies below the caller's.
+#[inline(never)]
+fn generate_below(key: &mut [u8; KEY], out: &mut [u8]) {
+    out.fill(0);
+    // The key changes with each call, so the nonce need not.
+    let mut keystream = Keystream::new(key, &[0; NONCE], out.len());
+    *key = *keystream.first_key();
+    keystream.apply(out.into());
+}
+
+/// Bytes of output kept: with the key and the count, three quarters of a batch of keystream.
+const BUFFER: usize = 152;
+
+const _: () = assert!(size_of::<Drbg>() <= 192, "the region's bytes are scarce");
+
+#[cfg(test)]
+mod tests;
