@@ -1,13 +1,47 @@
-//! strongroom keeps many secrets under few locked pages, on Linux and macOS.
+//! Keeps a million secrets under sixteen locked pages, on Linux and macOS.
 //!
-//! [`LockedPages`] are what the operating system grants: memory that is never swapped, never in a
-//! core dump and never seen by a forked child, between two guard pages. [`OsEntropy`] is its
-//! generator, and [`Limits`] says how much can be locked here and what to change if it is too
-//! little. Everything that is about secrets is in [`strongroom_core`], which needs no operating
-//! system.
+//! A [`Vault`] locks a fixed budget of memory, so that it is never written to the swap device. It
+//! packs open secrets into it side by side, between canaries, and keeps the rest sealed: encrypted,
+//! in ordinary memory, where a secret costs nothing that is scarce.
 //!
-//! It promises that locking is never skipped in silence: what cannot be locked is a [`LockError`]
-//! with the numbers and the remedy.
+//! # How it is used
+//!
+//! ```
+//! use std::time::Duration;
+//! use strongroom::Vault;
+//!
+//! let vault = Vault::new(64 * 1024)?;
+//! let sealed = vault.seal(b"hunter2", b"db/password")?;
+//!
+//! let password = vault.open_timeout(&sealed, b"db/password", Duration::from_secs(1))?;
+//! assert_eq!(password.expose_secret(), b"hunter2");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Secrets are read in through [`Vault::read_to_end`] and [`Vault::reader`], which leave no copy
+//! behind; [`Limits`] says ahead of time how much can be locked here and what to change if it is too
+//! little.
+//!
+//! # What it promises
+//!
+//! - **Locking is never skipped in silence.** What cannot be locked is a [`LockError`] with the
+//!   cause, the numbers and the remedy for the host it runs on.
+//! - **Full is an ordinary answer.** [`Vault::try_open`] says so at once; [`Vault::open_timeout`]
+//!   waits, in turn, for a bounded time.
+//! - **What is locked is hidden too**: from core dumps (Linux) and from forked children, between two
+//!   guard pages. [`Protections`] says what was achieved.
+//! - What [`strongroom_core`] promises: canaries, wiping, authenticated records, constant-time
+//!   comparison.
+//!
+//! # What it does not
+//!
+//! It does not protect against root, a debugger, or code in the same process that reads anywhere
+//! while a secret is open; nor against hibernation, nor against what you copy out of an open secret.
+//!
+//! # Other systems
+//!
+//! Everything that is about secrets is in [`strongroom_core`], which needs no operating system: give
+//! it a region that you lock yourself.
 #![deny(unsafe_code)]
 
 mod entropy;
@@ -27,5 +61,11 @@ pub use error::LockError;
 pub use io::{ReadError, SecretReader, unbuffered_stdin};
 pub use limits::Limits;
 pub use pages::{ForkView, LockedPages, Protections, page_size};
-pub use strongroom_core::{self as core, Fault, FaultKind, SealError, Sealed, Stats};
+pub use strongroom_core;
+pub use strongroom_core::{Fault, FaultKind, SealError, Sealed, Stats};
 pub use vault::{OpenError, Opened, Shortage, Vault, VaultError};
+
+/// The README's example is a test too.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
