@@ -63,8 +63,8 @@
 //! | 0 | `error` `sync` `wipe` `equal` |
 //! | 1 | `entropy` `bitmap` `keystream` |
 //! | 2 | `classes` `aead` `drbg` |
-//! | 3 | `buddy` `canary` `region` `runs` |
-//! | 4 | `extent` `bulk` |
+//! | 3 | `buddy` `canary` `region` `tag` |
+//! | 4 | `runs` `extent` `bulk` |
 //! | 5 | `arena` |
 //! | 6 | `buffer` |
 //! | 7 | `secret` |
@@ -108,6 +108,7 @@ mod secret;
 #[expect(unsafe_code, reason = "runs work on a stack that it can read afterwards")]
 mod stack_probe;
 mod sync;
+mod tag;
 #[cfg(test)]
 mod testing;
 mod wipe;

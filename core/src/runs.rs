@@ -21,6 +21,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::bitmap::WORD_BITS;
 use crate::classes::{CLASSES, LANE_BITS, LANES, LEAF, SHAPES, Shape};
 use crate::sync::{AtomicU8, AtomicUsize, Shared64, SharedU32};
+use crate::tag::{Tag, distance_of, shape_of};
 
 /// Which leaves are runs, and which of their cells are taken.
 pub(crate) struct Runs<'r> {
@@ -61,27 +62,6 @@ pub(crate) struct Cell {
     pub(crate) head: usize,
     pub(crate) index: usize,
     pub(crate) shape: &'static Shape,
-}
-
-/// What a leaf is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tag {
-    /// Free, or in the hands of whoever holds the lock.
-    Vacant,
-    /// The first leaf of a block with one large secret.
-    Block,
-    /// The same while `verify` looks at it.
-    BlockFrozen,
-    /// The same while it is being released.
-    BlockReleasing,
-    /// The same after damage was found; it is never given back.
-    BlockQuarantined,
-    /// A further leaf of a block.
-    BlockRest,
-    /// The first leaf of a run of this shape.
-    Run(usize),
-    /// A further leaf of a run, so many leaves behind its first.
-    RunRest(usize),
 }
 
 /// What becomes of a cell that was just taken.
@@ -308,7 +288,7 @@ impl<'r> Runs<'r> {
     pub(crate) fn cell_at(&self, offset: usize) -> Option<Cell> {
         let leaf = offset / LEAF;
         let byte = self.tags[leaf].load(Acquire);
-        let distance = usize::from(byte).saturating_sub(FIRST_REST);
+        let distance = distance_of(byte);
         let head = leaf.checked_sub(distance)?;
         let shape = shape_of(if distance == 0 { byte } else { self.tags[head].load(Acquire) })?;
         let index = shape.cell_at(offset - head * LEAF)?;
@@ -415,48 +395,6 @@ impl Cell {
     }
 }
 
-impl Tag {
-    pub(crate) fn shape(self) -> Option<&'static Shape> {
-        match self {
-            Self::Run(number) => SHAPES.get(number),
-            _ => None,
-        }
-    }
-
-    fn byte(self) -> u8 {
-        let number = match self {
-            Self::Vacant => 0,
-            Self::Block => 1,
-            Self::BlockFrozen => 2,
-            Self::BlockReleasing => 3,
-            Self::BlockQuarantined => 4,
-            Self::BlockRest => 5,
-            Self::Run(number) => FIRST_RUN + number,
-            Self::RunRest(distance) => FIRST_REST + distance,
-        };
-        narrow(number)
-    }
-
-    fn from_byte(byte: u8) -> Self {
-        match usize::from(byte) {
-            0 => Self::Vacant,
-            1 => Self::Block,
-            2 => Self::BlockFrozen,
-            3 => Self::BlockReleasing,
-            4 => Self::BlockQuarantined,
-            5 => Self::BlockRest,
-            number if number < FIRST_REST => Self::Run(number - FIRST_RUN),
-            number => Self::RunRest(number - FIRST_REST),
-        }
-    }
-}
-
-/// The shape of a run whose first leaf has this tag.
-#[inline]
-fn shape_of(tag: u8) -> Option<&'static Shape> {
-    SHAPES.get(usize::from(tag).wrapping_sub(FIRST_RUN))
-}
-
 /// The lowest bit of a run that begins at `head`.
 #[inline]
 fn first_bit(head: usize) -> usize {
@@ -488,20 +426,7 @@ pub(crate) fn posts_for(leaves: usize) -> (usize, usize) {
 /// The bit that keeps a word's cells where they are: no run is so long that it would use it.
 const FROZEN: usize = 1 << (usize::BITS - 1);
 
-#[expect(clippy::cast_possible_truncation, reason = "all tags fit: checked below")]
-fn narrow(tag: usize) -> u8 {
-    tag as u8
-}
-
-/// Tag bytes: the kinds without a number, then run shapes, then distances.
-const FIRST_RUN: usize = 6;
-const FIRST_REST: usize = 192;
-const _: () = assert!(FIRST_RUN + SHAPES.len() <= FIRST_REST);
 const _: () = assert!(CLASSES <= 32, "a post has a bit for each class");
-const _: () = {
-    let mut number = 0;
-    while number < SHAPES.len() {
-        assert!(FIRST_REST + (SHAPES[number].leaves as usize) <= 256);
-        number += 1;
-    }
-};
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,8 @@ use crate::classes::{
 };
 use crate::error::{AllocateError, FaultKind};
 use crate::extent::{Extent, is_zero};
-use crate::runs::{Cell, Tag};
+use crate::runs::Cell;
+use crate::tag::Tag;
 
 /// What only the holder of the lock reads and writes.
 #[derive(Default)]

@@ -3,7 +3,8 @@
 use super::Arena;
 use crate::canary::State;
 use crate::classes::LEAF;
-use crate::runs::{Cell, Tag};
+use crate::runs::Cell;
+use crate::tag::Tag;
 
 /// A stretch of a region; see [`Arena::map`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

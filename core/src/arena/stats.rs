@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use super::Arena;
 use crate::classes::{CELL_SIZES, CLASSES, LEAF};
-use crate::runs::Tag;
+use crate::tag::Tag;
 
 /// What an arena holds, and what it has seen; see [`Arena::stats`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,8 @@ use crate::canary::State;
 use crate::classes::LEAF;
 use crate::error::{Fault, FaultKind};
 use crate::extent::{Extent, Readiness, is_zero};
-use crate::runs::{Cell, Tag};
+use crate::runs::Cell;
+use crate::tag::Tag;
 
 impl Arena<'_> {
     /// Checks every canary, all slack and every free byte.

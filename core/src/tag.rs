@@ -1,0 +1,109 @@
+//! What each leaf is, in one byte.
+
+use crate::classes::{SHAPES, Shape};
+
+/// What a leaf is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tag {
+    /// Free, or in the hands of whoever holds the lock.
+    Vacant,
+    /// The first leaf of a block with one large secret.
+    Block,
+    /// The same while `verify` looks at it.
+    BlockFrozen,
+    /// The same while it is being released.
+    BlockReleasing,
+    /// The same after damage was found; it is never given back.
+    BlockQuarantined,
+    /// A further leaf of a block.
+    BlockRest,
+    /// The first leaf of a run of this shape.
+    Run(usize),
+    /// A further leaf of a run, so many leaves behind its first.
+    RunRest(usize),
+}
+
+impl Tag {
+    pub(crate) fn shape(self) -> Option<&'static Shape> {
+        match self {
+            Self::Run(number) => SHAPES.get(number),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn byte(self) -> u8 {
+        let number = match self {
+            Self::Vacant => 0,
+            Self::Block => 1,
+            Self::BlockFrozen => 2,
+            Self::BlockReleasing => 3,
+            Self::BlockQuarantined => 4,
+            Self::BlockRest => 5,
+            Self::Run(number) => FIRST_RUN + number,
+            Self::RunRest(distance) => FIRST_REST + distance,
+        };
+        narrow(number)
+    }
+
+    pub(crate) fn from_byte(byte: u8) -> Self {
+        match usize::from(byte) {
+            0 => Self::Vacant,
+            1 => Self::Block,
+            2 => Self::BlockFrozen,
+            3 => Self::BlockReleasing,
+            4 => Self::BlockQuarantined,
+            5 => Self::BlockRest,
+            number if number < FIRST_REST => Self::Run(number - FIRST_RUN),
+            number => Self::RunRest(number - FIRST_REST),
+        }
+    }
+}
+
+/// The shape of a run whose first leaf has this tag, without the detour by [`Tag`].
+#[inline]
+pub(crate) fn shape_of(tag: u8) -> Option<&'static Shape> {
+    SHAPES.get(usize::from(tag).wrapping_sub(FIRST_RUN))
+}
+
+/// How many leaves before this one its run begins; 0 for all that is no further leaf of a run.
+#[inline]
+pub(crate) fn distance_of(tag: u8) -> usize {
+    usize::from(tag).saturating_sub(FIRST_REST)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "all tags fit: checked below")]
+fn narrow(tag: usize) -> u8 {
+    tag as u8
+}
+
+/// Tag bytes: the kinds without a number, then run shapes, then distances.
+const FIRST_RUN: usize = 6;
+const FIRST_REST: usize = 192;
+const _: () = assert!(FIRST_RUN + SHAPES.len() <= FIRST_REST);
+const _: () = {
+    let mut number = 0;
+    while number < SHAPES.len() {
+        assert!(FIRST_REST + (SHAPES[number].leaves as usize) <= 256);
+        number += 1;
+    }
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_is_one_tag_and_comes_back() {
+        for byte in 0..=u8::MAX {
+            let tag = Tag::from_byte(byte);
+            // Bytes between the last shape and the first distance are never written.
+            if tag == Tag::from_byte(tag.byte()) && !matches!(tag, Tag::Run(n) if n >= SHAPES.len())
+            {
+                assert_eq!(tag.byte(), byte);
+            }
+            assert!(tag.shape() == shape_of(byte));
+            let distance = if let Tag::RunRest(distance) = tag { distance } else { 0 };
+            assert_eq!(distance_of(byte), distance);
+        }
+    }
+}
