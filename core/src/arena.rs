@@ -67,7 +67,7 @@ pub struct Arena<'r> {
     leaves: Leaves<'r>,
     drbg: &'r Mutex<Drbg>,
     ledger: Mutex<Ledger>,
-    hints: [Hints; SLOTS],
+    slots: [Slot; SLOTS],
     /// Some run may have no taken cell, and could be given back.
     empty_runs: AtomicBool,
     refused: AtomicUsize,
@@ -75,14 +75,23 @@ pub struct Arena<'r> {
     on_fault: fn(Fault),
 }
 
-/// The first leaves of the runs of each class that last had room, latest first.
-///
-/// Each slot has its own cache lines, so that threads do not slow each other down. Two threads that
-/// share a slot may lose a hint to each other, and are then slower, and no more.
+/// What the threads of one slot know; in cache lines of its own, so that they do not slow the others
+/// down. Threads that share a slot may lose a hint to each other, and are then slower, and no more.
 #[repr(align(128))]
-struct Hints([Recent; CLASSES]);
+struct Slot {
+    /// The runs of each class that last had room.
+    recent: [Recent; CLASSES],
+    /// The slot's own leaves are all in use.
+    zone_is_full: AtomicBool,
+}
 
-/// First leaves of runs, or [`NO_HINT`].
+impl Slot {
+    const fn new() -> Self {
+        Self { recent: [const { Recent::none() }; CLASSES], zone_is_full: AtomicBool::new(false) }
+    }
+}
+
+/// First leaves of runs, latest first; or [`NO_HINT`].
 struct Recent([SharedU32; HINTS]);
 
 impl Recent {
@@ -105,11 +114,16 @@ impl Recent {
         }
     }
 
-    fn pop(&self) {
-        for index in 1..HINTS {
-            self.0[index - 1].store(self.0[index].load(Relaxed), Relaxed);
-        }
-        self.0[HINTS - 1].store(NO_HINT, Relaxed);
+    /// Drops the first, gives the next, and so on.
+    fn rest(&self) -> impl Iterator<Item = usize> {
+        core::iter::from_fn(|| {
+            for index in 1..HINTS {
+                self.0[index - 1].store(self.0[index].load(Relaxed), Relaxed);
+            }
+            self.0[HINTS - 1].store(NO_HINT, Relaxed);
+            let head = self.0[0].load(Relaxed);
+            (head != NO_HINT).then_some(head as usize)
+        })
     }
 }
 
@@ -241,10 +255,9 @@ impl<'r> Arena<'r> {
     #[inline(always)]
     fn take_cell(&self, class: usize) -> Option<Cell> {
         let slot = slot();
-        let recent = &self.hints[slot].0[class];
-        let head = recent.first();
+        let head = self.slots[slot].recent[class].first();
         let hinted = if head < self.runs.leaves() { self.take_from(head, class) } else { None };
-        hinted.or_else(|| self.take_unhinted(recent, class, self.zone(slot)))
+        hinted.or_else(|| self.take_unhinted(slot, class))
     }
 
     #[inline(always)]
@@ -253,27 +266,41 @@ impl<'r> Arena<'r> {
     }
 
     #[inline(never)]
-    fn take_unhinted(&self, recent: &Recent, class: usize, zone: Range<usize>) -> Option<Cell> {
+    fn take_unhinted(&self, slot: usize, class: usize) -> Option<Cell> {
+        let recent = &self.slots[slot].recent[class];
         // The search goes on from where it last found something.
-        let start = Some(recent.first()).filter(|&head| head < self.runs.leaves());
-        for _ in 1..HINTS {
-            recent.pop();
-            let head = recent.first();
-            if head >= self.runs.leaves() {
-                break;
-            }
-            if let Some(cell) = self.take_from(head, class) {
-                return Some(cell);
-            }
+        let start = recent.first();
+        if let Some(cell) = recent.rest().find_map(|head| self.take_from(head, class)) {
+            return Some(cell);
         }
-        let start = start.unwrap_or(zone.start);
-        let search = |class| self.runs.take(class, start, |cell| self.judge(cell));
-        let cell = search(class).or_else(|| self.cut_run(class, zone.clone()));
+        let cell = self.take_in_zone(slot, class, start).or_else(|| {
+            let everywhere = 0..self.runs.leaves();
+            self.search(class, start, &everywhere).or_else(|| self.cut_run(class, &everywhere))
+        });
         if let Some(cell) = cell {
             recent.push(cell.head);
             return Some(cell);
         }
-        (class + 1..CLASSES).find_map(search)
+        (class + 1..CLASSES).find_map(|class| self.search(class, start, &(0..self.runs.leaves())))
+    }
+
+    /// Takes a cell where only the threads of this slot cut runs, so that they share no cache lines
+    /// with the others.
+    fn take_in_zone(&self, slot: usize, class: usize, start: usize) -> Option<Cell> {
+        let size = self.runs.leaves() / SLOTS;
+        let is_full = &self.slots[slot].zone_is_full;
+        // In a small arena density matters more.
+        if size < LEAST_ZONE || is_full.load(Relaxed) {
+            return None;
+        }
+        let zone = slot * size..(slot + 1) * size;
+        let cell = self.search(class, start, &zone).or_else(|| self.cut_run(class, &zone));
+        is_full.store(cell.is_none(), Relaxed);
+        cell
+    }
+
+    fn search(&self, class: usize, start: usize, zone: &Range<usize>) -> Option<Cell> {
+        self.runs.take(class, start, zone, |cell| self.judge(cell))
     }
 
     /// Says whether a cell that was just taken can be handed out; a damaged one is quarantined.
@@ -327,7 +354,7 @@ impl<'r> Arena<'r> {
         if returned.was_full {
             self.runs.advertise(cell.head, class);
         }
-        self.hints[slot()].0[class].push(cell.head);
+        self.slots[slot()].recent[class].push(cell.head);
         if returned.is_empty && !self.empty_runs.load(Relaxed) {
             self.empty_runs.store(true, Relaxed);
         }
@@ -360,14 +387,6 @@ impl<'r> Arena<'r> {
     fn record(&self, kind: FaultKind, offset: Option<usize>) -> Fault {
         self.faults.fetch_add(1, Relaxed);
         Fault { kind, offset: offset.map(|offset| self.leaves.region_offset(offset)) }
-    }
-
-    /// The leaves where the threads of a slot cut their runs, so that they share no cache lines
-    /// with the others; in a small arena density matters more.
-    fn zone(&self, slot: usize) -> Range<usize> {
-        let leaves = self.runs.leaves();
-        let size = leaves / SLOTS;
-        if size < LEAST_ZONE { 0..leaves } else { slot * size..(slot + 1) * size }
     }
 }
 

@@ -50,33 +50,28 @@ impl<'r> Buddy<'r> {
         self.vacant.contains(leaf)
     }
 
-    /// Takes `count` leaves from the smallest free block that holds them, aligned to `count`
-    /// rounded up to a power of two; within `zone` if it has room, else anywhere.
-    pub(crate) fn take(&self, count: usize, zone: Range<usize>) -> Option<usize> {
+    /// Takes `count` leaves from the smallest free block of `zone` that holds them. They begin at a
+    /// multiple of `count` rounded up to a power of two.
+    pub(crate) fn take(&self, count: usize, zone: &Range<usize>) -> Option<usize> {
         let order = order_for(count);
-        let start = self
-            .find(order, zone.clone())
-            .or_else(|| self.find(order, 0..self.leaves))
-            .map(|(block, order_found)| {
-                let wanted = zone.start.next_multiple_of(1 << order);
-                if block_range(block, order_found).contains(&wanted) {
-                    wanted
-                } else {
-                    block << order_found
-                }
-            })?;
+        let (index, order_found) = self.find(order, zone)?;
+        // A block that begins before the zone is split where the zone begins.
+        let wanted = zone.start.next_multiple_of(1 << order);
+        let in_block = block_range(index, order_found).contains(&wanted);
+        let start = if in_block { wanted } else { index << order_found };
         self.carve(start..start + count);
         Some(start)
     }
 
-    /// Takes the lowest `count` leaves in a row, whatever blocks they belong to; from `from` on if
-    /// there are such.
-    pub(crate) fn take_anywhere(&self, count: usize, from: usize) -> Option<usize> {
+    /// Takes the lowest `count` leaves in a row that begin in `zone`, whatever blocks they belong to.
+    pub(crate) fn take_unaligned(&self, count: usize, zone: &Range<usize>) -> Option<usize> {
         if self.vacant_count() < count {
             return None;
         }
-        let stretch = |from| self.vacant.first_stretch(from, count);
-        let start = stretch(from).or_else(|| if from > 0 { stretch(0) } else { None })?;
+        let start = self.vacant.first_stretch(zone.start, count)?;
+        if !zone.contains(&start) {
+            return None;
+        }
         self.carve(start..start + count);
         Some(start)
     }
@@ -105,7 +100,7 @@ impl<'r> Buddy<'r> {
     }
 
     /// The smallest free block of at least `order` that begins or contains a leaf of `zone`.
-    fn find(&self, order: usize, zone: Range<usize>) -> Option<(usize, usize)> {
+    fn find(&self, order: usize, zone: &Range<usize>) -> Option<(usize, usize)> {
         (order..=self.top).find_map(|order| {
             let base = self.starts[order];
             let found = self.blocks.first(base + (zone.start >> order)..base + self.len(order))?;
@@ -287,9 +282,9 @@ mod tests {
                 let pick = usize::try_from(random >> 32).unwrap();
                 let count = 1 + pick % 33;
                 let start = match random % 5 {
-                    0 => buddy.take(count, 0..leaves),
-                    1 => buddy.take(count, pick % leaves..leaves),
-                    2 => buddy.take_anywhere(count, pick % leaves),
+                    0 => buddy.take(count, &(0..leaves)),
+                    1 => buddy.take(count, &(pick % leaves..leaves)),
+                    2 => buddy.take_unaligned(count, &(pick % leaves..leaves)),
                     _ => None,
                 };
                 if let Some(start) = start {
@@ -312,21 +307,25 @@ mod tests {
     fn the_tail_of_a_block_comes_back() {
         let tables = tables(32);
         let buddy = buddy(&tables, 32);
-        assert_eq!(buddy.take(17, 0..32), Some(0));
+        assert_eq!(buddy.take(17, &(0..32)), Some(0));
         assert_eq!(buddy.vacant_count(), 15);
         assert_eq!(free_blocks(&buddy), [(17, 0), (9, 1), (5, 2), (3, 3)]);
-        assert_eq!(buddy.take(8, 0..32), Some(24));
-        assert_eq!(buddy.take(8, 0..32), None, "the seven left are no block");
-        assert_eq!(buddy.take_anywhere(7, 0), Some(17));
+        assert_eq!(buddy.take(8, &(0..32)), Some(24));
+        assert_eq!(buddy.take(8, &(0..32)), None, "the seven left are no block");
+        assert_eq!(buddy.take_unaligned(8, &(0..32)), None);
+        assert_eq!(buddy.take_unaligned(7, &(0..32)), Some(17));
     }
 
     #[test]
-    fn a_zone_is_preferred_and_left_when_full() {
+    fn a_zone_is_kept_to() {
         let tables = tables(256);
         let buddy = buddy(&tables, 256);
-        assert_eq!(buddy.take(4, 128..192), Some(128));
-        assert_eq!(buddy.take(4, 0..64), Some(0));
-        assert_eq!(buddy.take(64, 128..192), Some(64));
+        assert_eq!(buddy.take(4, &(128..192)), Some(128));
+        assert_eq!(buddy.take(4, &(0..64)), Some(0));
+        assert_eq!(buddy.take(64, &(128..192)), None);
+        assert_eq!(buddy.take(64, &(0..256)), Some(64));
+        assert_eq!(buddy.take_unaligned(70, &(100..132)), None);
+        assert_eq!(buddy.take_unaligned(70, &(100..133)), Some(132));
     }
 
     #[test]

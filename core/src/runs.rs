@@ -201,16 +201,19 @@ impl<'r> Runs<'r> {
         }
     }
 
-    /// Takes a free cell of any run of `class`, looking at the leaves from `start` on first.
+    /// Takes a free cell of any run of `class` that begins in `zone` or in a post that the zone
+    /// touches, looking from `start` on first.
     pub(crate) fn take(
         &self,
         class: usize,
         start: usize,
+        zone: &Range<usize>,
         judge: impl Fn(Cell) -> Verdict,
     ) -> Option<Cell> {
-        let first = start / POST;
-        self.take_from_posts(first..self.posts.len(), class, &judge)
-            .or_else(|| self.take_from_posts(0..first, class, &judge))
+        let (first, end) = (zone.start / POST, zone.end.div_ceil(POST));
+        let start = (start / POST).clamp(first, end);
+        self.take_from_posts(start..end, class, &judge)
+            .or_else(|| self.take_from_posts(first..start, class, &judge))
     }
 
     fn take_from_posts(

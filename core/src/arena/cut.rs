@@ -31,9 +31,9 @@ pub(super) struct Ledger {
 
 impl Arena<'_> {
     /// Cuts a run of `class` and takes its first cell.
-    pub(super) fn cut_run(&self, class: usize, zone: Range<usize>) -> Option<Cell> {
+    pub(super) fn cut_run(&self, class: usize, zone: &Range<usize>) -> Option<Cell> {
         loop {
-            let (head, number) = self.take_run_leaves(class, zone.clone())?;
+            let (head, number) = self.take_run_leaves(class, zone)?;
             let leaves = head..head + usize::from(SHAPES[number].leaves);
             if self.was_written(leaves) {
                 continue;
@@ -51,17 +51,19 @@ impl Arena<'_> {
     }
 
     /// Takes the leaves for a run of the best shape of `class` that there is room for.
-    fn take_run_leaves(&self, class: usize, zone: Range<usize>) -> Option<(usize, usize)> {
+    fn take_run_leaves(&self, class: usize, zone: &Range<usize>) -> Option<(usize, usize)> {
         let mut ledger = self.ledger.lock();
         let best = shape_for(class, ledger.cells[class]);
         let take = || {
             let shapes = (shapes_of(class).start..=best).rev();
-            shapes.into_iter().find_map(|number| {
-                Some((self.take_for_shape(&SHAPES[number], zone.clone())?, number))
-            })
+            shapes
+                .into_iter()
+                .find_map(|number| Some((self.take_for_shape(&SHAPES[number], zone)?, number)))
         };
-        let (head, number) =
-            take().or_else(|| (self.return_empty_runs(&mut ledger) > 0).then(take)?)?;
+        let (head, number) = take().or_else(|| {
+            let is_last_resort = zone.len() == self.runs.leaves();
+            (is_last_resort && self.return_empty_runs(&mut ledger) > 0).then(take)?
+        })?;
         self.refresh_canary(head);
         ledger.cut += usize::from(SHAPES[number].leaves);
         ledger.peak = ledger.peak.max(ledger.cut);
@@ -72,12 +74,12 @@ impl Arena<'_> {
     /// Takes the leaves for one run. One whose cells need no more occupancy bits than a leaf has can
     /// begin at any leaf, and is put right behind its neighbour; another begins where its bits are
     /// one word.
-    fn take_for_shape(&self, shape: &Shape, zone: Range<usize>) -> Option<usize> {
+    fn take_for_shape(&self, shape: &Shape, zone: &Range<usize>) -> Option<usize> {
         let leaves = usize::from(shape.leaves);
         if leaves.is_power_of_two() || usize::from(shape.cells) >= LANE_BITS {
             self.buddy.take(leaves, zone)
         } else {
-            self.buddy.take_anywhere(leaves, zone.start)
+            self.buddy.take_unaligned(leaves, zone)
         }
     }
 
@@ -105,6 +107,7 @@ impl Arena<'_> {
             }
             leaf = leaves.end;
         }
+        self.slots.iter().for_each(|slot| slot.zone_is_full.store(false, Relaxed));
         returned
     }
 
@@ -185,7 +188,7 @@ impl Arena<'_> {
             if align > LEAF {
                 return self.buddy.take_around(count, self.aligned_leaves(align));
             }
-            self.buddy.take_anywhere(count, 0)
+            self.buddy.take_unaligned(count, &(0..self.runs.leaves()))
         };
         let head = take().or_else(|| (self.return_empty_runs(&mut ledger) > 0).then(take)?)?;
         self.refresh_canary(head);

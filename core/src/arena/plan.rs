@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicUsize};
 
-use super::{Arena, CLASSES, Hints, Ledger, Recent, SLOTS, panic_on_fault};
+use super::{Arena, Ledger, SLOTS, Slot, panic_on_fault};
 use crate::bitmap::{Bitmap, summary_words, words_for};
 use crate::buddy::{Buddy, MAX_LEAVES, block_bits};
 use crate::classes::{LANES, LEAF};
@@ -99,7 +99,7 @@ impl Plan {
             leaves: carver.leaves(self.leaves)?,
             drbg,
             ledger: Mutex::new(Ledger::default()),
-            hints: [const { Hints([const { Recent::none() }; CLASSES]) }; SLOTS],
+            slots: [const { Slot::new() }; SLOTS],
             empty_runs: AtomicBool::new(false),
             refused: AtomicUsize::new(0),
             faults: AtomicUsize::new(0),

@@ -53,7 +53,7 @@ fn every_cell_of_every_shape_is_taken_once_and_found_by_its_bytes() {
         let runs = tables.runs();
         let opened = open_all(&runs, number);
         let mut cells = Vec::new();
-        while let Some(cell) = runs.take(usize::from(shape.class), 77, take) {
+        while let Some(cell) = runs.take(usize::from(shape.class), 77, &(0..runs.leaves()), take) {
             cells.push(cell);
         }
         let names: BTreeSet<_> = cells.iter().copied().map(name).collect();
@@ -72,7 +72,9 @@ fn every_cell_of_every_shape_is_taken_once_and_found_by_its_bytes() {
             }
             assert!(runs.give_back(cell).is_err(), "given back twice");
         }
-        (0..opened).for_each(|_| assert!(runs.take(usize::from(shape.class), 0, take).is_some()));
+        (0..opened).for_each(|_| {
+            assert!(runs.take(usize::from(shape.class), 0, &(0..runs.leaves()), take).is_some())
+        });
     }
 }
 
@@ -118,10 +120,12 @@ fn a_search_follows_signs_and_clears_those_that_mislead() {
     let heads = [3, POST + 5, 40 * POST, 63 * POST + 1];
     let cells: Vec<_> = heads.iter().map(|&head| runs.open(head, number)).collect();
     let found: BTreeSet<_> =
-        core::iter::from_fn(|| runs.take(class, 41 * POST, take)).map(|cell| cell.head).collect();
+        core::iter::from_fn(|| runs.take(class, 41 * POST, &(0..runs.leaves()), take))
+            .map(|cell| cell.head)
+            .collect();
     assert_eq!(found, heads.into());
     // A district is cleared by a search that has passed through all of it.
-    assert!(runs.take(class, 0, take).is_none());
+    assert!(runs.take(class, 0, &(0..runs.leaves()), take).is_none());
     for post in &tables.posts {
         assert_eq!(post.classes.load(Relaxed) & 1 << class, 0, "no run there has room");
     }
@@ -129,7 +133,7 @@ fn a_search_follows_signs_and_clears_those_that_mislead() {
     for &cell in &cells {
         assert!(runs.give_back(cell).ok().unwrap().was_full);
         runs.advertise(cell.head, class);
-        assert_eq!(runs.take(class, 0, take).map(name), Some(name(cell)));
+        assert_eq!(runs.take(class, 0, &(0..runs.leaves()), take).map(name), Some(name(cell)));
     }
 }
 
@@ -204,7 +208,9 @@ fn no_cell_is_ever_held_twice() {
                 let mut held = Vec::new();
                 for step in 0..30_000_usize {
                     let class = classes[(step / 7) % 2];
-                    if let Some(cell) = runs.take(class, (step * 5 + thread * 21) % 64, take) {
+                    if let Some(cell) =
+                        runs.take(class, (step * 5 + thread * 21) % 64, &(0..runs.leaves()), take)
+                    {
                         assert_eq!(owner(cell).fetch_add(1, SeqCst), 0, "a cell held twice");
                         assert_eq!(usize::from(cell.shape.class), class);
                         held.push(cell);
