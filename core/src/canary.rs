@@ -48,28 +48,50 @@ impl Canary {
         word.load() == self.0 ^ (u64::from(state.0) << STATE_SHIFT)
     }
 
-    /// Fills the slack behind or the gap before a secret, so that it too is canary.
-    ///
-    /// Both end where a word ends, so only the first bytes can be less than a word.
+    /// Fills the last `slack` bytes of `cell`, which ends where a word ends and is all zero, so that
+    /// they too are canary.
     #[inline]
-    pub(crate) fn fill(self, slack: &mut [u8]) {
-        let bytes = self.0.to_ne_bytes();
-        let (part, words) = slack.as_rchunks_mut::<CANARY>();
-        words.fill(bytes);
-        let skipped = CANARY - part.len();
-        part.iter_mut().zip(&bytes[skipped..]).for_each(|(byte, canary)| *byte = *canary);
+    pub(crate) fn fill_end(self, cell: &mut [u8], slack: usize) {
+        let words = cell.as_rchunks_mut::<CANARY>().1;
+        let (first, mask) = first_word(words.len(), slack);
+        if let Some((partial, whole)) = words[first..].split_first_mut() {
+            *partial = (self.bytes() & mask).to_le_bytes();
+            whole.fill(self.bytes().to_le_bytes());
+        }
     }
 
+    /// Whether the last `slack` bytes of `cell`, which ends where a word ends, are still canary.
     #[inline]
-    pub(crate) fn fills(self, slack: &[u8]) -> bool {
-        let bytes = self.0.to_ne_bytes();
-        let (part, words) = slack.as_rchunks::<CANARY>();
-        let skipped = CANARY - part.len();
-        let words_differ =
-            words.iter().fold(0, |any, &word| any | (u64::from_ne_bytes(word) ^ self.0));
-        let part_differs = part.iter().zip(&bytes[skipped..]).fold(0, |any, (a, b)| any | (a ^ b));
-        words_differ == 0 && part_differs == 0
+    pub(crate) fn fills_end(self, cell: &[u8], slack: usize) -> bool {
+        let words = cell.as_rchunks::<CANARY>().1;
+        let (first, mask) = first_word(words.len(), slack);
+        let Some((partial, whole)) = words[first..].split_first() else {
+            return true;
+        };
+        let differ = |word: [u8; CANARY]| u64::from_le_bytes(word) ^ self.bytes();
+        whole.iter().fold(differ(*partial) & mask, |any, &word| any | differ(word)) == 0
     }
+
+    /// Whether all of `bytes`, which end where a word ends, are canary; no other byte is read.
+    pub(crate) fn fills(self, bytes: &[u8]) -> bool {
+        let canary = self.bytes().to_le_bytes();
+        bytes.rchunks(CANARY).all(|chunk| *chunk == canary[CANARY - chunk.len()..])
+    }
+
+    /// The secret as it lies in memory, first byte lowest.
+    #[inline]
+    fn bytes(self) -> u64 {
+        u64::from_le_bytes(self.0.to_ne_bytes())
+    }
+}
+
+/// Of `words` words, the one in which the last `slack` bytes begin, and a mask of those of them that
+/// lie in it.
+#[inline]
+fn first_word(words: usize, slack: usize) -> (usize, u64) {
+    let first = words.saturating_sub(slack.div_ceil(CANARY));
+    let outside = (CANARY - slack % CANARY) % CANARY;
+    (first, u64::MAX << (8 * outside))
 }
 
 /// What a canary says about the cell before it.

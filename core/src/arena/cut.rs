@@ -12,9 +12,10 @@ use crate::classes::{
     CANARY, CLASSES, LANE_BITS, LANES, LEAF, SHAPES, Shape, shape_for, shapes_of,
 };
 use crate::error::{AllocateError, FaultKind};
-use crate::extent::{Extent, is_zero};
+use crate::extent::Extent;
 use crate::runs::Cell;
 use crate::tag::Tag;
+use crate::wipe::{is_zero, wipe};
 
 /// What only the holder of the lock reads and writes.
 #[derive(Default)]
@@ -146,7 +147,7 @@ impl Arena<'_> {
             return false;
         }
         // SAFETY: likewise.
-        crate::wipe::wipe(unsafe { self.leaves.bytes_mut(bytes.clone()) });
+        wipe(unsafe { self.leaves.bytes_mut(bytes.clone()) });
         self.runs.set_tags(leaves.clone(), Tag::BlockRest);
         self.runs.set_tag(leaves.start, Tag::BlockQuarantined);
         self.ledger.lock().quarantined_blocks += 1;

@@ -9,9 +9,10 @@ use super::Arena;
 use crate::canary::State;
 use crate::classes::LEAF;
 use crate::error::{Fault, FaultKind};
-use crate::extent::{Extent, Readiness, is_zero};
+use crate::extent::{Extent, Readiness};
 use crate::runs::Cell;
 use crate::tag::Tag;
+use crate::wipe::{is_zero, wipe};
 
 impl Arena<'_> {
     /// Checks every canary, all slack and every free byte.
@@ -122,7 +123,7 @@ impl Arena<'_> {
         if is_zero(bytes) {
             return None;
         }
-        crate::wipe::wipe(bytes);
+        wipe(bytes);
         Some(self.record(FaultKind::WriteAfterFree, Some(start)))
     }
 }
