@@ -103,10 +103,12 @@ impl<'a, T> Secret<'a, T> {
     /// is never handed out again.
     pub fn release(self) -> Result<(), Fault> {
         let secret = core::mem::ManuallyDrop::new(self);
+        // SAFETY: `secret` is never dropped, so the memory is moved out of it just once. It comes
+        // first, so that it is given back even if the value's drop panics.
+        let memory = unsafe { core::ptr::read(&raw const secret.memory) };
         // SAFETY: the value is initialised, and is not dropped again: `secret` never is.
-        unsafe { secret.memory.pointer::<T>().drop_in_place() };
-        // SAFETY: `secret` is never dropped, so the memory is moved out of it just once.
-        unsafe { core::ptr::read(&raw const secret.memory) }.release()
+        unsafe { memory.pointer::<T>().drop_in_place() };
+        memory.release()
     }
 }
 
