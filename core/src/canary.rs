@@ -105,6 +105,8 @@ impl State {
     pub(crate) const QUARANTINED: Self = Self(0xfffe);
     /// There is no cell before: this is the first canary of a run or block.
     pub(crate) const EDGE: Self = Self(0xfffd);
+    /// The most slack in bytes that a live state records.
+    pub(crate) const MOST_SLACK: usize = SLACK_MASK;
 
     /// The cell holds a secret aligned to `1 << align_log2` bytes, with `slack` bytes behind it.
     ///

@@ -146,6 +146,7 @@ impl<'a> Extent<'a> {
         match self.place(layout) {
             Some((start, slack))
                 if start == offset
+                    && slack <= State::MOST_SLACK
                     && self.canary.is(self.after(), State::live(align_log2, slack)) =>
             {
                 // SAFETY: the secret is being released: its owner and `verify` keep off.
