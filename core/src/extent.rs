@@ -95,14 +95,14 @@ impl<'a> Extent<'a> {
         }
         // Pairs with the release in `reset`: the wipe is over.
         fence(Ordering::Acquire);
-        if !self.is_before_intact() {
-            return Readiness::Damaged(FaultKind::CanaryBefore);
-        }
         // SAFETY: the caller has claimed the extent, and whoever wiped it is done.
-        if is_zero(unsafe { self.leaves.bytes(self.start..self.end()) }) {
+        if !is_zero(unsafe { self.leaves.bytes(self.start..self.end()) }) {
+            return Readiness::Damaged(FaultKind::WriteAfterFree);
+        }
+        if self.is_before_intact() {
             Readiness::Ready
         } else {
-            Readiness::Damaged(FaultKind::WriteAfterFree)
+            Readiness::Damaged(FaultKind::CanaryBefore)
         }
     }
 
