@@ -65,7 +65,7 @@ impl Arena<'_> {
             let is_last_resort = zone.len() == self.runs.leaves();
             (is_last_resort && self.return_empty_runs(&mut ledger) > 0).then(take)?
         })?;
-        self.refresh_canary(head);
+        self.refresh_canary(head..head + usize::from(SHAPES[number].leaves));
         ledger.cut += usize::from(SHAPES[number].leaves);
         ledger.peak = ledger.peak.max(ledger.cut);
         ledger.cells[class] += usize::from(SHAPES[number].cells);
@@ -125,16 +125,16 @@ impl Arena<'_> {
         true
     }
 
-    /// Draws a fresh canary for the run or block that begins at `head`, unless another begins in
-    /// the same group. Called under the lock, with the leaves of the new one already taken.
-    fn refresh_canary(&self, head: usize) {
-        let group = head / LANES * LANES;
+    /// Draws a fresh canary for the run or block that will be made of `leaves`, unless another
+    /// begins in the same group. Called under the lock, with the leaves already taken.
+    fn refresh_canary(&self, leaves: Range<usize>) {
+        let group = leaves.start / LANES * LANES;
         let shared = (group..self.runs.leaves().min(group + LANES)).any(|leaf| {
             let goes_on = matches!(self.runs.tag(leaf), Tag::RunRest(_) | Tag::BlockRest);
-            leaf != head && !goes_on && !self.buddy.is_vacant(leaf)
+            !leaves.contains(&leaf) && !goes_on && !self.buddy.is_vacant(leaf)
         });
         if !shared {
-            self.runs.group(head).canary.store(plan::draw(self.drbg));
+            self.runs.group(leaves.start).canary.store(plan::draw(self.drbg));
         }
     }
 
@@ -192,7 +192,7 @@ impl Arena<'_> {
             self.buddy.take_unaligned(count, &(0..self.runs.leaves()))
         };
         let head = take().or_else(|| (self.return_empty_runs(&mut ledger) > 0).then(take)?)?;
-        self.refresh_canary(head);
+        self.refresh_canary(head..head + count);
         ledger.cut += count;
         ledger.peak = ledger.peak.max(ledger.cut);
         Some(head)
