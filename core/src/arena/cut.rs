@@ -148,8 +148,9 @@ impl Arena<'_> {
         }
         // SAFETY: likewise.
         wipe(unsafe { self.leaves.bytes_mut(bytes.clone()) });
-        self.runs.set_tags(leaves.clone(), Tag::BlockRest);
+        // The first leaf never looks like the rest of the block before it.
         self.runs.set_tag(leaves.start, Tag::BlockQuarantined);
+        self.runs.set_tags(leaves.start + 1..leaves.end, Tag::BlockRest);
         self.ledger.lock().quarantined_blocks += 1;
         self.report(FaultKind::WriteAfterFree, bytes.start);
         true
