@@ -370,8 +370,7 @@ impl<'r> Arena<'r> {
         // Under the lock, so that `verify` is not looking at the cell.
         let mut ledger = self.ledger.lock();
         // SAFETY: the cell is the caller's.
-        unsafe { extent.reset(State::QUARANTINED) };
-        ledger.quarantined[usize::from(cell.shape.class)] += 1;
+        unsafe { quarantine_in(&mut ledger, extent, cell) };
     }
 
     #[inline(always)]
@@ -401,6 +400,20 @@ impl Drop for Arena<'_> {
         // SAFETY: secrets borrow the arena, so none is in use; the bookkeeping goes with it.
         unsafe { self.leaves.wipe_region() };
     }
+}
+
+/// Wipes a damaged cell, which stays taken for good, and notes it.
+///
+/// # Safety
+/// The cell is taken, by the caller.
+unsafe fn quarantine_in(ledger: &mut Ledger, extent: Extent<'_>, cell: Cell) {
+    // SAFETY: the cell is the caller's.
+    unsafe { extent.reset(State::QUARANTINED) };
+    if cell.index == 0 {
+        // The canary before belongs to no other cell: nobody else would repair it.
+        extent.plant_edge();
+    }
+    ledger.quarantined[usize::from(cell.shape.class)] += 1;
 }
 
 /// The class whose cells hold `layout` wherever they lie.

@@ -5,8 +5,8 @@
 
 use core::ops::Range;
 
-use super::Arena;
-use crate::canary::State;
+use super::cut::Ledger;
+use super::{Arena, quarantine_in};
 use crate::classes::LEAF;
 use crate::error::{Fault, FaultKind};
 use crate::extent::{Extent, Readiness};
@@ -52,13 +52,13 @@ impl Arena<'_> {
     }
 
     fn check_cell(&self, cell: Cell) -> Option<Fault> {
-        let _held = self.ledger.lock();
+        let mut ledger = self.ledger.lock();
         if !self.runs.tag(cell.head).shape().is_some_and(|shape| shape == cell.shape) {
             return None;
         }
         self.runs.freeze(cell.head);
         let found = if self.runs.take_frozen(cell) {
-            self.check_free_cell(cell)
+            self.check_free_cell(cell, &mut ledger)
         } else {
             // SAFETY: the cell is frozen.
             unsafe { check_taken(self.extent(cell), cell.index == 0) }
@@ -69,7 +69,7 @@ impl Arena<'_> {
     }
 
     /// Checks a free cell that was just taken, and puts it back unless it is damaged.
-    fn check_free_cell(&self, cell: Cell) -> Option<FaultKind> {
+    fn check_free_cell(&self, cell: Cell, ledger: &mut Ledger) -> Option<FaultKind> {
         let extent = self.extent(cell);
         // SAFETY: the cell was just taken, and it was free.
         match unsafe { extent.readiness() } {
@@ -77,7 +77,7 @@ impl Arena<'_> {
             Readiness::Damaged(FaultKind::CanaryBefore) if cell.index > 0 => {}
             Readiness::Damaged(kind) => {
                 // SAFETY: likewise.
-                unsafe { extent.reset(State::QUARANTINED) };
+                unsafe { quarantine_in(ledger, extent, cell) };
                 return Some(kind);
             }
             Readiness::Ready | Readiness::Busy => {}
