@@ -68,8 +68,6 @@ pub struct Arena<'r> {
     drbg: &'r Mutex<Drbg>,
     ledger: Mutex<Ledger>,
     slots: [Slot; SLOTS],
-    /// Some run may have no taken cell, and could be given back.
-    empty_runs: AtomicBool,
     refused: AtomicUsize,
     faults: AtomicUsize,
     on_fault: fn(Fault),
@@ -355,8 +353,8 @@ impl<'r> Arena<'r> {
             self.runs.advertise(cell.head, class);
         }
         self.slots[slot()].recent[class].push(cell.head);
-        if returned.is_empty && !self.empty_runs.load(Relaxed) {
-            self.empty_runs.store(true, Relaxed);
+        if returned.is_empty {
+            self.runs.suspect_empty();
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use crate::bitmap::WORD_BITS;
 use crate::classes::{CLASSES, LANE_BITS, LANES, LEAF, SHAPES, Shape};
-use crate::sync::{AtomicU8, AtomicUsize, Shared64, SharedU32};
+use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Shared64, SharedU32};
 use crate::tag::{Tag, distance_of, shape_of};
 
 /// Which leaves are runs, and which of their cells are taken.
@@ -30,6 +30,8 @@ pub(crate) struct Runs<'r> {
     posts: &'r [Post],
     /// For each [`DISTRICT`] posts, the classes that any of them names.
     districts: &'r [SharedU32],
+    /// Some run may have no taken cell, and could be closed.
+    emptied: AtomicBool,
 }
 
 /// A signpost for searches, over [`POST`] leaves. It may point to a run that has no room any more,
@@ -90,7 +92,7 @@ impl<'r> Runs<'r> {
         posts: &'r [Post],
         districts: &'r [SharedU32],
     ) -> Self {
-        Self { tags, groups, posts, districts }
+        Self { tags, groups, posts, districts, emptied: AtomicBool::new(false) }
     }
 
     pub(crate) fn leaves(&self) -> usize {
@@ -146,7 +148,7 @@ impl<'r> Runs<'r> {
 
     /// Undoes `close`.
     pub(crate) fn reopen(&self, head: usize, shape: &Shape) {
-        self.group(head).occupancy.fetch_and(!lane(head, shape), SeqCst);
+        self.put_back(head, lane(head, shape));
     }
 
     /// Marks the leaves of a closed run as vacant.
@@ -189,12 +191,12 @@ impl<'r> Runs<'r> {
             }
             let cell = Cell { head, index: bit.trailing_zeros() as usize - first, shape };
             if self.tags[head].load(Relaxed) != tag {
-                word.fetch_and(!bit, SeqCst);
+                self.put_back(head, bit);
                 return None;
             }
             match judge(cell) {
                 Verdict::Take => return Some(cell),
-                Verdict::PutBack => taken = word.fetch_and(!bit, SeqCst) & !bit,
+                Verdict::PutBack => taken = self.put_back(head, bit),
                 Verdict::Discard => taken |= bit,
             }
             passed_over |= bit;
@@ -274,7 +276,34 @@ impl<'r> Runs<'r> {
 
     /// Undoes `take_frozen`.
     pub(crate) fn put_back_frozen(&self, cell: Cell) {
-        self.group(cell.head).occupancy.fetch_and(!cell.bit(), SeqCst);
+        self.put_back(cell.head, cell.bit());
+    }
+
+    /// Clears bits of the group of `leaf` that were set for a moment only, and says which others are
+    /// set. Meanwhile a search may have found a run full that was not, and a release may not have
+    /// seen that it was the last: so what those do then is done here.
+    #[cold]
+    fn put_back(&self, leaf: usize, bits: usize) -> usize {
+        let taken = self.group(leaf).occupancy.fetch_and(!bits, SeqCst) & !bits;
+        let group = leaf / LANES * LANES;
+        for head in group..self.leaves().min(group + LANES) {
+            self.advertise_if_room(head);
+        }
+        self.suspect_empty();
+        taken
+    }
+
+    /// Notes that some run may have no taken cell.
+    #[inline]
+    pub(crate) fn suspect_empty(&self) {
+        if !self.emptied.load(SeqCst) {
+            self.emptied.store(true, SeqCst);
+        }
+    }
+
+    /// Whether that was noted since this was last asked.
+    pub(crate) fn may_be_empty(&self) -> bool {
+        self.emptied.swap(false, SeqCst)
     }
 
     /// Keeps the cells of the group of `leaf` from being taken or wiped, until `thaw`.
@@ -335,7 +364,7 @@ impl<'r> Runs<'r> {
                 if let Some(cell) = self.take_from(head, class, judge) {
                     return Some(cell);
                 }
-                self.withdraw(head, class);
+                self.withdraw(head);
             }
         }
         signs.classes.fetch_and(!bit, SeqCst);
@@ -347,14 +376,18 @@ impl<'r> Runs<'r> {
     }
 
     /// Lets searches pass a run that was found full, unless it has room again.
-    fn withdraw(&self, head: usize, class: usize) {
+    fn withdraw(&self, head: usize) {
         self.posts[head / POST].heads.fetch_and(!head_bit(head), SeqCst);
-        // A cell given back before the bit went has found it set and said nothing.
-        if self.is_run_of(head, class)
-            && let Some(shape) = self.tag(head).shape()
+        // A cell given back before the bit went has found it set and said nothing; and another run
+        // may have been opened here meanwhile.
+        self.advertise_if_room(head);
+    }
+
+    fn advertise_if_room(&self, head: usize) {
+        if let Some(shape) = self.tag(head).shape()
             && self.taken(head, shape) < usize::from(shape.cells)
         {
-            self.advertise(head, class);
+            self.advertise(head, usize::from(shape.class));
         }
     }
 

@@ -86,7 +86,7 @@ impl Arena<'_> {
 
     /// Gives the leaves of all empty runs back, and says how many those were.
     pub(super) fn return_empty_runs(&self, ledger: &mut Ledger) -> usize {
-        if !self.empty_runs.swap(false, Relaxed) {
+        if !self.runs.may_be_empty() {
             return 0;
         }
         let (mut leaf, mut returned) = (0, 0);
@@ -103,7 +103,6 @@ impl Arena<'_> {
                     returned += leaves.len();
                 } else {
                     self.runs.reopen(leaf, shape);
-                    self.empty_runs.store(true, Relaxed);
                 }
             }
             leaf = leaves.end;

@@ -1,6 +1,6 @@
 //! How a region is divided: as many leaves as fit beside the tables that they need.
 
-use core::sync::atomic::{AtomicBool, AtomicUsize};
+use core::sync::atomic::AtomicUsize;
 
 use super::{Arena, Ledger, SLOTS, Slot, panic_on_fault};
 use crate::bitmap::{Bitmap, summary_words, words_for};
@@ -100,7 +100,6 @@ impl Plan {
             drbg,
             ledger: Mutex::new(Ledger::default()),
             slots: [const { Slot::new() }; SLOTS],
-            empty_runs: AtomicBool::new(false),
             refused: AtomicUsize::new(0),
             faults: AtomicUsize::new(0),
             on_fault: panic_on_fault,
