@@ -1,12 +1,12 @@
 //! Canaries: eight secret bytes on both sides of every cell, planted and checked.
 //!
 //! ```text
-//! byte      0   1   2 | 3   4 | 5   6   7
-//!           secret    | state |    secret
+//! bits      63 … 24 | 23 … 8 | 7 … 0
+//!           secret  | state  | secret
 //! ```
 //!
-//! Neighbouring cells share the canary between them. The two bytes in its middle, hidden under the
-//! secret, say what state the cell *before* it is in: free, quarantined, or live with so many bytes
+//! Neighbouring cells share the canary between them. Two bytes inside it, hidden under the secret,
+//! say what state the cell *before* it is in: free, quarantined, or live with so many bytes
 //! of slack and such an alignment. So the length of a live secret is known without a table, and a
 //! write past either end meets secret bytes before it meets the state.
 
@@ -140,8 +140,9 @@ fn narrow(state: usize) -> u16 {
     state as u16
 }
 
-const STATE_SHIFT: u32 = 24;
+const STATE_SHIFT: u32 = 8;
 const STATE_MASK: u64 = 0xffff << STATE_SHIFT;
+const _: () = assert!(STATE_MASK >> 32 == 0, "half a word is read whole on every machine");
 
 const SLACK_BITS: u32 = 12;
 const SLACK_MASK: usize = (1 << SLACK_BITS) - 1;
