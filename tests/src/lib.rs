@@ -1,1 +1,33 @@
-//! The shared operations and shadow model.
+//! The shared operations and shadow models: what the property tests, the fuzz targets and the
+//! recorded regressions all run through.
+//!
+//! Each model has one entry point that takes bytes, any bytes, and panics on a real bug only:
+//!
+//! ```
+//! strongroom_tests::arena::run(b"any bytes are a list of operations");
+//! strongroom_tests::arena::run_many(b"on several arenas at once");
+//! strongroom_tests::enclave::run(b"seal, open, tamper, destroy");
+//! ```
+//!
+//! A property test makes a [`Setup`](arena::Setup) and a list of [`Op`](arena::Op) itself, so that
+//! a failure shrinks to the operations that matter.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`raw`] | the one file with `unsafe`: a region between guard bytes, and hands that can damage it |
+//! | [`script`] | bytes become numbers become operations |
+//! | [`noise`] | repeatable randomness: contents, orders, seeds |
+//! | [`faults`] | a fault handler that remembers |
+//! | [`arena`] | operations and model of one arena or several |
+//! | [`enclave`] | operations and model of an enclave and its records |
+#![deny(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a model reports by panicking")]
+#![allow(clippy::missing_panics_doc, reason = "a model reports by panicking")]
+
+pub mod arena;
+pub mod enclave;
+pub mod faults;
+pub mod noise;
+#[expect(unsafe_code, reason = "does by hand what a program should not, to see it found")]
+pub mod raw;
+pub mod script;
