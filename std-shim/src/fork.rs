@@ -28,6 +28,11 @@ impl Generation {
         }
     }
 
+    /// The number, for keeping in an atomic.
+    pub(crate) fn number(self) -> usize {
+        self.0 as usize
+    }
+
     /// The first number drawn after a fork stands; a thread that comes second takes it over.
     fn draw(word: &AtomicU32) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -44,9 +44,12 @@
 //! it a region that you lock yourself.
 #![deny(unsafe_code)]
 
+#[expect(unsafe_code, reason = "keeps a list of all regions that a signal handler can walk")]
+mod emergency;
 mod entropy;
 mod error;
 mod fork;
+mod global;
 mod io;
 pub mod limits;
 mod pages;
@@ -56,14 +59,19 @@ mod sys;
 #[expect(unsafe_code, reason = "keeps pages, their arena and what uses it together")]
 mod vault;
 
+pub use emergency::wipe_all;
 pub use entropy::OsEntropy;
 pub use error::LockError;
+pub use global::{InstallError, NotInstalled, global};
 pub use io::{ReadError, SecretReader, unbuffered_stdin};
 pub use limits::Limits;
 pub use pages::{ForkView, LockedPages, Protections, page_size};
 pub use strongroom_core;
-pub use strongroom_core::{Fault, FaultKind, SealError, Sealed, Stats};
-pub use vault::{OpenError, Opened, Shortage, Vault, VaultError};
+pub use strongroom_core::{Fault, FaultKind, Sealed, Stats};
+pub use vault::{
+    Builder, Metrics, OpenError, Opened, Opening, Policy, Reserve, SealError, Shortage, Vault,
+    VaultError,
+};
 
 /// The README's example is a test too.
 #[cfg(doctest)]

@@ -1,4 +1,8 @@
-//! The system calls, one thin function each; no other file of this crate is unsafe.
+//! The system calls, one thin function each.
+
+mod exit;
+
+pub(crate) use exit::{at_exit, wipe_raw};
 
 #[cfg(target_os = "linux")]
 mod linux;

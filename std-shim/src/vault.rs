@@ -1,26 +1,44 @@
-//! The vault: locked pages, an arena and an enclave, and a line for those who wait.
+//! The vault: locked pages that grow with the load, an enclave, and a line for those who wait.
 
+mod builder;
 mod error;
+mod metrics;
+mod opened;
+mod opener;
 mod queue;
 mod room;
+mod rooms;
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
 use std::mem::ManuallyDrop;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use strongroom_core::{Buffer, Enclave, Fault, SealError, Sealed, Stats};
+use strongroom_core::{Arena, Buffer, Enclave, Fault, Sealed, Stats};
 
-pub use self::error::{OpenError, Shortage, VaultError};
+pub use self::builder::{Builder, Policy};
+pub use self::error::{OpenError, SealError, Shortage, VaultError};
+pub use self::metrics::Metrics;
+pub use self::opened::Opened;
+pub use self::opener::{Opening, Reserve};
 
+use self::builder::Options;
+use self::metrics::Counts;
+use self::opener::{Opener, Reserved};
 use self::queue::Queue;
 use self::room::Room;
+use self::rooms::{Held, Rooms};
+use crate::emergency;
+use crate::error::LockError;
 use crate::pages::Protections;
 
-/// Seals any number of secrets into ordinary memory, and opens them into a fixed budget of locked
-/// memory.
+/// Seals any number of secrets into ordinary memory, and opens them into locked memory under a
+/// budget.
 ///
-/// It is `Sync`; share it by reference or in an `Arc`.
+/// It is `Sync`; share it by reference or in an `Arc`, or [install](Builder::install) one for the
+/// whole process.
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,37 +52,67 @@ use crate::pages::Protections;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// # The budget
+/// A vault locks its budget's floor from the start. When that is full it locks more, up to the
+/// ceiling, and gives it back when nothing has been open there for a while. An open secret is never
+/// moved.
+///
 /// # When the budget is full
 /// [`try_open`](Self::try_open) answers at once; [`open_timeout`](Self::open_timeout) waits for
-/// somebody to drop an open secret. Those who wait are served in the order in which they came, and
-/// nobody overtakes them: while anyone waits, `try_open` says that the budget is full.
+/// somebody to drop an open secret, and so does [`open`](Self::open), as a future. Those who wait are
+/// served in the order in which they came, and nobody overtakes them: while anyone waits, `try_open`
+/// says that the budget is full. So one who waits for room for a long secret holds up those who wait
+/// for a short one behind it.
 ///
 /// # Forked children
 /// A forked child sees nothing of a vault's locked memory. There, every call that would need it
-/// returns an error at once; dropping a vault or an open secret is harmless.
+/// returns an error at once; dropping a vault or an open secret is harmless, and the child may make
+/// a vault of its own.
 pub struct Vault {
-    /// Uses the room; goes before it.
+    /// Lies in the first room; goes before it.
     enclave: ManuallyDrop<Enclave<'static>>,
-    room: ManuallyDrop<Room>,
+    first: Arc<Room>,
+    rooms: Rooms,
+    reserves: BTreeMap<String, Reserved>,
     queue: Queue,
-    held: AtomicUsize,
+    counts: Counts,
 }
 
 impl Vault {
-    /// A vault that locks `budget` bytes, rounded up to whole pages, and never more.
+    /// A vault that locks `budget` bytes, rounded up to whole pages, no less and no more.
     ///
     /// # Errors
     /// [`VaultError`] if so much cannot be locked, with the numbers and what to change, or if it is
     /// too little to open anything.
     pub fn new(budget: usize) -> Result<Self, VaultError> {
-        let room = Room::new(budget)?;
-        // SAFETY: the enclave is dropped, or forgotten, before the room (see `drop`).
-        let arena = unsafe { room.arena_for_owner() };
+        Self::builder().budget(budget..=budget).build()
+    }
+
+    /// A builder, for a budget that grows, for reserves and for policies.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    fn with(options: Options) -> Result<Self, VaultError> {
+        let (floor, ceiling) = (options.floor, options.ceiling);
+        if ceiling < floor {
+            return Err(VaultError::CeilingBelowFloor { floor, ceiling });
+        }
+        let first = Arc::new(Room::new(floor, &options)?);
+        // SAFETY: the enclave is dropped, or forgotten, before the first room (see `drop`).
+        let arena = unsafe { first.arena_for_owner() };
+        let enclave = Enclave::new(arena).map_err(VaultError::NoRoomForKey)?;
+        let reserved = |(name, &bytes): (&String, &usize)| {
+            let room = Arc::new(Room::new(bytes, &options)?);
+            Ok((name.clone(), Reserved { room, queue: Queue::default() }))
+        };
         Ok(Self {
-            enclave: ManuallyDrop::new(Enclave::new(arena).map_err(VaultError::NoRoomForKey)?),
-            room: ManuallyDrop::new(room),
+            enclave: ManuallyDrop::new(enclave),
+            reserves: options.reserves.iter().map(reserved).collect::<Result<_, VaultError>>()?,
+            rooms: Rooms::new(Arc::clone(&first), options),
+            first,
             queue: Queue::default(),
-            held: AtomicUsize::new(0),
+            counts: Counts::default(),
         })
     }
 
@@ -73,7 +121,7 @@ impl Vault {
     /// The record is on the heap and takes 24 bytes more than the secret.
     ///
     /// # Errors
-    /// [`SealError`], as [`Enclave::seal`].
+    /// [`SealError`].
     pub fn seal(&self, secret: &[u8], context: &[u8]) -> Result<Sealed<Box<[u8]>>, SealError> {
         self.seal_into(secret, context, vec![0; Enclave::record_len(secret.len())].into())
     }
@@ -88,10 +136,8 @@ impl Vault {
         context: &[u8],
         storage: S,
     ) -> Result<Sealed<S>, SealError> {
-        if self.room.is_inherited() {
-            return Err(SealError::Destroyed);
-        }
-        self.enclave.seal(secret, context, storage)
+        self.check_process()?;
+        Ok(self.enclave.seal(secret, context, storage)?)
     }
 
     /// Opens a sealed secret, or says at once why not.
@@ -104,9 +150,7 @@ impl Vault {
         sealed: &Sealed<S>,
         context: &[u8],
     ) -> Result<Opened<'_>, OpenError> {
-        self.now(sealed.secret_len(), || {
-            Ok(self.enclave.open_in(self.room.arena(), sealed, context)?)
-        })
+        self.everybody().now(sealed.secret_len(), &self.opening(sealed, context))
     }
 
     /// Opens a sealed secret, waiting up to `timeout` for room.
@@ -120,9 +164,20 @@ impl Vault {
         context: &[u8],
         timeout: Duration,
     ) -> Result<Opened<'_>, OpenError> {
-        self.within(timeout, sealed.secret_len(), || {
-            Ok(self.enclave.open_in(self.room.arena(), sealed, context)?)
-        })
+        let open = self.opening(sealed, context);
+        self.everybody().within(timeout, sealed.secret_len(), &open)
+    }
+
+    /// Opens a sealed secret as a future, which waits for room without end and without a thread.
+    ///
+    /// It works under any runtime. Dropping it at any point is safe and gives its place in line to
+    /// the next; bound the wait with the runtime's own timeout.
+    pub fn open<'v, S: AsRef<[u8]>>(
+        &'v self,
+        sealed: &'v Sealed<S>,
+        context: &'v [u8],
+    ) -> Opening<'v, S> {
+        Opening::new(self, sealed, context)
     }
 
     /// Room for a new secret of `len` bytes, all zero, to be filled in place; or says at once why
@@ -131,7 +186,7 @@ impl Vault {
     /// # Errors
     /// [`OpenError`], as [`try_open`](Self::try_open).
     pub fn try_allocate(&self, len: usize) -> Result<Opened<'_>, OpenError> {
-        self.now(len, || Ok(Buffer::new(self.room.arena(), len)?))
+        self.everybody().now(len, &|arena| Ok(Buffer::new(arena, len)?))
     }
 
     /// Room for a new secret of `len` bytes, waiting up to `timeout` for it.
@@ -139,128 +194,158 @@ impl Vault {
     /// # Errors
     /// [`OpenError`], as [`open_timeout`](Self::open_timeout).
     pub fn allocate_timeout(&self, len: usize, timeout: Duration) -> Result<Opened<'_>, OpenError> {
-        self.within(timeout, len, || Ok(Buffer::new(self.room.arena(), len)?))
+        self.everybody().within(timeout, len, &|arena| Ok(Buffer::new(arena, len)?))
+    }
+
+    /// The reserve of that name, if the vault was [built](Builder::reserve) with one.
+    ///
+    /// ```
+    /// use strongroom::Vault;
+    ///
+    /// let vault = Vault::builder().reserve("signer", 4096).build()?;
+    /// let sealed = vault.seal(b"signing key", b"")?;
+    /// let mut held = Vec::new();
+    /// while let Ok(opened) = vault.try_open(&sealed, b"") {
+    ///     held.push(opened);
+    /// }
+    /// // The common memory is full; the signer goes on.
+    /// let key = vault.reserve("signer").ok_or("no such reserve")?.try_open(&sealed, b"")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn reserve(&self, name: &str) -> Option<Reserve<'_>> {
+        self.reserves.get(name).map(|own| Reserve { vault: self, own })
     }
 
     /// Fills `bytes` from the vault's generator.
     ///
     /// # Errors
-    /// [`OpenError::Forked`] in a forked child.
+    /// [`OpenError::Forked`] in a forked child, [`OpenError::Destroyed`] after an emergency.
     pub fn fill_random(&self, bytes: &mut [u8]) -> Result<(), OpenError> {
         self.check_process()?;
-        self.room.arena().fill_random(bytes);
+        self.first.arena().fill_random(bytes);
         Ok(())
     }
 
     /// Draws new shares of the key; see [`Enclave::refresh`]. Does nothing in a forked child.
     pub fn refresh(&self) {
-        if !self.room.is_inherited() {
+        if self.check_process().is_ok() {
             self.enclave.refresh();
         }
     }
 
     /// Wipes the key: all that was sealed is unreadable for good. What is open stays open.
     pub fn destroy(&self) {
-        if !self.room.is_inherited() {
+        if self.check_process().is_ok() {
             self.enclave.destroy();
         }
     }
 
-    /// Checks every canary and every free byte; see [`Arena::verify`](strongroom_core::Arena::verify).
+    /// Gives back at once all memory beyond the floor that nothing is open in, without waiting
+    /// until it has been empty for a while.
+    pub fn trim(&self) {
+        if self.check_process().is_ok() {
+            self.rooms.trim(Duration::ZERO);
+        }
+    }
+
+    /// Checks every canary and every free byte; see [`Arena::verify`]. There is nothing to check in
+    /// a forked child.
     ///
     /// # Errors
     /// The first [`Fault`] found.
     pub fn verify(&self) -> Result<(), Fault> {
-        if self.room.is_inherited() { Ok(()) } else { self.room.arena().verify() }
+        self.all_rooms().iter().try_for_each(|room| room.arena().verify())
     }
 
-    /// What the locked memory holds; see [`Arena::stats`](strongroom_core::Arena::stats). Two of
-    /// the live secrets are the shares of the key. `None` in a forked child.
+    /// What each stretch of locked memory holds, oldest first, reserves last; see [`Arena::stats`].
+    /// Two of the first one's secrets are the shares of the key. Empty in a forked child.
     #[must_use]
-    pub fn stats(&self) -> Option<Stats> {
-        (!self.room.is_inherited()).then(|| self.room.arena().stats())
+    pub fn stats(&self) -> Vec<Stats> {
+        self.all_rooms().iter().map(|room| room.arena().stats()).collect()
     }
 
-    /// The bytes that are locked.
+    /// The most bytes that the vault locks, reserves not counted.
     #[must_use]
     pub fn budget(&self) -> usize {
-        self.room.bytes()
+        self.rooms.options().ceiling.max(self.first.pages().bytes())
     }
 
     /// How many secrets are open now.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
+        self.counts.held.load(Ordering::Relaxed)
     }
 
     /// How many callers are waiting for room now.
     #[must_use]
     pub fn waiters(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.reserves.values().map(|own| own.queue.len()).sum::<usize>()
     }
 
-    /// What the operating system has granted for the locked memory.
+    /// What the operating system has granted for all of the locked memory.
     #[must_use]
     pub fn protections(&self) -> Protections {
-        self.room.protections()
+        let rooms = self.all_rooms();
+        let each = rooms.iter().map(|room| room.pages().protections());
+        each.reduce(weaker).unwrap_or(self.first.pages().protections())
     }
 
+    /// Why some of the memory is not locked; `None` if all is, as under [`Policy::Require`] always.
+    #[must_use]
+    pub fn lock_refusal(&self) -> Option<LockError> {
+        self.all_rooms().iter().find_map(|room| room.pages().lock_refusal().cloned())
+    }
+
+    fn all_rooms(&self) -> Vec<Arc<Room>> {
+        if self.check_process().is_err() {
+            return Vec::new();
+        }
+        let mut rooms = self.rooms.read().clone();
+        rooms.extend(self.reserves.values().map(|reserved| Arc::clone(&reserved.room)));
+        rooms
+    }
+
+    fn everybody(&self) -> Opener<'_> {
+        Opener { vault: self, own: None }
+    }
+
+    /// How `sealed` is opened into an arena.
+    fn opening<'s, S: AsRef<[u8]>>(
+        &'s self,
+        sealed: &'s Sealed<S>,
+        context: &'s [u8],
+    ) -> impl Fn(&'static Arena<'static>) -> Result<Buffer<'static>, OpenError> + 's {
+        move |arena| Ok(self.enclave.open_in(arena, sealed, context)?)
+    }
+
+    /// Whether this is the process that made the vault, and the vault is still there. Asks no lock.
     fn check_process(&self) -> Result<(), OpenError> {
-        if self.room.is_inherited() { Err(OpenError::Forked) } else { Ok(()) }
-    }
-
-    fn now<'v>(
-        &'v self,
-        len: usize,
-        open: impl Fn() -> Result<Buffer<'v>, OpenError>,
-    ) -> Result<Opened<'v>, OpenError> {
-        self.check_process()?;
-        if !self.queue.is_empty() {
-            return Err(OpenError::Full(self.shortage(len)));
-        }
-        open().map(|buffer| self.opened(buffer)).map_err(|error| self.explain(error, len))
-    }
-
-    fn within<'v>(
-        &'v self,
-        timeout: Duration,
-        len: usize,
-        open: impl Fn() -> Result<Buffer<'v>, OpenError>,
-    ) -> Result<Opened<'v>, OpenError> {
-        let begun = Instant::now();
-        let settled = self.now(len, &open);
-        if !matches!(settled, Err(OpenError::Full(_))) {
-            return settled;
-        }
-        let opened = self.queue.wait(begun.checked_add(timeout), || match open() {
-            Err(error) if error.is_shortage() => None,
-            settled => Some(settled),
-        });
-        match opened {
-            Some(settled) => settled.map(|buffer| self.opened(buffer)),
-            None => {
-                let waited = begun.elapsed();
-                Err(OpenError::TimedOut { waited, shortage: self.shortage(len) })
-            }
+        if self.first.is_inherited() {
+            Err(OpenError::Forked)
+        } else if emergency::is_wiped() {
+            Err(OpenError::Destroyed)
+        } else {
+            Ok(())
         }
     }
 
-    fn opened<'v>(&'v self, buffer: Buffer<'v>) -> Opened<'v> {
-        self.held.fetch_add(1, Ordering::Relaxed);
-        Opened { buffer: ManuallyDrop::new(buffer), vault: self }
+    fn opened(&self, held: Held) -> Opened<'_> {
+        self.counts.opened();
+        Opened::new(held, self)
     }
 
-    fn explain(&self, error: OpenError, len: usize) -> OpenError {
-        if error.is_shortage() { OpenError::Full(self.shortage(len)) } else { error }
+    /// Tells those who wait that a secret was dropped in `room`.
+    fn make_room(&self, room: &Room) {
+        room.release(|| self.rooms.now());
+        self.counts.held.fetch_sub(1, Ordering::Relaxed);
+        self.queue.wake();
+        self.reserves.values().for_each(|own| own.queue.wake());
     }
 
-    fn shortage(&self, requested: usize) -> Shortage {
-        Shortage {
-            requested,
-            held: self.held(),
-            capacity: self.room.arena().capacity(),
-            waiters: self.queue.len(),
-        }
+    fn shortage(&self, requested: usize, queue: &Queue) -> Shortage {
+        let capacity = self.rooms.read().iter().map(|room| room.arena().capacity()).sum();
+        Shortage { requested, held: self.held(), capacity, waiters: queue.len() }
     }
 }
 
@@ -275,106 +360,23 @@ impl Debug for Vault {
 
 impl Drop for Vault {
     fn drop(&mut self) {
-        if !self.room.is_inherited() {
+        // In a forked child and after an emergency the enclave's cells hold nothing to give back.
+        if self.check_process().is_ok() {
             // SAFETY: the enclave is not used after this.
             unsafe { ManuallyDrop::drop(&mut self.enclave) };
         }
-        // SAFETY: the room is not used after this; the enclave, its user, is gone or forgotten.
-        unsafe { ManuallyDrop::drop(&mut self.room) };
     }
 }
 
-/// A secret that is open in a vault's locked memory. Dropping it wipes it and makes room for those
-/// who wait.
-pub struct Opened<'v> {
-    buffer: ManuallyDrop<Buffer<'v>>,
-    vault: &'v Vault,
-}
-
-impl Opened<'_> {
-    /// The secret.
-    #[must_use]
-    pub fn expose_secret(&self) -> &[u8] {
-        self.buffer.expose_secret()
+/// What holds for memory under `one` and for memory under `other`.
+fn weaker(mut one: Protections, other: Protections) -> Protections {
+    one.locked &= other.locked;
+    one.dump_excluded &= other.dump_excluded;
+    one.guarded &= other.guarded;
+    if one.fork_hidden() {
+        one.fork_view = other.fork_view;
     }
-
-    /// The secret, to be changed.
-    #[must_use]
-    pub fn expose_secret_mut(&mut self) -> &mut [u8] {
-        self.buffer.expose_secret_mut()
-    }
-
-    /// The secret's length in bytes.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.buffer.len()
-    }
-
-    /// Whether the secret has no bytes at all.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
-    }
-
-    /// Whether the secret equals `other`, in a time that depends on the lengths alone.
-    #[must_use]
-    pub fn constant_time_eq(&self, other: &[u8]) -> bool {
-        self.buffer.constant_time_eq(other)
-    }
-
-    /// Seals the secret where it is open; see [`Vault::seal`].
-    ///
-    /// # Errors
-    /// [`SealError`].
-    pub fn seal(&self, context: &[u8]) -> Result<Sealed<Box<[u8]>>, SealError> {
-        self.vault.seal(self.expose_secret(), context)
-    }
-
-    /// Wipes the secret and makes room, like a drop, but returns damage as a value.
-    ///
-    /// # Errors
-    /// The [`Fault`], if something wrote past an end of the secret.
-    pub fn release(self) -> Result<(), Fault> {
-        let mut opened = ManuallyDrop::new(self);
-        if opened.vault.room.is_inherited() {
-            return Ok(());
-        }
-        // SAFETY: `opened` is never dropped nor used after this.
-        let released = unsafe { ManuallyDrop::take(&mut opened.buffer) }.release();
-        opened.vault.make_room();
-        released
-    }
-}
-
-impl Vault {
-    fn make_room(&self) {
-        self.held.fetch_sub(1, Ordering::Relaxed);
-        self.queue.wake();
-    }
-}
-
-impl Debug for Opened<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opened").field("len", &self.len()).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Opened<'_> {
-    fn drop(&mut self) {
-        /// Makes room even if the fault handler panics.
-        struct MakeRoom<'v>(&'v Vault);
-        impl Drop for MakeRoom<'_> {
-            fn drop(&mut self) {
-                self.0.make_room();
-            }
-        }
-        if self.vault.room.is_inherited() {
-            return;
-        }
-        let _after = MakeRoom(self.vault);
-        // SAFETY: the buffer is not used after this.
-        unsafe { ManuallyDrop::drop(&mut self.buffer) };
-    }
+    one
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt::{self, Display, Formatter};
 use std::io;
 
-use strongroom_core::SealError;
+use crate::vault::SealError;
 
 use crate::vault::OpenError;
 

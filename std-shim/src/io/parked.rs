@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use strongroom_core::{SealError, Sealed};
+use strongroom_core::Sealed;
+
+use crate::vault::SealError;
 
 use super::chunk::{CHUNK, Chunk};
 use crate::vault::{OpenError, Vault};

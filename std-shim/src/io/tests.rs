@@ -3,7 +3,7 @@
 
 use std::io::ErrorKind;
 
-use strongroom_core::SealError;
+use crate::vault::SealError;
 
 use super::*;
 

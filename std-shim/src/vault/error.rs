@@ -18,6 +18,13 @@ pub enum VaultError {
     Arena(ArenaError),
     /// The arena is too small for the key.
     NoRoomForKey(AllocateError),
+    /// The budget's end is below its start.
+    CeilingBelowFloor {
+        /// The bytes to lock from the start.
+        floor: usize,
+        /// The bytes to lock at most.
+        ceiling: usize,
+    },
 }
 
 impl Display for VaultError {
@@ -26,6 +33,11 @@ impl Display for VaultError {
             Self::Lock(error) => Display::fmt(error, f),
             Self::Arena(error) => Display::fmt(error, f),
             Self::NoRoomForKey(error) => write!(f, "the budget is too small for the key: {error}"),
+            Self::CeilingBelowFloor { floor, ceiling } => write!(
+                f,
+                "a budget that begins at {floor} bytes cannot end at {ceiling}: raise the ceiling or \
+                 lower the floor"
+            ),
         }
     }
 }
@@ -36,6 +48,7 @@ impl Error for VaultError {
             Self::Lock(error) => Some(error),
             Self::Arena(error) => Some(error),
             Self::NoRoomForKey(error) => Some(error),
+            Self::CeilingBelowFloor { .. } => None,
         }
     }
 }
@@ -84,12 +97,65 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// For a vault to fill in: there is no room for `requested` bytes.
+    pub(super) fn no_room(requested: usize) -> Self {
+        Self::Enclave(strongroom_core::OpenError::Allocate(AllocateError::Full {
+            requested,
+            capacity: 0,
+        }))
+    }
+
+    /// Whether another room might do.
+    pub(super) fn is_about_room(&self) -> bool {
+        self.is_shortage() || matches!(self, Self::TooLarge { .. })
+    }
+
     /// Whether it could be otherwise once somebody drops an open secret.
     pub(super) fn is_shortage(&self) -> bool {
         matches!(
             self,
             Self::Enclave(strongroom_core::OpenError::Allocate(AllocateError::Full { .. }))
         )
+    }
+}
+
+/// A secret was not sealed. It is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SealError {
+    /// The vault was destroyed.
+    Destroyed,
+    /// This process was forked from the one that made the vault, and sees nothing of it.
+    Forked,
+    /// The enclave refused for a reason of its own.
+    Enclave(strongroom_core::SealError),
+}
+
+impl Display for SealError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Destroyed => Display::fmt(&strongroom_core::SealError::Destroyed, f),
+            Self::Forked => Display::fmt(&OpenError::Forked, f),
+            Self::Enclave(error) => Display::fmt(error, f),
+        }
+    }
+}
+
+impl Error for SealError {}
+
+/// What keeps a vault from opening keeps it from sealing.
+impl From<OpenError> for SealError {
+    fn from(error: OpenError) -> Self {
+        if matches!(error, OpenError::Forked) { Self::Forked } else { Self::Destroyed }
+    }
+}
+
+impl From<strongroom_core::SealError> for SealError {
+    fn from(error: strongroom_core::SealError) -> Self {
+        match error {
+            strongroom_core::SealError::Destroyed => Self::Destroyed,
+            error => Self::Enclave(error),
+        }
     }
 }
 
@@ -101,7 +167,7 @@ pub struct Shortage {
     pub requested: usize,
     /// Secrets that were open.
     pub held: usize,
-    /// The bytes that open secrets share.
+    /// The bytes that open secrets can share: the budget less the bookkeeping so far.
     pub capacity: usize,
     /// Callers that were waiting.
     pub waiters: usize,

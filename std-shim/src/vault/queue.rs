@@ -1,19 +1,27 @@
 //! The line of those who wait for room: first come, first served.
 //!
-//! Only the first in line tries. Whoever leaves the line, served or not, wakes the next.
+//! Only the first in line tries. Whoever leaves the line, served or not, wakes the next. Threads and
+//! tasks stand in one line: both are woken through a [`Waker`].
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Instant;
 
-/// Threads that wait, in the order in which they came.
+/// Those who wait, in the order in which they came.
 #[derive(Default)]
 pub(super) struct Queue {
-    line: Mutex<VecDeque<Arc<Thread>>>,
+    line: Mutex<Line>,
     /// The line's length, for those who would rather not lock it.
     len: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Line {
+    waiting: VecDeque<(u64, Waker)>,
+    next_ticket: u64,
 }
 
 impl Queue {
@@ -27,11 +35,22 @@ impl Queue {
 
     /// Says that there may be room. Called after the room was made.
     pub(super) fn wake(&self) {
-        // Pairs with the one in `wait`: either this sees the waiter, or the waiter sees the room.
+        // Pairs with the one in `Place::try_first`: either this sees the waiter, or the waiter sees
+        // the room.
         fence(Ordering::SeqCst);
         if !self.is_empty() {
             self.wake_first();
         }
+    }
+
+    /// Takes the last place in line.
+    pub(super) fn join(&self, waker: &Waker) -> Place<'_> {
+        let mut line = self.line();
+        let ticket = line.next_ticket;
+        line.next_ticket += 1;
+        line.waiting.push_back((ticket, waker.clone()));
+        self.len.store(line.waiting.len(), Ordering::SeqCst);
+        Place { queue: self, ticket }
     }
 
     /// Waits in line until `attempt` gives something, or until the deadline (`None`: without end).
@@ -40,13 +59,9 @@ impl Queue {
         deadline: Option<Instant>,
         mut attempt: impl FnMut() -> Option<T>,
     ) -> Option<T> {
-        let place = Place::take(self);
+        let place = self.join(&Waker::from(Arc::new(Unpark(thread::current()))));
         loop {
-            // Pairs with the one in `wake`.
-            fence(Ordering::SeqCst);
-            if place.is_first()
-                && let Some(found) = attempt()
-            {
+            if let Some(found) = place.try_first(&mut attempt) {
                 return Some(found);
             }
             match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
@@ -58,45 +73,59 @@ impl Queue {
     }
 
     fn wake_first(&self) {
-        if let Some(first) = self.line().front() {
-            first.unpark();
+        let first = self.line().waiting.front().map(|(_, waker)| waker.clone());
+        if let Some(waker) = first {
+            waker.wake();
         }
     }
 
     /// The line. A panic elsewhere leaves it whole: it is only pushed to and removed from.
-    fn line(&self) -> MutexGuard<'_, VecDeque<Arc<Thread>>> {
+    fn line(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A place in the line, given up when dropped.
-struct Place<'q> {
+pub(super) struct Place<'q> {
     queue: &'q Queue,
-    thread: Arc<Thread>,
+    ticket: u64,
 }
 
-impl<'q> Place<'q> {
-    fn take(queue: &'q Queue) -> Self {
-        let thread = Arc::new(thread::current());
-        let mut line = queue.line();
-        line.push_back(Arc::clone(&thread));
-        queue.len.store(line.len(), Ordering::SeqCst);
-        drop(line);
-        Self { queue, thread }
+impl Place<'_> {
+    /// Tries if it is this place's turn.
+    pub(super) fn try_first<T>(&self, attempt: impl FnOnce() -> Option<T>) -> Option<T> {
+        // Pairs with the one in `Queue::wake`.
+        fence(Ordering::SeqCst);
+        let first = self.queue.line().waiting.front().map(|&(ticket, _)| ticket);
+        if first == Some(self.ticket) { attempt() } else { None }
     }
 
-    fn is_first(&self) -> bool {
-        self.queue.line().front().is_some_and(|first| Arc::ptr_eq(first, &self.thread))
+    /// Changes who is woken.
+    pub(super) fn set_waker(&self, waker: &Waker) {
+        let mut line = self.queue.line();
+        let own = line.waiting.iter_mut().find(|(ticket, _)| *ticket == self.ticket);
+        if let Some((_, own)) = own {
+            own.clone_from(waker);
+        }
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut line = self.queue.line();
-        line.retain(|thread| !Arc::ptr_eq(thread, &self.thread));
-        self.queue.len.store(line.len(), Ordering::SeqCst);
+        line.waiting.retain(|&(ticket, _)| ticket != self.ticket);
+        self.queue.len.store(line.waiting.len(), Ordering::SeqCst);
         drop(line);
         // There may be room for the next one too.
         self.queue.wake_first();
+    }
+}
+
+/// Wakes a thread that parks itself.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }

@@ -1,0 +1,145 @@
+//! Wiping everything at once without a lock: for fatal signals, panic hooks and the process's end.
+//!
+//! Regions are kept in a list that only grows: nodes are used again and never freed, so it can be
+//! walked at any moment, by a signal handler too.
+
+use std::mem::MaybeUninit;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+
+use crate::fork::Generation;
+use crate::sys;
+
+/// Overwrites the locked memory of every vault of this process with zeros, keys included.
+///
+/// It takes no lock, allocates nothing and is async-signal-safe (`signal-safety(7)`): call it in a
+/// handler of a fatal signal, in a panic hook, or before `_exit(2)`. It is for a process that ends:
+/// afterwards every call on every vault answers that it was destroyed, whatever is still open reads
+/// as zeros, and nothing brings it back. A thread that is decrypting at this very moment may still
+/// write the rest of its secret; the wipe is done twice to make that unlikely.
+///
+/// ```standalone_crate
+/// use strongroom::Vault;
+///
+/// let vault = Vault::new(64 * 1024)?;
+/// let sealed = vault.seal(b"hunter2", b"")?;
+/// let opened = vault.try_open(&sealed, b"")?;
+/// strongroom::wipe_all();
+/// assert_eq!(opened.expose_secret(), [0; 7]);
+/// assert!(vault.try_open(&sealed, b"").is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn wipe_all() {
+    WIPED.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let mut node = FIRST.load(Ordering::Acquire);
+        // SAFETY: nodes are leaked, so a pointer from the list stays valid.
+        while let Some(current) = unsafe { node.as_ref() } {
+            current.wipe();
+            node = current.next.load(Ordering::Acquire);
+        }
+    }
+}
+
+/// Whether [`wipe_all`] was called in this process.
+pub(crate) fn is_wiped() -> bool {
+    WIPED.load(Ordering::Relaxed)
+}
+
+/// A region's entry in the list.
+pub(crate) struct Registration(&'static Node);
+
+struct Node {
+    next: AtomicPtr<Node>,
+    state: AtomicUsize,
+    base: AtomicPtr<MaybeUninit<u8>>,
+    len: AtomicUsize,
+    /// The process whose region this is.
+    owner: AtomicUsize,
+}
+
+impl Registration {
+    /// Enters a region, which must stay valid until [`end`](Self::end).
+    pub(crate) fn new(region: NonNull<[MaybeUninit<u8>]>) -> Self {
+        let node = Node::unused().unwrap_or_else(Node::add);
+        node.base.store(region.as_ptr().cast(), Ordering::Relaxed);
+        node.len.store(region.len(), Ordering::Relaxed);
+        node.owner.store(Generation::current().number(), Ordering::Relaxed);
+        node.state.store(IN_USE, Ordering::Release);
+        Self(node)
+    }
+
+    /// Takes the region out; waits while another thread wipes it.
+    pub(crate) fn end(&self) {
+        let out =
+            |from| self.0.state.compare_exchange(from, TAKEN, Ordering::AcqRel, Ordering::Acquire);
+        while out(IN_USE) == Err(WIPING) {
+            std::hint::spin_loop();
+        }
+        self.0.base.store(ptr::null_mut(), Ordering::Relaxed);
+        self.0.state.store(UNUSED, Ordering::Release);
+    }
+}
+
+impl Node {
+    /// Claims a node that nobody uses.
+    fn unused() -> Option<&'static Self> {
+        let mut node = FIRST.load(Ordering::Acquire);
+        // SAFETY: nodes are leaked, so a pointer from the list stays valid.
+        while let Some(current) = unsafe { node.as_ref() } {
+            let claim = (UNUSED, TAKEN, Ordering::AcqRel, Ordering::Relaxed);
+            if current.state.compare_exchange(claim.0, claim.1, claim.2, claim.3).is_ok() {
+                return Some(current);
+            }
+            node = current.next.load(Ordering::Acquire);
+        }
+        None
+    }
+
+    /// Adds a claimed node to the list.
+    fn add() -> &'static Self {
+        let node: &'static Self = Box::leak(Box::new(Self {
+            next: AtomicPtr::new(ptr::null_mut()),
+            state: AtomicUsize::new(TAKEN),
+            base: AtomicPtr::new(ptr::null_mut()),
+            len: AtomicUsize::new(0),
+            owner: AtomicUsize::new(0),
+        }));
+        let mut first = FIRST.load(Ordering::Relaxed);
+        loop {
+            node.next.store(first, Ordering::Relaxed);
+            let pointer = ptr::from_ref(node).cast_mut();
+            match FIRST.compare_exchange(first, pointer, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return node,
+                Err(now) => first = now,
+            }
+        }
+    }
+
+    fn wipe(&self) {
+        let claim =
+            self.state.compare_exchange(IN_USE, WIPING, Ordering::AcqRel, Ordering::Relaxed);
+        if claim.is_err() {
+            return;
+        }
+        // A forked child has the list but not the regions.
+        if self.owner.load(Ordering::Relaxed) == Generation::current().number() {
+            let base = self.base.load(Ordering::Relaxed);
+            if let Some(base) = NonNull::new(base) {
+                // SAFETY: the region is mapped while it is entered, and it cannot be taken out while
+                // it is being wiped. Whoever uses it at this moment reads zeros or its own bytes:
+                // the process ends, and that is better than a secret that survives it.
+                unsafe { sys::wipe_raw(base, self.len.load(Ordering::Relaxed)) };
+            }
+        }
+        self.state.store(IN_USE, Ordering::Release);
+    }
+}
+
+static FIRST: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut());
+static WIPED: AtomicBool = AtomicBool::new(false);
+
+const UNUSED: usize = 0;
+const TAKEN: usize = 1;
+const IN_USE: usize = 2;
+const WIPING: usize = 3;

@@ -1,0 +1,131 @@
+//! How a vault is made.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use strongroom_core::Fault;
+
+use super::room::panic_once;
+use super::{Vault, VaultError};
+use crate::error::LockError;
+use crate::pages::LockedPages;
+
+/// Makes a [`Vault`]; see [`Vault::builder`].
+///
+/// ```
+/// use std::time::Duration;
+/// use strongroom::{Policy, Vault};
+///
+/// let vault = Vault::builder()
+///     .budget(16 * 1024..=1024 * 1024)
+///     .reserve("signer", 8 * 1024)
+///     .policy(Policy::Require)
+///     .linger(Duration::from_secs(30))
+///     .build()?;
+/// assert_eq!(vault.metrics().locked, 24 * 1024);
+/// # Ok::<(), strongroom::VaultError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder makes nothing until `build` is called"]
+pub struct Builder {
+    pub(super) options: Options,
+}
+
+/// What a vault was asked to be.
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    pub(super) floor: usize,
+    pub(super) ceiling: usize,
+    pub(super) reserves: BTreeMap<String, usize>,
+    pub(super) linger: Duration,
+    pub(super) on_fault: fn(Fault),
+    policy: Policy,
+}
+
+/// What a vault does when memory cannot be locked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Policy {
+    /// It fails, or does not grow.
+    #[default]
+    Require,
+    /// It goes on in unlocked memory, which can be written to the swap device, and says so:
+    /// [`Vault::protections`].
+    Prefer,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self {
+            options: Options {
+                floor: DEFAULT_BUDGET,
+                ceiling: DEFAULT_BUDGET,
+                reserves: BTreeMap::new(),
+                linger: DEFAULT_LINGER,
+                on_fault: panic_once,
+                policy: Policy::Require,
+            },
+        }
+    }
+
+    /// How many bytes the vault locks: so many from the start and always, and so many at most, in
+    /// whole pages. The default is 64 KiB, no less and no more.
+    ///
+    /// The range does not count what is [reserved](Self::reserve).
+    pub fn budget(mut self, bytes: RangeInclusive<usize>) -> Self {
+        (self.options.floor, self.options.ceiling) = bytes.into_inner();
+        self
+    }
+
+    /// Locks `bytes` more that only openers who name this reserve can use: see
+    /// [`Vault::reserve`].
+    pub fn reserve(mut self, name: impl Into<String>, bytes: usize) -> Self {
+        self.options.reserves.insert(name.into(), bytes);
+        self
+    }
+
+    /// What to do when memory cannot be locked. The default is [`Policy::Require`].
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.options.policy = policy;
+        self
+    }
+
+    /// How long memory beyond the floor that nothing is open in is kept. The default is 10 seconds.
+    ///
+    /// It is given back when the vault is used after that time, or by [`Vault::trim`].
+    pub fn linger(mut self, time: Duration) -> Self {
+        self.options.linger = time;
+        self
+    }
+
+    /// What is called when damage is found while an open secret is dropped or memory is allocated.
+    /// The default panics with the fault's fixed text, unless the thread is panicking already.
+    pub fn on_fault(mut self, handler: fn(Fault)) -> Self {
+        self.options.on_fault = handler;
+        self
+    }
+
+    /// Makes the vault.
+    ///
+    /// # Errors
+    /// [`VaultError`] if the floor and the reserves cannot be locked, with the numbers and what to
+    /// change; if they are too little to open anything; or if the ceiling is below the floor.
+    pub fn build(self) -> Result<Vault, VaultError> {
+        Vault::with(self.options)
+    }
+}
+
+impl Options {
+    pub(super) fn pages(&self, bytes: usize) -> Result<LockedPages, LockError> {
+        match self.policy {
+            Policy::Require => LockedPages::new(bytes),
+            Policy::Prefer => LockedPages::prefer_locked(bytes),
+        }
+    }
+}
+
+/// What most hosts let a process lock at least.
+const DEFAULT_BUDGET: usize = 64 * 1024;
+
+const DEFAULT_LINGER: Duration = Duration::from_secs(10);

@@ -1,0 +1,210 @@
+//! The rooms of a vault: one that stays, and those that come and go with the load.
+//!
+//! Each new room is as large as all before it together, so there are a handful at any size, and the
+//! oldest are filled first, so the youngest fall empty. A room goes when nothing has been open in it
+//! for a while. An open secret holds on to its room and is never moved.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
+
+use strongroom_core::{Arena, Buffer};
+
+use super::builder::Options;
+use super::room::Room;
+use super::{OpenError, VaultError};
+use crate::pages::page_size;
+
+/// A buffer and the room it lies in.
+pub(super) struct Held {
+    /// Ends before the room does.
+    pub(super) buffer: Buffer<'static>,
+    pub(super) room: Arc<Room>,
+}
+
+pub(super) struct Rooms {
+    list: RwLock<Vec<Arc<Room>>>,
+    options: Options,
+    /// Held while a room is being made, which takes long; the list stays free meanwhile.
+    growing: Mutex<Growth>,
+    begun: Instant,
+    /// Milliseconds of the clock before which no room needs to be looked at.
+    next_trim: AtomicU64,
+    pub(super) grown: AtomicUsize,
+    pub(super) given_back: AtomicUsize,
+    pub(super) growth_refusals: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Growth {
+    /// The system refused to lock more; it is not asked again before this time.
+    refused_until: Option<Instant>,
+}
+
+impl Rooms {
+    pub(super) fn new(first: Arc<Room>, options: Options) -> Self {
+        Self {
+            list: RwLock::new(vec![first]),
+            options,
+            growing: Mutex::default(),
+            begun: Instant::now(),
+            next_trim: AtomicU64::new(0),
+            grown: AtomicUsize::new(0),
+            given_back: AtomicUsize::new(0),
+            growth_refusals: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Opens in the first room that has room, or in a new one.
+    pub(super) fn open(
+        &self,
+        len: usize,
+        open: &impl Fn(&'static Arena<'static>) -> Result<Buffer<'static>, OpenError>,
+    ) -> Result<Held, OpenError> {
+        self.trim_now_and_then();
+        loop {
+            let rooms = self.read();
+            let known = rooms.len();
+            let opened = open_in_any(&rooms, len, open);
+            drop(rooms);
+            match opened {
+                Err(error) if error.is_about_room() => match self.grow(known, len) {
+                    Ok(()) => {}
+                    // It would fit if others gave way.
+                    Err(CannotGrow::Now) => return Err(OpenError::no_room(len)),
+                    Err(CannotGrow::Ever) => return Err(error),
+                },
+                settled => return settled,
+            }
+        }
+    }
+
+    /// Milliseconds since the vault was made.
+    pub(super) fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Gives back the rooms but the first in which nothing has been open for `age`.
+    pub(super) fn trim(&self, age: Duration) {
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let now = self.now();
+        let stays = |room: &Arc<Room>| {
+            let empty_for = room.empty_since().map(|since| now.saturating_sub(since));
+            // Another owner is somebody who is about to drop a secret.
+            empty_for.is_none_or(|time| time < age) || Arc::strong_count(room) > 1
+        };
+        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        let (mut kept, mut gone) = (Vec::with_capacity(list.len()), Vec::new());
+        for (index, room) in list.drain(..).enumerate() {
+            if index == 0 || stays(&room) { kept.push(room) } else { gone.push(room) }
+        }
+        *list = kept;
+        drop(list);
+        if !gone.is_empty() {
+            self.given_back.fetch_add(gone.len(), Ordering::Relaxed);
+            // Wiping and unlocking them takes long, and happens here, outside the lock.
+            drop(gone);
+            self.growth().refused_until = None;
+        }
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Vec<Arc<Room>>> {
+        self.list.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Trims if rooms were added and it was not done lately.
+    fn trim_now_and_then(&self) {
+        if self.grown.load(Ordering::Relaxed) == self.given_back.load(Ordering::Relaxed) {
+            return;
+        }
+        let (now, linger) = (self.now(), self.options.linger);
+        if now >= self.next_trim.load(Ordering::Relaxed) {
+            let pause = u64::try_from(linger.as_millis()).unwrap_or(u64::MAX) / 4;
+            self.next_trim.store(now.saturating_add(pause.max(1)), Ordering::Relaxed);
+            self.trim(linger);
+        }
+    }
+
+    /// Adds a room for `len` bytes, unless somebody has added one to the `known` ones meanwhile.
+    fn grow(&self, known: usize, len: usize) -> Result<(), CannotGrow> {
+        let mut growth = self.growth();
+        let rooms = self.read();
+        if rooms.len() > known {
+            return Ok(());
+        }
+        let locked: usize = rooms.iter().map(|room| room.pages().bytes()).sum();
+        drop(rooms);
+        let left = self.options.ceiling.saturating_sub(locked) / page_size() * page_size();
+        let needed = needed_for(len).ok_or(CannotGrow::Ever)?;
+        if needed > self.options.ceiling.saturating_sub(self.options.floor) {
+            return Err(CannotGrow::Ever);
+        }
+        if needed > left || growth.refused_until.is_some_and(|until| Instant::now() < until) {
+            return Err(CannotGrow::Now);
+        }
+        let mut size = locked.max(needed).min(left);
+        loop {
+            match Room::new(size, &self.options) {
+                Ok(room) => {
+                    room.mark_empty(self.now());
+                    let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+                    list.push(Arc::new(room));
+                    self.grown.fetch_add(1, Ordering::Relaxed);
+                    return Ok(());
+                }
+                Err(VaultError::Lock(_)) if size / 2 >= needed => {
+                    size = (size / 2).next_multiple_of(page_size());
+                }
+                Err(_) => break,
+            }
+        }
+        self.growth_refusals.fetch_add(1, Ordering::Relaxed);
+        growth.refused_until = Instant::now().checked_add(GROWTH_PAUSE);
+        Err(CannotGrow::Now)
+    }
+
+    fn growth(&self) -> MutexGuard<'_, Growth> {
+        self.growing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// No room can be added.
+enum CannotGrow {
+    /// The ceiling is reached, or the system refuses.
+    Now,
+    /// Not even if all other rooms were given back.
+    Ever,
+}
+
+/// Opens in one of `rooms`, oldest first.
+pub(super) fn open_in_any(
+    rooms: &[Arc<Room>],
+    len: usize,
+    open: &impl Fn(&'static Arena<'static>) -> Result<Buffer<'static>, OpenError>,
+) -> Result<Held, OpenError> {
+    let mut refusal = None;
+    for room in rooms {
+        // SAFETY: the buffer is kept together with its room (`Held`), and goes first.
+        match unsafe { room.open(len, open) } {
+            Ok(buffer) => return Ok(Held { buffer, room: Arc::clone(room) }),
+            Err(error) if error.is_shortage() => refusal = Some(error),
+            // Too large for this room; another may be larger.
+            Err(error) if error.is_about_room() => _ = refusal.get_or_insert(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(refusal.unwrap_or(OpenError::no_room(len)))
+}
+
+/// Bytes of pages that hold a secret of `len` bytes beside the arena's bookkeeping.
+fn needed_for(len: usize) -> Option<usize> {
+    let bookkeeping = len / 16 + 2048;
+    len.checked_add(bookkeeping)?.checked_next_multiple_of(page_size())
+}
+
+/// How long the system is not asked for more after it refused.
+const GROWTH_PAUSE: Duration = Duration::from_millis(100);
