@@ -90,7 +90,7 @@ fn check(error: i32) {
 }
 
 /// Bytes of stack.
-const STACK: usize = 1 << 20;
+const STACK: usize = 1 << 19;
 /// Bytes between the thread's first frames and the work.
 const DEPTH: usize = 1 << 16;
 /// What untouched stack holds.

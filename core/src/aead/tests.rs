@@ -157,8 +157,8 @@ fn every_length_against_the_crate() {
 #[test]
 fn long_texts_against_the_crate() {
     let mut noise = Noise(11);
-    let edges = [4096, 16 * 1024, LONG_HERE, 64 * 1024, 100_000];
-    for length in edges.into_iter().flat_map(|edge| [edge - 1, edge, edge + 1, edge + 200]) {
+    let edges = [4096, 16 * 1024, 64 * 1024, LONG_HERE - 21, LONG_HERE];
+    for length in edges.into_iter().flat_map(|edge| [edge - 1, edge, edge + 1]) {
         Case::twin(&mut noise, 21, length).check();
     }
 }
@@ -222,7 +222,7 @@ fn any_flipped_bit_is_refused() {
 #[test]
 fn a_flipped_bit_in_a_long_text_is_refused() {
     let mut case = Case::twin(&mut Noise(14), 9, LONG_HERE + 5);
-    for byte in (0..LONG_HERE + 5).step_by(1000).chain([LONG_HERE + 4]) {
+    for byte in (0..LONG_HERE + 5).step_by(4999).chain([LONG_HERE + 4]) {
         case.ciphertext[byte] ^= 0x10;
         case.check_refused();
         case.ciphertext[byte] ^= 0x10;

@@ -22,7 +22,8 @@ impl Secrets {
         let first_key = *source.first_key();
         source.apply(keystream.as_mut_slice().into());
         let secrets: [&[u8]; 4] = [&case.key, &first_key, &case.plaintext, &keystream];
-        let pieces = secrets.iter().flat_map(|secret| secret.as_chunks().0).copied().collect();
+        let pieces = secrets.iter().flat_map(|secret| secret.as_chunks().0);
+        let pieces = pieces.flat_map(|piece| [*piece, swapped(*piece)]).collect();
         Self { text: vec![0; length], case, pieces }
     }
 
@@ -83,7 +84,9 @@ fn the_probe_finds_a_planted_copy() {
     assert!(secrets.found(&probe.run(|| plant(plaintext[8..40].try_into().unwrap()))).is_some());
 }
 
+/// Where it is known to: on other processors what has a name may be all there is.
 #[test]
+#[cfg(target_arch = "x86_64")]
 fn the_work_would_leave_secrets_if_the_stack_were_not_wiped() {
     let mut noise = Noise(31);
     let mut secrets = Secrets::new(&mut noise, 64);
@@ -139,6 +142,12 @@ fn more_stack_is_wiped_than_used() {
             assert!(used + used / 8 <= wiped, "{function}, {length} bytes: {used} of {wiped}");
         }
     }
+}
+
+/// As a processor of the other byte order holds two words of 32 bits.
+fn swapped(mut piece: [u8; 8]) -> [u8; 8] {
+    piece.as_chunks_mut::<4>().0.iter_mut().for_each(|word| word.reverse());
+    piece
 }
 
 #[inline(never)]
