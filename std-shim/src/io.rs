@@ -1,4 +1,4 @@
-//! Reading secrets straight into locked memory: from files, pipes, standard input.
+//! Reading secrets straight into locked memory, from files, pipes, terminals; and out again.
 //!
 //! ```text
 //! reader ──read(2)──> chunk (locked) ──────────────────────────────> secret (locked)
@@ -9,12 +9,14 @@
 //! room for one piece; a buffer that doubles would take three times the secret.
 
 mod chunk;
+mod environment;
 mod error;
 mod parked;
+mod terminal;
 
 use std::fmt::{self, Debug, Formatter};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
@@ -222,6 +224,33 @@ impl Vault {
     /// [`ReadError`], at once if the vault is full.
     pub fn read_file(&self, path: impl AsRef<Path>, limit: usize) -> Result<Opened<'_>, ReadError> {
         self.read_to_end(File::open(path)?, limit)
+    }
+}
+
+impl Opened<'_> {
+    /// Writes all of the secret to `writer`, straight from locked memory.
+    ///
+    /// Give it a writer without a buffer of its own: a [`File`], a socket, the standard input of a
+    /// program that was started, but no `BufWriter` and no [`std::io::Stdout`].
+    ///
+    /// ```
+    /// use std::process::{Command, Stdio};
+    /// use strongroom::Vault;
+    ///
+    /// let vault = Vault::new(64 * 1024)?;
+    /// let sealed = vault.seal(b"hunter2", b"")?;
+    /// let mut child = Command::new("wc").arg("-c").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    /// let stdin = child.stdin.take().ok_or("piped")?;
+    /// vault.try_open(&sealed, b"")?.write_to(stdin)?;
+    /// assert_eq!(child.wait_with_output()?.stdout.trim_ascii(), b"7");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The error of the writer, which may have taken a part.
+    pub fn write_to(&self, mut writer: impl Write) -> io::Result<()> {
+        writer.write_all(self.expose_secret())?;
+        writer.flush()
     }
 }
 

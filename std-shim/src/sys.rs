@@ -1,8 +1,12 @@
 //! The system calls, one thin function each.
 
 mod exit;
+mod terminal;
 
-pub(crate) use exit::{at_exit, wipe_raw};
+pub(crate) use exit::{at_exit, wipe_bytes, wipe_raw};
+#[cfg(test)]
+pub(crate) use terminal::pseudo_terminal;
+pub(crate) use terminal::{Echo, echo_off};
 
 #[cfg(target_os = "linux")]
 mod linux;

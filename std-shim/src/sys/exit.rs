@@ -18,3 +18,10 @@ pub(crate) unsafe fn wipe_raw(base: NonNull<MaybeUninit<u8>>, len: usize) {
     // SAFETY: the caller's contract. `memset(3)` is a call out of Rust, which is not left out.
     unsafe { libc::memset(base.as_ptr().cast(), 0, len) };
 }
+
+/// Overwrites bytes with zeros, in a way the compiler cannot leave out.
+pub(crate) fn wipe_bytes(bytes: &mut [u8]) {
+    let len = bytes.len();
+    // SAFETY: the bytes are borrowed exclusively, and zeros are valid in them.
+    unsafe { wipe_raw(NonNull::from(bytes).cast(), len) };
+}
