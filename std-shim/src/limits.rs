@@ -4,6 +4,7 @@
 //! what decides is the answer of `mlock(2)`, because other threads lock and unlock in between.
 
 use std::fmt::{self, Display, Formatter};
+use std::io;
 
 use crate::sys;
 
@@ -15,13 +16,18 @@ mod system;
 #[path = "limits/macos.rs"]
 mod system;
 
-#[cfg(any(target_os = "linux", test))]
-mod proc;
+mod leaks;
+#[cfg(any(target_os = "linux", test, feature = "internals"))]
+pub(crate) mod proc;
 mod remedy;
+mod room;
 mod surroundings;
+mod table;
 mod units;
 
+pub use leaks::Swap;
 pub use remedy::Remedy;
+pub use room::Fit;
 pub use surroundings::Surroundings;
 #[cfg(test)]
 pub(crate) use tests::small as small_limits;
@@ -37,6 +43,7 @@ pub(crate) use units::Grouped;
 /// if let Some(remedy) = limits.remedy(64 * 1024) {
 ///     eprintln!("64 KiB of locked memory would not fit: {remedy}");
 /// }
+/// println!("{} secrets of 64 bytes can be open at one time", limits.fits(64));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -58,6 +65,17 @@ pub struct Limits {
     pub wire_limit: Option<u64>,
     /// The most bytes all processes together may lock, `vm.global_user_wire_limit`. macOS only.
     pub global_wire_limit: Option<u64>,
+    /// The most memory that the process and its neighbours may use: the lowest limit of its
+    /// control group and those above (`memory.max`, `memory.limit_in_bytes`). Linux only.
+    pub memory_limit: Limit,
+    /// Where pages go that are not locked (`/proc/swaps`). Linux only.
+    pub swap: Swap,
+    /// The soft `RLIMIT_CORE`.
+    pub core_limit: Limit,
+    /// Where core dumps go, `/proc/sys/kernel/core_pattern` (`core(5)`). Linux only.
+    pub core_pattern: Option<Box<str>>,
+    /// Whether `memfd_secret(2)` works here; see [`Backing`](crate::Backing).
+    pub secret_memory: bool,
     /// The size of a page in bytes. Locks are charged in whole pages.
     pub page_size: usize,
     /// Where the process runs, which decides how a limit is raised.
@@ -89,13 +107,62 @@ impl Limits {
             .map_or(Limit::Unknown, |locked| Limit::Bytes(whole_pages.saturating_sub(locked)))
     }
 
+    /// How many secrets of `size` bytes each can be open at one time, in one
+    /// [`Vault`](crate::Vault) that takes all that can be locked now. Sealed secrets do not count:
+    /// there can be any number.
+    ///
+    /// It fills an arena over ordinary memory to find out, which takes milliseconds. Up to 8 MiB of
+    /// locked memory, and 256 KiB for each secret, the number is exact; beyond, a vault may hold a
+    /// few in a hundred more.
+    #[must_use]
+    pub fn fits(&self, size: u64) -> Fit {
+        if self.mappings_exhausted().is_some() {
+            return Fit::Secrets(0);
+        }
+        match self.lockable() {
+            Limit::Bytes(_) | Limit::Unlimited if size == 0 => Fit::Unlimited,
+            Limit::Bytes(bytes) => Fit::Secrets(room::secrets_within(bytes, size)),
+            Limit::Unlimited => Fit::Unlimited,
+            Limit::Unknown => Fit::Unknown,
+        }
+    }
+
+    /// How many secrets of `size` bytes each can be open at one time in a vault with a budget of
+    /// `budget` bytes, whatever the limits are. As exact as [`fits`](Self::fits).
+    #[must_use]
+    pub fn fits_in(&self, budget: u64, size: u64) -> Fit {
+        match size {
+            0 => Fit::Unlimited,
+            _ => Fit::Secrets(room::secrets_within(budget, size)),
+        }
+    }
+
+    /// The bytes, in whole pages, that a [`Vault`](crate::Vault) must lock so that `count` secrets
+    /// of `size` bytes each can be open at one time. As exact as [`fits`](Self::fits).
+    #[must_use]
+    pub fn needed(&self, count: u64, size: u64) -> u64 {
+        room::budget_for(count, size, self.page_size as u64)
+    }
+
     /// What to change so that `bytes` more bytes can be locked. `None` if they can be already, or
     /// if that cannot be told.
     #[must_use]
     pub fn remedy(&self, bytes: u64) -> Option<Remedy> {
-        match self.available() {
-            Limit::Bytes(available) if available < bytes => Some(Remedy::for_lock(self, bytes)),
-            _ => None,
+        if matches!(self.available(), Limit::Bytes(available) if available < bytes) {
+            return Some(Remedy::for_lock(self, bytes));
+        }
+        if matches!(self.memory_limit, Limit::Bytes(most) if most < bytes) {
+            return Some(Remedy::for_memory(self, bytes));
+        }
+        self.mappings_exhausted().map(|(_, limit)| Remedy::for_mappings(self, limit))
+    }
+
+    /// What can be locked as far as memory goes: what is beyond its limit gets a process killed.
+    fn lockable(&self) -> Limit {
+        match (self.available(), self.memory_limit) {
+            (Limit::Bytes(available), Limit::Bytes(memory)) => Limit::Bytes(available.min(memory)),
+            (Limit::Unlimited, Limit::Bytes(memory)) => Limit::Bytes(memory),
+            (available, _) => available,
         }
     }
 
@@ -124,31 +191,21 @@ impl Limits {
     }
 }
 
-/// The limits as a table with one fact a line.
-impl Display for Limits {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "lock limit, soft  {}", self.soft)?;
-        writeln!(f, "lock limit, hard  {}", self.hard)?;
-        if cfg!(target_os = "linux") {
-            writeln!(f, "CAP_IPC_LOCK      {}", self.ipc_lock)?;
-        }
-        writeln!(f, "locked now        {}", Limit::from_known(self.locked))?;
-        writeln!(f, "can be locked     {}", self.available())?;
-        if let Some(mappings) = self.mappings {
-            writeln!(f, "mappings now      {}", Grouped(mappings))?;
-        }
-        if let Some(limit) = self.mappings_limit {
-            writeln!(f, "mappings at most  {} (vm.max_map_count)", Grouped(limit))?;
-        }
-        if let Some(limit) = self.wire_limit {
-            writeln!(f, "a process at most {} bytes (vm.user_wire_limit)", Grouped(limit))?;
-        }
-        if let Some(limit) = self.global_wire_limit {
-            writeln!(f, "all at most       {} bytes (vm.global_user_wire_limit)", Grouped(limit))?;
-        }
-        writeln!(f, "page size         {} bytes", Grouped(self.page_size as u64))?;
-        write!(f, "surroundings      {}", self.surroundings)
-    }
+/// Raises the soft `RLIMIT_MEMLOCK` to the hard one, and says what it is now. For the whole process,
+/// and for what it starts from then on. The library never does this by itself.
+///
+/// ```
+/// use strongroom::limits::{self, Limits};
+///
+/// let soft = limits::raise_soft_limit()?;
+/// assert_eq!(soft, Limits::read().hard);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// `setrlimit(2)`'s, where a sandbox forbids it.
+pub fn raise_soft_limit() -> io::Result<Limit> {
+    Ok(Limit::from_finite(sys::raise_memlock_limit()?.soft))
 }
 
 /// A limit in bytes.
@@ -166,6 +223,15 @@ pub enum Limit {
 impl Limit {
     fn from_finite(bytes: Option<u64>) -> Self {
         bytes.map_or(Self::Unlimited, Self::Bytes)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn lower(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Bytes(one), Self::Bytes(other)) => Self::Bytes(one.min(other)),
+            (Self::Bytes(_), _) => self,
+            _ => other,
+        }
     }
 
     fn from_known(bytes: Option<u64>) -> Self {
@@ -224,6 +290,11 @@ mod tests {
             mappings_limit: Some(65_530),
             wire_limit: None,
             global_wire_limit: None,
+            memory_limit: Limit::Unlimited,
+            swap: Swap::Off,
+            core_limit: Limit::Bytes(0),
+            core_pattern: Some("core".into()),
+            secret_memory: true,
             page_size: 4096,
             surroundings: Surroundings::Shell,
         }
@@ -279,11 +350,27 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_one_fact_a_line() {
-        let text = Limits { locked: Some(61_440), ..small() }.to_string();
-        assert!(text.contains("lock limit, soft  65,536 bytes\n"), "{text}");
-        assert!(text.contains("can be locked     4,096 bytes\n"), "{text}");
-        assert!(text.contains("mappings at most  65,530 (vm.max_map_count)\n"), "{text}");
-        assert!(text.ends_with("surroundings      shell"), "{text}");
+    fn other_limits_have_a_say_in_what_is_offered() {
+        let memory = Limits { memory_limit: Limit::Bytes(8192), ..small() };
+        assert_eq!(memory.remedy(8192), None);
+        assert!(memory.remedy(8193).is_some());
+        let mappings = Limits { mappings: Some(65_529), ..small() };
+        assert!(mappings.remedy(1).is_some());
+        assert_eq!(mappings.fits(64), Fit::Secrets(0));
+    }
+
+    #[test]
+    fn the_least_limit_decides_how_many_fit() {
+        let all = small().fits(64);
+        assert_eq!(all, small().fits_in(65_536, 64));
+        assert!(all.holds(16) && !all.holds(1024), "{all}");
+        let memory = Limits { memory_limit: Limit::Bytes(8192), ..small() };
+        assert_eq!(memory.fits(64), small().fits_in(8192, 64));
+        let root = Limits { ipc_lock: IpcLock::InEffect, ..small() };
+        assert_eq!(root.fits(64), Fit::Unlimited);
+        assert_eq!(Limits { memory_limit: Limit::Bytes(65_536), ..root }.fits(64), all);
+        assert_eq!(Limits { locked: None, ..small() }.fits(64), Fit::Unknown);
+        assert_eq!(small().fits(0), Fit::Unlimited);
+        assert!(all.holds(500) && small().needed(500, 64) <= 65_536);
     }
 }

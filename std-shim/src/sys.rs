@@ -12,6 +12,8 @@ pub(crate) use terminal::{Echo, echo_off};
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
+#[cfg(target_os = "linux")]
+mod secret;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 mod unix;
 
@@ -23,8 +25,10 @@ pub(crate) use linux::{fill_random, fork_word};
 use macos::wipe;
 #[cfg(target_os = "macos")]
 pub(crate) use macos::{fill_random, fork_word, read_control, wired_bytes};
+#[cfg(target_os = "linux")]
+pub(crate) use secret::has_secret_memory;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
-pub(crate) use unix::{Mapping, memlock_limit, page_size};
+pub(crate) use unix::{Mapping, core_limit, memlock_limit, page_size, raise_memlock_limit};
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!(

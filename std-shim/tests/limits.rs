@@ -4,7 +4,7 @@
 
 use std::thread;
 
-use strongroom::limits::{IpcLock, Limit, Limits};
+use strongroom::limits::{self, IpcLock, Limit, Limits, Swap};
 use strongroom::{LockError, LockedPages, page_size};
 use support::kernel::{self, locked_bytes, map_a_page};
 use support::{Confinement, User, alone, confined, sandbox, skip};
@@ -110,6 +110,36 @@ fn the_soft_limit_is_the_one_that_counts() {
         assert_eq!(limit, soft);
         drop(LockedPages::new(2 * page_size()).unwrap());
     });
+}
+
+#[test]
+fn the_soft_limit_is_raised_when_asked_and_not_before() {
+    let page = page_size() as u64;
+    let (soft, hard) = (2 * page, 16 * page);
+    let confinement = Confinement { soft, hard, user: User::Nobody };
+    confined("the_soft_limit_is_raised_when_asked_and_not_before", confinement, || {
+        if !is_confined(soft) {
+            return;
+        }
+        assert!(LockedPages::new(16 * page_size()).is_err());
+        assert_eq!(Limits::read().soft, Limit::Bytes(soft));
+        assert_eq!(limits::raise_soft_limit().unwrap(), Limit::Bytes(hard));
+        assert_eq!(Limits::read().available(), Limit::Bytes(hard));
+        drop(LockedPages::new(16 * page_size()).unwrap());
+    });
+}
+
+/// What the system says of swap and dumps is read, whatever it is.
+#[test]
+fn the_surroundings_are_read_in_full() {
+    let limits = Limits::read();
+    assert_ne!(limits.core_limit, Limit::Unknown);
+    assert_ne!(limits.swap, Swap::Unknown);
+    assert!(limits.core_pattern.is_some() && limits.dumps_core().is_some());
+    let text = limits.to_string();
+    for fact in ["memory limit", "swap", "core dumps", "memfd_secret"] {
+        assert!(text.lines().any(|line| line.starts_with(fact)), "{fact}: {text}");
+    }
 }
 
 /// The kernel looks for the capability in the initial user namespace only.

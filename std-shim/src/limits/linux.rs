@@ -6,12 +6,14 @@ use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 
 use super::surroundings::{Signs, Surroundings};
-use super::{IpcLock, Limit, Limits, proc};
+use super::{IpcLock, Limit, Limits, Swap, proc};
 use crate::sys;
 
 pub(super) fn read(soft: Limit, hard: Limit) -> Limits {
     // Capabilities belong to the thread, and it is this thread that will lock.
     let status = text("/proc/thread-self/status");
+    let cgroup = text("/proc/self/cgroup");
+    let core = sys::core_limit().map(|limit| Limit::from_finite(limit.soft));
     Limits {
         soft,
         hard,
@@ -21,9 +23,33 @@ pub(super) fn read(soft: Limit, hard: Limit) -> Limits {
         mappings_limit: proc::number(&text("/proc/sys/vm/max_map_count")),
         wire_limit: None,
         global_wire_limit: None,
+        memory_limit: memory_limit(&cgroup),
+        swap: fs::read_to_string("/proc/swaps").map_or(Swap::Unknown, |swaps| proc::swap(&swaps)),
+        core_limit: core.unwrap_or(Limit::Unknown),
+        core_pattern: proc::line(&text("/proc/sys/kernel/core_pattern")).map(Box::from),
+        secret_memory: sys::has_secret_memory(),
         page_size: sys::page_size(),
-        surroundings: surroundings(),
+        surroundings: surroundings(&cgroup),
     }
+}
+
+/// The lowest limit of the process's control group and those above it, as far as they can be seen
+/// from here.
+fn memory_limit(cgroup: &str) -> Limit {
+    let Some(group) = proc::memory_cgroup(cgroup) else {
+        return Limit::Unknown;
+    };
+    let (root, file) = match group.version {
+        proc::CgroupVersion::V1 => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+        proc::CgroupVersion::V2 => ("/sys/fs/cgroup", "memory.max"),
+    };
+    let limits = proc::ancestors(group.path)
+        .filter_map(|path| fs::read_to_string(format!("{root}{path}/{file}")).ok())
+        .filter_map(|text| proc::memory_limit(&text));
+    // The host's own root group has no limit and no such file.
+    let none = Path::new(root).join("cgroup.controllers").exists();
+    let none = if none { Limit::Unlimited } else { Limit::Unknown };
+    limits.reduce(Limit::lower).unwrap_or(none)
 }
 
 fn ipc_lock(status: &str) -> IpcLock {
@@ -38,9 +64,8 @@ fn ipc_lock(status: &str) -> IpcLock {
     }
 }
 
-fn surroundings() -> Surroundings {
-    let cgroup = text("/proc/self/cgroup");
-    let runtime = proc::container_cgroup(&cgroup);
+fn surroundings(cgroup: &str) -> Surroundings {
+    let runtime = proc::container_cgroup(cgroup);
     let exists = |path| Path::new(path).exists();
     let has = |variable| env::var_os(variable).is_some();
     Surroundings::from_signs(Signs {
@@ -52,7 +77,7 @@ fn surroundings() -> Surroundings {
             || exists("/.dockerenv")
             || exists("/run/.containerenv")
             || has("container"),
-        service: proc::systemd_service(&cgroup),
+        service: proc::systemd_service(cgroup),
         terminal: io::stdin().is_terminal()
             || io::stdout().is_terminal()
             || io::stderr().is_terminal(),

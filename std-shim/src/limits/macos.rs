@@ -4,7 +4,7 @@ use std::env;
 use std::io::{self, IsTerminal};
 
 use super::surroundings::{Signs, Surroundings};
-use super::{IpcLock, Limit, Limits};
+use super::{IpcLock, Limit, Limits, Swap};
 use crate::sys;
 
 pub(super) fn read(soft: Limit, hard: Limit) -> Limits {
@@ -17,6 +17,12 @@ pub(super) fn read(soft: Limit, hard: Limit) -> Limits {
         mappings_limit: None,
         wire_limit: sys::read_control(c"vm.user_wire_limit").ok(),
         global_wire_limit: sys::read_control(c"vm.global_user_wire_limit").ok(),
+        memory_limit: Limit::Unknown,
+        swap: Swap::Unknown,
+        core_limit: sys::core_limit()
+            .map_or(Limit::Unknown, |limit| Limit::from_finite(limit.soft)),
+        core_pattern: None,
+        secret_memory: false,
         page_size: sys::page_size(),
         surroundings: surroundings(),
     }

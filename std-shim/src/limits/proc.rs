@@ -1,36 +1,46 @@
 //! Reading Linux's `/proc` text (`proc(5)`). Pure functions: any text at all is taken, and what
 //! does not have the shape expected gives `None`.
 
+#![cfg_attr(
+    not(feature = "internals"),
+    allow(unreachable_pub, reason = "reached by fuzz targets, through the feature")
+)]
+#![allow(clippy::must_use_candidate, reason = "reached by this crate and its fuzz targets alone")]
+
+use std::iter;
+
+use super::{Limit, Swap};
+
 /// The value in bytes of a line such as `VmLck:      64 kB` of `/proc/PID/status`.
-pub(super) fn status_bytes(status: &str, key: &str) -> Option<u64> {
+pub fn status_bytes(status: &str, key: &str) -> Option<u64> {
     let kibibytes = field(status, key)?.strip_suffix("kB")?.trim_end();
     kibibytes.parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// The value of a line such as `CapEff: 000001ffffffffff` of `/proc/PID/status`.
-pub(super) fn status_mask(status: &str, key: &str) -> Option<u64> {
+pub fn status_mask(status: &str, key: &str) -> Option<u64> {
     u64::from_str_radix(field(status, key)?, 16).ok()
 }
 
 /// The only number in a file of `/proc/sys`.
-pub(super) fn number(text: &str) -> Option<u64> {
+pub fn number(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
 
 /// The inode in the link `user:[4026531837]` of `/proc/PID/ns/user`.
-pub(super) fn namespace_inode(link: &str) -> Option<u64> {
+pub fn namespace_inode(link: &str) -> Option<u64> {
     let (_, inode) = link.split_once(":[")?;
     inode.strip_suffix(']')?.parse().ok()
 }
 
 /// The systemd service that `/proc/PID/cgroup` places a process in. A login session or a terminal
 /// is a scope and no service, though it may lie below one.
-pub(super) fn systemd_service(cgroup: &str) -> Option<&str> {
+pub fn systemd_service(cgroup: &str) -> Option<&str> {
     cgroup.lines().filter_map(systemd_path).find_map(service_of)
 }
 
 /// Whether `/proc/PID/cgroup` names a container runtime.
-pub(super) fn container_cgroup(cgroup: &str) -> Option<Runtime> {
+pub fn container_cgroup(cgroup: &str) -> Option<Runtime> {
     let has = |name| cgroup.contains(name);
     if has("kubepods") {
         return Some(Runtime::Kubernetes);
@@ -39,9 +49,79 @@ pub(super) fn container_cgroup(cgroup: &str) -> Option<Runtime> {
     engine.then_some(Runtime::Engine)
 }
 
+/// The text of a file with one line, without the line's end.
+pub fn line(text: &str) -> Option<&str> {
+    text.lines().next().filter(|line| !line.is_empty())
+}
+
+/// What `/proc/swaps` lists, below a line of headings.
+pub fn swap(swaps: &str) -> Swap {
+    let mut devices = swaps.lines().skip(1).filter_map(|line| line.split_whitespace().next());
+    match devices.clone().next() {
+        None => Swap::Off,
+        Some(_) if devices.all(is_zram) => Swap::InMemory,
+        Some(_) => Swap::OnDisk,
+    }
+}
+
+/// The control group that accounts for memory, from `/proc/PID/cgroup`. Where both versions are
+/// mounted, memory is version 1's.
+pub fn memory_cgroup(cgroup: &str) -> Option<Cgroup<'_>> {
+    let groups = cgroup.lines().filter_map(|line| {
+        let (number, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        let version = match number {
+            _ if controllers.split(',').any(|name| name == "memory") => CgroupVersion::V1,
+            "0" if controllers.is_empty() => CgroupVersion::V2,
+            _ => return None,
+        };
+        Some(Cgroup { version, path })
+    });
+    groups.min_by_key(|group| group.version)
+}
+
+/// A control group and those above it, without the slash at the end: `/a/b`, `/a`, and nothing for
+/// the root. A path that leads out of what is mounted here (`/../b`) gives the root alone.
+pub fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    let inside = path.starts_with('/') && path.split('/').all(|part| part != "..");
+    let lowest = if inside { path.trim_end_matches('/') } else { "" };
+    iter::successors(Some(lowest), |path| path.rsplit_once('/').map(|(above, _)| above))
+}
+
+/// The only number in `memory.max` or `memory.limit_in_bytes`. Version 1 has no word for no limit,
+/// but its largest number in whole pages.
+pub fn memory_limit(text: &str) -> Option<Limit> {
+    match text.trim() {
+        "max" => Some(Limit::Unlimited),
+        digits => digits.parse().ok().map(|bytes: u64| match bytes {
+            LARGEST.. => Limit::Unlimited,
+            _ => Limit::Bytes(bytes),
+        }),
+    }
+}
+
+/// A control group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cgroup<'a> {
+    /// Which of the two interfaces it is in.
+    pub version: CgroupVersion,
+    /// Where it is below that one's root, beginning with a slash.
+    pub path: &'a str,
+}
+
+/// The interfaces to control groups, `cgroups(7)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CgroupVersion {
+    /// A hierarchy for each controller.
+    V1,
+    /// One hierarchy.
+    V2,
+}
+
 /// What runs a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Runtime {
+pub enum Runtime {
+    /// Kubernetes.
     Kubernetes,
     /// Docker, Podman or the like.
     Engine,
@@ -70,10 +150,17 @@ fn kind(unit: &str) -> &str {
     unit.rsplit_once('.').map_or("", |(_, kind)| kind)
 }
 
+fn is_zram(device: &str) -> bool {
+    device.strip_prefix("/dev/zram").is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
 /// The characters of a unit's name (`systemd.unit(5)`): nothing that a terminal would act on.
 fn is_unit_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte)
 }
+
+/// Version 1's lack of a limit: the largest signed number, less a page of up to 64 KiB.
+const LARGEST: u64 = (1 << 63) - (1 << 16);
 
 #[cfg(test)]
 mod tests {
@@ -160,6 +247,86 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(container_cgroup(cgroup), runtime, "{cgroup:?}");
+        }
+    }
+
+    #[test]
+    fn swap_in_memory_is_told_from_swap_on_disk() {
+        const HEADINGS: &str = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
+        for (devices, swap_is) in [
+            ("", Swap::Off),
+            ("/dev/zram0 partition 8388604 0 100\n", Swap::InMemory),
+            ("/dev/zram0 partition 1 0 100\n/dev/zram12 partition 1 0 100\n", Swap::InMemory),
+            ("/dev/zram0 partition 1 0 100\n/swapfile file 2097148 0 -2\n", Swap::OnDisk),
+            ("/dev/dm-1 partition 1 0 -2\n/dev/zram0 partition 1 0 100\n", Swap::OnDisk),
+            ("/dev/zramdisk partition 1 0 -2\n", Swap::OnDisk),
+            ("/dev/zram partition 1 0 -2\n", Swap::OnDisk),
+            ("\n \n", Swap::Off),
+        ] {
+            assert_eq!(swap(&format!("{HEADINGS}{devices}")), swap_is, "{devices:?}");
+        }
+        assert_eq!(swap(""), Swap::Off);
+    }
+
+    #[test]
+    fn memory_is_accounted_in_one_place() {
+        use CgroupVersion::{V1, V2};
+        for (cgroup, found) in [
+            ("0::/a.slice/b\n", Some((V2, "/a.slice/b"))),
+            ("0::/\n", Some((V2, "/"))),
+            ("0::/\n4:cpu,memory:/m\n", Some((V1, "/m"))),
+            ("4:memory:/m\n0::/\n", Some((V1, "/m"))),
+            ("1:name=systemd:/\n3:cpu:/x\n", None),
+            ("3:memoryx:/x\n", None),
+            ("0::/a:memory:/b\n", Some((V2, "/a:memory:/b"))),
+            ("1::/\n", None),
+            ("", None),
+            ("::\n:\n", None),
+        ] {
+            let group = memory_cgroup(cgroup).map(|group| (group.version, group.path));
+            assert_eq!(group, found, "{cgroup:?}");
+        }
+    }
+
+    #[test]
+    fn groups_above_are_walked_to_the_root_and_no_further() {
+        for (path, all) in [
+            ("/", vec![""]),
+            ("", vec![""]),
+            ("/a", vec!["/a", ""]),
+            ("/a.slice/b c", vec!["/a.slice/b c", "/a.slice", ""]),
+            ("/a/", vec!["/a", ""]),
+            ("/../../b", vec![""]),
+            ("/a/../../etc", vec![""]),
+            ("etc", vec![""]),
+            ("/..a", vec!["/..a", ""]),
+        ] {
+            assert_eq!(ancestors(path).collect::<Vec<_>>(), all, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn no_memory_limit_is_a_word_or_a_huge_number() {
+        for (text, limit) in [
+            ("max\n", Some(Limit::Unlimited)),
+            ("536870912\n", Some(Limit::Bytes(536_870_912))),
+            ("0\n", Some(Limit::Bytes(0))),
+            ("9223372036854771712\n", Some(Limit::Unlimited)),
+            ("9223372036854710272\n", Some(Limit::Unlimited)),
+            ("18446744073709551615", Some(Limit::Unlimited)),
+            ("18446744073709551616", None),
+            ("", None),
+            ("-1", None),
+            ("Max", None),
+        ] {
+            assert_eq!(memory_limit(text), limit, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn one_line_is_read_without_its_end() {
+        for (text, found) in [("core\n", Some("core")), ("|/x %P", Some("|/x %P")), ("\n", None)] {
+            assert_eq!(line(text), found, "{text:?}");
         }
     }
 }

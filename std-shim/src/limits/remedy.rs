@@ -24,6 +24,8 @@ enum Change {
     LockLimit { bytes: u64, within_hard: bool, available: Limit },
     /// `vm.user_wire_limit` to `bytes`.
     WireLimit { bytes: u64 },
+    /// The control group's memory limit to more than `bytes`.
+    Memory { bytes: u64 },
     /// `vm.max_map_count` to `count`.
     Mappings { count: u64 },
     /// A filter that forbids `mlock`.
@@ -44,6 +46,11 @@ impl Remedy {
             if hard_allows(total) && !hard_allows(comfortable) { total } else { comfortable };
         let (within_hard, available) = (hard_allows(bytes), limits.available());
         Self::new(limits, Change::LockLimit { bytes, within_hard, available })
+    }
+
+    /// For a control group that may not have `bytes` bytes of memory.
+    pub(crate) fn for_memory(limits: &Limits, bytes: u64) -> Self {
+        Self::new(limits, Change::Memory { bytes })
     }
 
     /// For a process that has as many mappings as it may.
@@ -74,6 +81,7 @@ impl Display for Remedy {
                     "raise vm.user_wire_limit: `sudo sysctl vm.user_wire_limit={bytes}` (bytes)"
                 )
             }
+            Change::Memory { bytes } => self.memory(f, bytes),
             Change::Mappings { count } => self.mappings(f, count),
             Change::Sandbox => f.write_str("allow the mlock system call in the sandbox's filter"),
         }
@@ -97,6 +105,15 @@ impl Remedy {
                     _ => f.write_str("it"),
                 };
             }
+            Surroundings::Shell if within_hard => {
+                write!(f, "raise RLIMIT_MEMLOCK: `ulimit -S -l {kib}` (KiB) in the shell")
+            }
+            _ if within_hard => write!(
+                f,
+                "raise the soft RLIMIT_MEMLOCK to {bytes} bytes, which the hard one allows: \
+                 `strongroom::limits::raise_soft_limit()` before anything is locked, or `setrlimit` \
+                 in what starts the program"
+            ),
             Surroundings::Kubernetes => f.write_str(
                 "Kubernetes has no field for RLIMIT_MEMLOCK: add IPC_LOCK under the container's \
                  securityContext.capabilities and, unless it runs as root, \
@@ -111,9 +128,6 @@ impl Remedy {
                 "raise RLIMIT_MEMLOCK: `LimitMEMLOCK={mib}M` in the unit's [Service] section \
                  (`systemctl edit {unit}`)"
             ),
-            Surroundings::Shell if within_hard => {
-                write!(f, "raise RLIMIT_MEMLOCK: `ulimit -S -l {kib}` (KiB) in the shell")
-            }
             Surroundings::Shell if cfg!(target_os = "macos") => {
                 write!(f, "raise RLIMIT_MEMLOCK: `ulimit -l {kib}` (KiB) in a root shell")
             }
@@ -133,6 +147,17 @@ impl Remedy {
             f.write_str("; CAP_IPC_LOCK inside a user namespace does not lift the limit")?;
         }
         Ok(())
+    }
+
+    fn memory(&self, f: &mut Formatter<'_>, bytes: u64) -> fmt::Result {
+        let setting = match self.surroundings {
+            Surroundings::Lambda => "the function's memory size",
+            Surroundings::Kubernetes => "resources.limits.memory of the container",
+            Surroundings::Docker => "the container's memory, `docker run --memory`,",
+            Surroundings::Systemd { .. } => "`MemoryMax=` in the unit's [Service] section",
+            _ => "memory.max of the control group",
+        };
+        write!(f, "raise {setting} to well above {} bytes", Grouped(bytes))
     }
 
     fn mappings(&self, f: &mut Formatter<'_>, count: u64) -> fmt::Result {
@@ -196,6 +221,16 @@ mod tests {
         }
     }
 
+    /// Nobody has to be asked for what the hard limit allows.
+    #[test]
+    fn a_program_is_told_of_the_limit_it_may_raise() {
+        for surroundings in [Surroundings::Plain, Surroundings::Docker, Surroundings::Kubernetes] {
+            let limits = Limits { hard: Limit::Unlimited, surroundings, ..small() };
+            let sentence = Remedy::for_lock(&limits, 69_632).to_string();
+            assert!(sentence.contains("to 8388608 bytes, which the hard one allows"), "{sentence}");
+        }
+    }
+
     #[test]
     fn the_limit_named_covers_what_is_locked_already() {
         let limits = Limits { locked: Some(5 << 20), hard: Limit::Unlimited, ..small() };
@@ -214,6 +249,8 @@ mod tests {
 
     #[test]
     fn other_limits_have_other_remedies() {
+        let memory = Remedy::for_memory(&small(), 65_530).to_string();
+        assert_eq!(memory, "raise memory.max of the control group to well above 65,530 bytes");
         let mappings = Remedy::for_mappings(&small(), 65_530).to_string();
         assert!(mappings.contains("vm.max_map_count=262144"), "{mappings}");
         let wire = Limits { wire_limit: Some(8192), soft: Limit::Unlimited, ..small() };

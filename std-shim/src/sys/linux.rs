@@ -26,7 +26,7 @@ impl Mapping {
         self.advise(libc::MADV_DONTFORK).map(|()| ForkView::Absent)
     }
 
-    fn advise(&self, advice: c_int) -> io::Result<()> {
+    pub(super) fn advise(&self, advice: c_int) -> io::Result<()> {
         let whole = self.whole();
         // SAFETY: the advices above change no byte and no access right in this process.
         check(unsafe { libc::madvise(whole.as_ptr().cast(), whole.len(), advice) })

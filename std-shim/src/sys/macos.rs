@@ -10,6 +10,11 @@ use super::unix::{Mapping, check};
 use crate::pages::ForkView;
 
 impl Mapping {
+    /// macOS has no secret memory: always `Unsupported`.
+    pub(crate) fn reserve_secret(_data: usize, _guard: usize) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// macOS cannot leave a single mapping out of core dumps: always `Ok(false)`.
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "Linux needs both")]
     pub(crate) fn exclude_from_dumps(&self) -> io::Result<bool> {

@@ -12,14 +12,14 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
-/// Anonymous private pages, given back to the system on drop.
+/// Pages of this process's own, given back to the system on drop.
 #[derive(Debug)]
 pub(crate) struct Mapping {
-    base: NonNull<u8>,
+    pub(super) base: NonNull<u8>,
     /// Bytes of each guard, a multiple of the page size; zero for none.
-    guard: usize,
+    pub(super) guard: usize,
     /// Bytes between the guards, a multiple of the page size.
-    data: usize,
+    pub(super) data: usize,
 }
 
 // SAFETY: a mapping belongs to the process and not to the thread that made it, and this value is
@@ -122,22 +122,52 @@ impl Drop for Mapping {
     }
 }
 
-/// `RLIMIT_MEMLOCK` in bytes; `None` stands for `RLIM_INFINITY`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MemlockLimit {
+/// A resource limit in bytes; `None` stands for `RLIM_INFINITY`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ResourceLimit {
     pub(crate) soft: Option<u64>,
     pub(crate) hard: Option<u64>,
 }
 
-/// `getrlimit(2)` for `RLIMIT_MEMLOCK`, whose number differs between systems.
-pub(crate) fn memlock_limit() -> io::Result<MemlockLimit> {
+/// `RLIMIT_MEMLOCK`, whose number differs between systems.
+pub(crate) fn memlock_limit() -> io::Result<ResourceLimit> {
+    read_limit(libc::RLIMIT_MEMLOCK).map(ResourceLimit::from)
+}
+
+/// `RLIMIT_CORE`.
+pub(crate) fn core_limit() -> io::Result<ResourceLimit> {
+    read_limit(libc::RLIMIT_CORE).map(ResourceLimit::from)
+}
+
+/// Sets the soft `RLIMIT_MEMLOCK` to the hard one, `setrlimit(2)`, and says what it is now.
+pub(crate) fn raise_memlock_limit() -> io::Result<ResourceLimit> {
+    let limit = read_limit(libc::RLIMIT_MEMLOCK)?;
+    let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+    // SAFETY: `raised` is valid during the call, which changes what later locks are allowed.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const raised) })?;
+    memlock_limit()
+}
+
+fn read_limit(resource: Resource) -> io::Result<libc::rlimit> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a valid place for the answer during the call.
-    check(unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) })?;
-    #[allow(clippy::useless_conversion, reason = "rlim_t has 32 bits on some systems")]
-    let finite = |bytes: libc::rlim_t| (bytes != libc::RLIM_INFINITY).then_some(bytes.into());
-    Ok(MemlockLimit { soft: finite(limit.rlim_cur), hard: finite(limit.rlim_max) })
+    check(unsafe { libc::getrlimit(resource, &raw mut limit) })?;
+    Ok(limit)
 }
+
+impl From<libc::rlimit> for ResourceLimit {
+    fn from(limit: libc::rlimit) -> Self {
+        #[allow(clippy::useless_conversion, reason = "rlim_t has 32 bits on some systems")]
+        let finite = |bytes: libc::rlim_t| (bytes != libc::RLIM_INFINITY).then_some(bytes.into());
+        Self { soft: finite(limit.rlim_cur), hard: finite(limit.rlim_max) }
+    }
+}
+
+/// What `getrlimit` takes: glibc has a type of its own for it.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+type Resource = libc::__rlimit_resource_t;
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+type Resource = c_int;
 
 /// The size of a page in bytes, `sysconf(_SC_PAGESIZE)`.
 pub(crate) fn page_size() -> usize {
