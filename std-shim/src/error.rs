@@ -150,7 +150,7 @@ fn unsupported(f: &mut Formatter<'_>, call: &str, code: Option<i32>) -> fmt::Res
     if let Some(code) = code {
         write!(f, ": {}", io::Error::from_raw_os_error(code))?;
     }
-    f.write_str("; LockedPages::prefer_locked goes on without it")
+    f.write_str("; Policy::Prefer goes on without it")
 }
 
 #[cfg(test)]

@@ -65,13 +65,24 @@ pub use error::LockError;
 pub use global::{InstallError, NotInstalled, global};
 pub use io::{ReadError, SecretReader, unbuffered_stdin};
 pub use limits::Limits;
-pub use pages::{ForkView, LockedPages, Protections, page_size};
+pub use pages::{Backing, ForkView, LockedPages, Protections, page_size};
 pub use strongroom_core;
 pub use strongroom_core::{Fault, FaultKind, Sealed, Stats};
 pub use vault::{
     Builder, Metrics, OpenError, Opened, Opening, Policy, Reserve, SealError, Shortage, Vault,
     VaultError,
 };
+
+/// Parts below the public interface, for the workspace's own fuzz targets. No promise is made about
+/// them.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::limits::proc::{
+        Cgroup, CgroupVersion, Runtime, ancestors, container_cgroup, line, memory_cgroup,
+        memory_limit, namespace_inode, number, status_bytes, status_mask, swap, systemd_service,
+    };
+}
 
 /// The README's example is a test too.
 #[cfg(doctest)]

@@ -7,14 +7,18 @@
 //! One `mmap` reserves everything. The data is locked first and the guards are protected after:
 //! `mlock` across a `PROT_NONE` page fails and leaves its charge behind.
 
-use std::fmt::{self, Display, Formatter};
+mod protections;
+
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
+
+pub use self::protections::{ForkView, Protections};
 
 use crate::error::LockError;
 use crate::fork::Generation;
 use crate::refusal::{Call, Refusal};
 use crate::sys::{self, Mapping};
+use crate::vault::Policy;
 
 /// Whole pages of memory that never reach the swap device, a core dump or a forked child, with a
 /// guard page on each side that ends the process (SIGSEGV) when touched.
@@ -42,14 +46,21 @@ use crate::sys::{self, Mapping};
 /// are absent in the child: [`as_region`](Self::as_region) is then empty, and a drop touches
 /// nothing. Either way [`is_inherited`](Self::is_inherited) tells, without a lock and without
 /// touching the pages: ask it before anything stored in them is believed.
+///
+/// # Secret memory
+/// [`with`](Self::with) makes pages of secret memory too (`memfd_secret(2)`, Linux 5.14), which not
+/// even root reads from outside. Like locked pages they count against `RLIMIT_MEMLOCK`; they are
+/// absent in a forked child, and no computer hibernates while there are any.
 #[derive(Debug)]
 pub struct LockedPages {
     mapping: Mapping,
     /// The process whose pages these are.
     owner: Generation,
     protections: Protections,
-    /// Why the pages are not locked; `Some` from `prefer_locked` only.
-    refusal: Option<Box<LockError>>,
+    /// Why the pages are not locked; `Some` under [`Policy::Prefer`] only.
+    lock_refusal: Option<Box<LockError>>,
+    /// Why the pages are not secret memory, though that was asked for.
+    secret_refusal: Option<Box<LockError>>,
 }
 
 impl LockedPages {
@@ -59,7 +70,7 @@ impl LockedPages {
     /// # Errors
     /// [`LockError`], with the numbers and what to change. Nothing stays mapped, locked or charged.
     pub fn new(bytes: usize) -> Result<Self, LockError> {
-        Self::under(Policy::Require, bytes)
+        Self::with(bytes, Policy::Require, Backing::Anonymous)
     }
 
     /// Like [`new`](Self::new), but goes on with what could be had: pages that cannot be locked or
@@ -71,7 +82,36 @@ impl LockedPages {
     /// [`LockError`] if there are no pages at all: `bytes` is zero or beyond the address space, or
     /// memory or mappings have run out.
     pub fn prefer_locked(bytes: usize) -> Result<Self, LockError> {
-        Self::under(Policy::Prefer, bytes)
+        Self::with(bytes, Policy::Prefer, Backing::Anonymous)
+    }
+
+    /// `bytes` bytes, rounded up to whole pages, of the kind that `backing` says, with the
+    /// protections that `policy` insists on.
+    ///
+    /// ```
+    /// use strongroom::{Backing, LockedPages, Policy};
+    ///
+    /// let pages = LockedPages::with(4096, Policy::Require, Backing::PreferSecretMemory)?;
+    /// if let Some(refusal) = pages.secret_memory_refusal() {
+    ///     eprintln!("locked, but no secret memory: {refusal}");
+    /// }
+    /// assert!(pages.protections().locked);
+    /// # Ok::<(), strongroom::LockError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`LockError`], as [`new`](Self::new) or [`prefer_locked`](Self::prefer_locked). Nothing stays
+    /// mapped, locked or charged.
+    pub fn with(bytes: usize, policy: Policy, backing: Backing) -> Result<Self, LockError> {
+        let data = whole_pages(bytes)?;
+        // The numbers are read when the mapping is gone again, so they tell what others hold.
+        // The system has decided; the numbers only explain.
+        let explain = |refusal: Refusal| refusal.explain(data);
+        let Made { mut pages, lock_refusal, secret_refusal } =
+            Self::assemble(policy, backing, data).map_err(explain)?;
+        pages.lock_refusal = lock_refusal.map(explain).map(Box::new);
+        pages.secret_refusal = secret_refusal.map(explain).map(Box::new);
+        Ok(pages)
     }
 
     /// The length in bytes between the guards, a multiple of [`page_size`].
@@ -89,7 +129,13 @@ impl LockedPages {
     /// Why the pages are not locked. `None` if they are, as pages from [`new`](Self::new) always.
     #[must_use]
     pub fn lock_refusal(&self) -> Option<&LockError> {
-        self.refusal.as_deref()
+        self.lock_refusal.as_deref()
+    }
+
+    /// Why the pages are not secret memory. `None` if they are, or if nobody asked for it.
+    #[must_use]
+    pub fn secret_memory_refusal(&self) -> Option<&LockError> {
+        self.secret_refusal.as_deref()
     }
 
     /// Whether these pages came here by `fork(2)` from the process that made them. Their contents
@@ -121,32 +167,25 @@ impl LockedPages {
         self.mapping.data()
     }
 
-    fn under(policy: Policy, bytes: usize) -> Result<Self, LockError> {
-        let data = whole_pages(bytes)?;
-        // The numbers are read when the mapping is gone again, so they tell what others hold.
-        // `mlock` has decided; the numbers only explain.
-        let (mut pages, refusal) =
-            Self::assemble(policy, data).map_err(|refusal| refusal.explain(data))?;
-        pages.refusal = refusal.map(|refusal| Box::new(refusal.explain(data)));
-        Ok(pages)
-    }
-
-    /// The pages, and why they are not locked if they are not.
-    fn assemble(policy: Policy, data: usize) -> Result<(Self, Option<Refusal>), Refusal> {
+    fn assemble(policy: Policy, backing: Backing, data: usize) -> Result<Made, Refusal> {
         let owner = Generation::current();
-        let mut mapping =
-            Mapping::reserve(data, sys::page_size()).map_err(Refusal::of(Call::Reserve))?;
+        let Reserved { mut mapping, secret_memory, refusal: secret_refusal } =
+            backing.reserve(policy, data)?;
         let dumps = mapping.exclude_from_dumps().map_err(Refusal::of(Call::ExcludeFromDumps));
         let forks = mapping.hide_from_children().map_err(Refusal::of(Call::HideFromChildren));
-        let (locked, refusal) = policy.lock(&mapping)?;
+        // Secret memory is locked by its nature; `mlock` fails on it.
+        let (locked, lock_refusal) =
+            if secret_memory { (true, None) } else { policy.lock(&mapping)? };
         let guards = mapping.protect_guards().map_err(Refusal::of(Call::ProtectGuards));
         let protections = Protections {
             locked,
             dump_excluded: policy.settle(dumps, false)?,
             fork_view: policy.settle(forks, ForkView::Copied)?,
             guarded: policy.settle(guards.map(|()| true), false)?,
+            secret_memory,
         };
-        Ok((Self { mapping, owner, protections, refusal: None }, refusal))
+        let pages = Self { mapping, owner, protections, lock_refusal: None, secret_refusal: None };
+        Ok(Made { pages, lock_refusal, secret_refusal })
     }
 
     fn is_absent(&self) -> bool {
@@ -162,67 +201,9 @@ impl Drop for LockedPages {
             return;
         }
         self.mapping.wipe();
-        // Unmapping unlocks too, but could fail.
+        // Unmapping unlocks too, but could fail. Secret memory stays locked until it is unmapped.
         let _ = self.mapping.unlock();
     }
-}
-
-/// What the operating system has granted for some pages.
-///
-/// | | Linux | macOS |
-/// |---|---|---|
-/// | `locked` | `mlock` | `mlock` |
-/// | `dump_excluded` | `MADV_DONTDUMP` | never: switch dumps off with `ulimit -c 0` |
-/// | `fork_view` | `MADV_WIPEONFORK`, else `MADV_DONTFORK` | `VM_INHERIT_NONE` |
-/// | `guarded` | `mprotect` | `mprotect` |
-///
-/// [`LockedPages::new`] gives what the table says or fails; [`LockedPages::prefer_locked`] may give
-/// less.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Protections {
-    /// The pages stay in memory and are never written to the swap device.
-    pub locked: bool,
-    /// The kernel leaves the pages out of core dumps.
-    pub dump_excluded: bool,
-    /// What a forked child finds in place of the pages.
-    pub fork_view: ForkView,
-    /// Touching the page before or the page after ends the process.
-    pub guarded: bool,
-}
-
-impl Protections {
-    /// Whether a forked child is kept from seeing the contents.
-    #[must_use]
-    pub fn fork_hidden(&self) -> bool {
-        self.fork_view != ForkView::Copied
-    }
-}
-
-impl Display for Protections {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let without = |granted: bool| if granted { "" } else { "not " };
-        write!(
-            f,
-            "{}locked, {}dump-excluded, {}fork-hidden, {}guarded",
-            without(self.locked),
-            without(self.dump_excluded),
-            without(self.fork_hidden()),
-            without(self.guarded)
-        )
-    }
-}
-
-/// What a forked child finds at the address of some pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ForkView {
-    /// Zeros, in pages of the child's own.
-    Zeroed,
-    /// Nothing: the pages are not mapped in the child.
-    Absent,
-    /// A copy of the contents. From [`LockedPages::prefer_locked`] only.
-    Copied,
 }
 
 /// The size of one page in bytes: 4,096 on most systems, 16,384 on Apple silicon.
@@ -231,11 +212,52 @@ pub fn page_size() -> usize {
     sys::page_size()
 }
 
-/// What to do about a protection that the system refuses.
-#[derive(Clone, Copy)]
-enum Policy {
-    Require,
-    Prefer,
+/// What kind of memory the pages are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Backing {
+    /// Anonymous memory, locked by `mlock(2)`.
+    #[default]
+    Anonymous,
+    /// Secret memory, `memfd_secret(2)`, or an error. Under [`Policy::Prefer`] the same as
+    /// [`PreferSecretMemory`](Self::PreferSecretMemory).
+    SecretMemory,
+    /// Secret memory where the system gives it, else anonymous memory. `mlock` decides then, under
+    /// the same policy; [`LockedPages::secret_memory_refusal`] says why it came to that.
+    PreferSecretMemory,
+}
+
+impl Backing {
+    fn reserve(self, policy: Policy, data: usize) -> Result<Reserved, Refusal> {
+        let guard = sys::page_size();
+        let anonymous = |refusal| {
+            let mapping = Mapping::reserve(data, guard).map_err(Refusal::of(Call::Reserve))?;
+            Ok(Reserved { mapping, secret_memory: false, refusal })
+        };
+        if self == Self::Anonymous {
+            return anonymous(None);
+        }
+        match Mapping::reserve_secret(data, guard).map_err(Refusal::of(Call::ReserveSecret)) {
+            Ok(mapping) => Ok(Reserved { mapping, secret_memory: true, refusal: None }),
+            Err(refusal) if self == Self::SecretMemory && policy == Policy::Require => Err(refusal),
+            Err(refusal) => anonymous(Some(refusal)),
+        }
+    }
+}
+
+/// Memory of the kind that could be had.
+struct Reserved {
+    mapping: Mapping,
+    secret_memory: bool,
+    /// Why it is not secret memory, though that was asked for.
+    refusal: Option<Refusal>,
+}
+
+/// Pages, and what was refused on the way and is not explained yet.
+struct Made {
+    pages: LockedPages,
+    lock_refusal: Option<Refusal>,
+    secret_refusal: Option<Refusal>,
 }
 
 impl Policy {
@@ -298,24 +320,6 @@ mod tests {
         assert_eq!(whole_pages(limit), Ok(limit));
         assert!(limit + 2 * page <= isize::MAX.unsigned_abs());
         assert!(whole_pages(limit + 1).is_err());
-    }
-
-    #[test]
-    fn protections_are_read_at_a_glance() {
-        let all = Protections {
-            locked: true,
-            dump_excluded: true,
-            fork_view: ForkView::Zeroed,
-            guarded: true,
-        };
-        assert_eq!(all.to_string(), "locked, dump-excluded, fork-hidden, guarded");
-        let none = Protections {
-            locked: false,
-            dump_excluded: false,
-            fork_view: ForkView::Copied,
-            guarded: false,
-        };
-        assert_eq!(none.to_string(), "not locked, not dump-excluded, not fork-hidden, not guarded");
     }
 
     /// The doc's promise: the address stays while the owner moves.

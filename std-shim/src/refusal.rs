@@ -10,7 +10,8 @@
 //! | `mlock` | EAGAIN | ENOMEM | else a page could not be brought in: out of memory |
 //! | `mlock` | EPERM | EPERM | a limit of zero, else a sandbox |
 //! | `mmap`, `mprotect` | ENOMEM | ENOMEM | `vm.max_map_count`, else out of memory |
-//! | `mmap` | EAGAIN | | the limit, after `mlockall(MCL_FUTURE)` |
+//! | `mmap` | EAGAIN | | the limit, after `mlockall(MCL_FUTURE)` or for secret memory |
+//! | `memfd_secret` | ENOSYS | | an old kernel, or one without it; else EPERM: a sandbox |
 
 use std::io::{self, ErrorKind};
 
@@ -38,9 +39,15 @@ impl Refusal {
     fn explain_by(&self, limits: &Limits, requested: u64) -> LockError {
         match (self.call, self.error.kind()) {
             (Call::Lock, ErrorKind::PermissionDenied) => not_permitted(limits, requested),
-            // A mapping is locked from its start after mlockall(MCL_FUTURE), and refused like this.
+            // Secret memory is locked from its start, and refused like this whatever the reason.
+            (Call::ReserveSecret, ErrorKind::WouldBlock) if limits.soft == Limit::Bytes(0) => {
+                not_permitted(limits, requested)
+            }
+            // So is every mapping after mlockall(MCL_FUTURE).
             (Call::Lock, ErrorKind::OutOfMemory | ErrorKind::WouldBlock)
-            | (Call::Reserve, ErrorKind::WouldBlock) => self.no_room_to_lock(limits, requested),
+            | (Call::Reserve | Call::ReserveSecret, ErrorKind::WouldBlock) => {
+                self.no_room_to_lock(limits, requested)
+            }
             (_, ErrorKind::OutOfMemory) => no_room_to_map(limits, requested),
             _ => LockError::Unsupported { call: self.call.name(), code: self.error.raw_os_error() },
         }
@@ -52,8 +59,10 @@ impl Refusal {
         };
         let past_limit = matches!(limits.available(), Limit::Bytes(left) if left < requested);
         // The limit it was, but others have unlocked since: nothing else answers like this.
-        let must_be_limit =
-            self.error.kind() == LIMIT_REACHED && limits.mappings_exhausted().is_none();
+        let must_be_limit = match self.call {
+            Call::ReserveSecret => true,
+            _ => self.error.kind() == LIMIT_REACHED && limits.mappings_exhausted().is_none(),
+        };
         if !past_limit && !must_be_limit {
             return no_room_to_map(limits, requested);
         }
@@ -66,6 +75,7 @@ impl Refusal {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Call {
     Reserve,
+    ReserveSecret,
     ExcludeFromDumps,
     HideFromChildren,
     Lock,
@@ -76,6 +86,7 @@ impl Call {
     fn name(self) -> &'static str {
         match self {
             Self::Reserve => "mmap",
+            Self::ReserveSecret => "memfd_secret",
             Self::ExcludeFromDumps => "madvise(MADV_DONTDUMP)",
             Self::HideFromChildren if cfg!(target_os = "macos") => "minherit(VM_INHERIT_NONE)",
             Self::HideFromChildren => "madvise(MADV_DONTFORK)",
@@ -182,6 +193,20 @@ mod tests {
     fn a_mapping_locked_from_its_start_meets_the_limit_too() {
         let error = explain(Call::Reserve, ErrorKind::WouldBlock, &nearly_full());
         assert!(matches!(error, LockError::LimitReached { .. }), "{error}");
+    }
+
+    /// Its one refusal is told like those of `mlock`.
+    #[test]
+    fn secret_memory_meets_the_same_limit() {
+        for limits in [nearly_full(), small_limits(), many_mappings()] {
+            let error = explain(Call::ReserveSecret, ErrorKind::WouldBlock, &limits);
+            assert!(matches!(error, LockError::LimitReached { .. }), "{error}");
+        }
+        let none = Limits { soft: Limit::Bytes(0), ..small_limits() };
+        let error = explain(Call::ReserveSecret, ErrorKind::WouldBlock, &none);
+        assert!(matches!(error, LockError::NotPermitted { .. }), "{error}");
+        let error = explain(Call::ReserveSecret, ErrorKind::Unsupported, &small_limits());
+        assert_eq!(error, LockError::Unsupported { call: "memfd_secret", code: None });
     }
 
     #[test]

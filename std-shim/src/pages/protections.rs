@@ -1,0 +1,94 @@
+//! What was achieved for some pages.
+
+use std::fmt::{self, Display, Formatter};
+
+/// What the operating system has granted for some pages.
+///
+/// | | Linux | macOS |
+/// |---|---|---|
+/// | `locked` | `mlock` | `mlock` |
+/// | `dump_excluded` | `MADV_DONTDUMP` | never: switch dumps off with `ulimit -c 0` |
+/// | `fork_view` | `MADV_WIPEONFORK`, else `MADV_DONTFORK` | `VM_INHERIT_NONE` |
+/// | `guarded` | `mprotect` | `mprotect` |
+/// | `secret_memory` | `memfd_secret`, where [`Backing`](crate::Backing) asks for it | never |
+///
+/// Secret memory is locked, excluded from dumps and absent from children by its nature.
+///
+/// [`LockedPages::new`] gives what the table says or fails; [`LockedPages::prefer_locked`] may give
+/// less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is granted or not by itself")]
+pub struct Protections {
+    /// The pages stay in memory and are never written to the swap device.
+    pub locked: bool,
+    /// The kernel leaves the pages out of core dumps.
+    pub dump_excluded: bool,
+    /// What a forked child finds in place of the pages.
+    pub fork_view: ForkView,
+    /// Touching the page before or the page after ends the process.
+    pub guarded: bool,
+    /// The pages are secret memory, `memfd_secret(2)`: gone from the kernel's own map of memory, so
+    /// that no other process reads them through it, not even root by `ptrace` or `/proc/PID/mem`.
+    pub secret_memory: bool,
+}
+
+impl Protections {
+    /// Whether a forked child is kept from seeing the contents.
+    #[must_use]
+    pub fn fork_hidden(&self) -> bool {
+        self.fork_view != ForkView::Copied
+    }
+}
+
+impl Display for Protections {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let without = |granted: bool| if granted { "" } else { "not " };
+        write!(
+            f,
+            "{}locked, {}dump-excluded, {}fork-hidden, {}guarded",
+            without(self.locked),
+            without(self.dump_excluded),
+            without(self.fork_hidden()),
+            without(self.guarded)
+        )?;
+        f.write_str(if self.secret_memory { ", secret memory" } else { "" })
+    }
+}
+
+/// What a forked child finds at the address of some pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ForkView {
+    /// Zeros, in pages of the child's own.
+    Zeroed,
+    /// Nothing: the pages are not mapped in the child.
+    Absent,
+    /// A copy of the contents. From [`LockedPages::prefer_locked`] only.
+    Copied,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protections_are_read_at_a_glance() {
+        let all = Protections {
+            locked: true,
+            dump_excluded: true,
+            fork_view: ForkView::Zeroed,
+            guarded: true,
+            secret_memory: true,
+        };
+        assert_eq!(all.to_string(), "locked, dump-excluded, fork-hidden, guarded, secret memory");
+        let none = Protections {
+            locked: false,
+            dump_excluded: false,
+            fork_view: ForkView::Copied,
+            guarded: false,
+            secret_memory: false,
+        };
+        assert_eq!(none.to_string(), "not locked, not dump-excluded, not fork-hidden, not guarded");
+    }
+}
