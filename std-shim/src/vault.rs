@@ -373,6 +373,7 @@ fn weaker(mut one: Protections, other: Protections) -> Protections {
     one.locked &= other.locked;
     one.dump_excluded &= other.dump_excluded;
     one.guarded &= other.guarded;
+    one.secret_memory &= other.secret_memory;
     if one.fork_hidden() {
         one.fork_view = other.fork_view;
     }

@@ -9,7 +9,7 @@ use strongroom_core::Fault;
 use super::room::panic_once;
 use super::{Vault, VaultError};
 use crate::error::LockError;
-use crate::pages::LockedPages;
+use crate::pages::{Backing, LockedPages};
 
 /// Makes a [`Vault`]; see [`Vault::builder`].
 ///
@@ -41,6 +41,7 @@ pub(super) struct Options {
     pub(super) linger: Duration,
     pub(super) on_fault: fn(Fault),
     policy: Policy,
+    backing: Backing,
 }
 
 /// What a vault does when memory cannot be locked.
@@ -65,6 +66,7 @@ impl Builder {
                 linger: DEFAULT_LINGER,
                 on_fault: panic_once,
                 policy: Policy::Require,
+                backing: Backing::Anonymous,
             },
         }
     }
@@ -88,6 +90,13 @@ impl Builder {
     /// What to do when memory cannot be locked. The default is [`Policy::Require`].
     pub fn policy(mut self, policy: Policy) -> Self {
         self.options.policy = policy;
+        self
+    }
+
+    /// What kind of memory to lock: `memfd_secret(2)` hides it from the kernel too. The default is
+    /// [`Backing::Anonymous`].
+    pub fn backing(mut self, backing: Backing) -> Self {
+        self.options.backing = backing;
         self
     }
 
@@ -118,10 +127,7 @@ impl Builder {
 
 impl Options {
     pub(super) fn pages(&self, bytes: usize) -> Result<LockedPages, LockError> {
-        match self.policy {
-            Policy::Require => LockedPages::new(bytes),
-            Policy::Prefer => LockedPages::prefer_locked(bytes),
-        }
+        LockedPages::with(bytes, self.policy, self.backing)
     }
 }
 
