@@ -103,7 +103,7 @@ impl Fleet {
         let locked = Locked(kernel::locked_bytes());
         let remedy = Limits::read().remedy(page_size() as u64);
         let remedy = remedy.map_or(String::new(), |remedy| format!("; {remedy}"));
-        format!("one page for each stops at {held} secrets: {error}; locked are {locked}{remedy}")
+        format!("one page for each stops at {held} secrets: {error}; locked: {locked}{remedy}")
             .into()
     }
 
