@@ -124,6 +124,67 @@ pub use error::{
 pub use region::Region;
 pub use secret::Secret;
 
+/// Parts below the public interface, for the workspace's own tests, fuzz targets and benchmarks. No
+/// promise is made about them.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals {
+    use crate::aead;
+
+    /// Encrypts as RFC 8439 says, section 2.8, and returns the tag.
+    ///
+    /// # Panics
+    /// If the texts differ in length.
+    pub fn seal(
+        key: &[u8; 32],
+        nonce: &[u8; 12],
+        context: &[u8],
+        plaintext: &[u8],
+        ciphertext: &mut [u8],
+    ) -> [u8; 16] {
+        aead::seal(key, nonce, context, plaintext, ciphertext)
+    }
+
+    /// Encrypts where the text is, and returns the tag.
+    #[must_use]
+    pub fn seal_in_place(
+        key: &[u8; 32],
+        nonce: &[u8; 12],
+        context: &[u8],
+        text: &mut [u8],
+    ) -> [u8; 16] {
+        aead::seal_in_place(key, nonce, context, text)
+    }
+
+    /// Decrypts, and says whether the tag was right; if not, `plaintext` is as it was.
+    ///
+    /// # Panics
+    /// If the texts differ in length.
+    #[must_use]
+    pub fn open(
+        key: &[u8; 32],
+        nonce: &[u8; 12],
+        context: &[u8],
+        ciphertext: &[u8],
+        tag: &[u8; 16],
+        plaintext: &mut [u8],
+    ) -> bool {
+        aead::open(key, nonce, context, ciphertext, tag, plaintext).is_ok()
+    }
+
+    /// Decrypts where the text is, and says whether the tag was right; if not, it is as it was.
+    #[must_use]
+    pub fn open_in_place(
+        key: &[u8; 32],
+        nonce: &[u8; 12],
+        context: &[u8],
+        text: &mut [u8],
+        tag: &[u8; 16],
+    ) -> bool {
+        aead::open_in_place(key, nonce, context, text, tag).is_ok()
+    }
+}
+
 #[cfg(test)]
 mod floors {
     //! Holds the files to the floors that the crate's docs list.
