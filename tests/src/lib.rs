@@ -7,6 +7,8 @@
 //! strongroom_tests::arena::run(b"any bytes are a list of operations");
 //! strongroom_tests::arena::run_many(b"on several arenas at once");
 //! strongroom_tests::enclave::run(b"seal, open, tamper, destroy");
+//! strongroom_tests::aead::run(b"key, nonce, context and text");
+//! strongroom_tests::parsers::run(b"VmLck: 64 kB");
 //! ```
 //!
 //! A property test makes a [`Setup`](arena::Setup) and a list of [`Op`](arena::Op) itself, so that
@@ -20,14 +22,18 @@
 //! | [`faults`] | a fault handler that remembers |
 //! | [`arena`] | operations and model of one arena or several |
 //! | [`enclave`] | operations and model of an enclave and its records |
+//! | [`aead`] | the cipher beside another implementation of it |
+//! | [`parsers`] | the readers of `/proc`, on any text |
 #![deny(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a model reports by panicking")]
 #![allow(clippy::missing_panics_doc, reason = "a model reports by panicking")]
 
+pub mod aead;
 pub mod arena;
 pub mod enclave;
 pub mod faults;
 pub mod noise;
+pub mod parsers;
 #[expect(unsafe_code, reason = "does by hand what a program should not, to see it found")]
 pub mod raw;
 pub mod script;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use strongroom_tests::{arena, enclave};
+use strongroom_tests::{aead, arena, enclave, parsers};
 
 #[test]
 fn arena() {
@@ -21,8 +21,18 @@ fn enclave() {
 }
 
 #[test]
-fn enclave_hostile() {
-    replay("enclave_hostile", enclave::open_hostile);
+fn sealed() {
+    replay("sealed", enclave::open_hostile);
+}
+
+#[test]
+fn aead() {
+    replay("aead", aead::run);
+}
+
+#[test]
+fn parsers() {
+    replay("parsers", parsers::run);
 }
 
 fn replay(target: &str, run: impl Fn(&[u8])) {
