@@ -30,7 +30,8 @@ impl Plan {
         let padding = region.padding_to(LEAF);
         let mut leaves = bytes / LEAF;
         if leaves > MAX_LEAVES {
-            return Err(ArenaError::RegionTooLarge { bytes, limit: MAX_LEAVES * LEAF });
+            let limit = MAX_LEAVES.saturating_mul(LEAF);
+            return Err(ArenaError::RegionTooLarge { bytes, limit });
         }
         while leaves > 0 {
             let plan = Self::for_leaves(leaves);
