@@ -111,9 +111,10 @@ impl Limits {
     /// [`Vault`](crate::Vault) that takes all that can be locked now. Sealed secrets do not count:
     /// there can be any number.
     ///
-    /// It fills an arena over ordinary memory to find out, which takes milliseconds. Up to 8 MiB of
-    /// locked memory, and 256 KiB for each secret, the number is exact; beyond, a vault may hold a
-    /// few in a hundred more.
+    /// It fills an arena over ordinary memory to find out, which takes milliseconds. Up to 512 KiB of
+    /// locked memory the number is exact, and up to 8 MiB a vault holds a handful more at most;
+    /// beyond, or if each secret is longer than 256 KiB, it may hold a few in a hundred more.
+    /// Allocations that came and went in other sizes leave less room than this.
     #[must_use]
     pub fn fits(&self, size: u64) -> Fit {
         if self.mappings_exhausted().is_some() {

@@ -1,9 +1,12 @@
 //! How many secrets fit so many bytes, found by filling an arena.
 //!
 //! The arena is over ordinary memory, is filled with empty secrets, and holds a vault's key besides,
-//! so its figures are a vault's own. Beyond [`PIECE`] bytes they are reckoned from pieces of that
-//! size, and for secrets beyond [`LARGE`] bytes from smaller ones in as much less memory; both round
-//! against the secrets.
+//! so its figures are a vault's own, or a little lower:
+//!
+//! - An arena of more than [`STEADY`] bytes keeps threads apart. Which part a thread fills first
+//!   depends on where its stack lies, and so do the last few secrets: [`MARGIN`] is taken off.
+//! - Beyond [`PIECE`] bytes they are reckoned from pieces of that size, and for secrets beyond
+//!   [`LARGE`] bytes from smaller ones in as much less memory.
 
 use std::fmt::{self, Display, Formatter};
 use std::mem::{self, MaybeUninit};
@@ -94,8 +97,17 @@ fn scale_for(size: u64) -> u64 {
     size.div_ceil(LARGE).checked_next_power_of_two().unwrap_or(u64::MAX)
 }
 
-/// Fills an arena of at most [`PIECE`] bytes with secrets of `size` bytes, beside a key.
+/// How many secrets of `size` bytes surely fit an arena of at most [`PIECE`] bytes, beside a key.
 fn fill(bytes: u64, size: u64) -> u64 {
+    let count = fill_once(bytes, size);
+    if bytes <= STEADY {
+        return count;
+    }
+    // More memory does not hold less.
+    count.saturating_sub(MARGIN).max(fill_once(STEADY, size))
+}
+
+fn fill_once(bytes: u64, size: u64) -> u64 {
     let (Ok(bytes), Ok(size)) = (usize::try_from(bytes.min(PIECE)), usize::try_from(size)) else {
         return 0;
     };
@@ -120,6 +132,12 @@ fn fill(bytes: u64, size: u64) -> u64 {
 
 /// Larger budgets are reckoned in pieces of so many bytes: a few milliseconds' work each.
 const PIECE: u64 = 8 << 20;
+
+/// Up to so many bytes an arena lets every thread begin anywhere.
+const STEADY: u64 = 512 << 10;
+
+/// Beyond, fillings differed by two secrets at most, in forty runs of a program.
+const MARGIN: u64 = 4;
 
 /// Larger secrets are reckoned from smaller ones.
 const LARGE: u64 = PIECE / 32;

@@ -1,0 +1,206 @@
+//! The report for programs. Sizes are in bytes; what is not known is `null`.
+
+use std::io::{self, Write};
+
+use serde::{Serialize, Serializer};
+use strongroom::limits::{Fit, IpcLock, Limit, Limits, Surroundings, Swap};
+
+use crate::need::Need;
+use crate::text::SIZES;
+
+/// Writes one object and a line's end.
+pub(crate) fn write(out: &mut impl Write, limits: &Limits, need: Option<&Need>) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, &Report::of(limits, need))?;
+    writeln!(out)
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    lock_limit_soft: Amount,
+    lock_limit_hard: Amount,
+    ipc_lock: &'static str,
+    locked: Option<u64>,
+    available: Amount,
+    mappings: Option<u64>,
+    mappings_limit: Option<u64>,
+    wire_limit: Option<u64>,
+    global_wire_limit: Option<u64>,
+    memory_limit: Amount,
+    swap: Option<&'static str>,
+    dumps_core: Option<bool>,
+    core_limit: Amount,
+    core_pattern: Option<&'a str>,
+    secret_memory: bool,
+    page_size: usize,
+    surroundings: &'static str,
+    systemd_unit: Option<&'a str>,
+    fits: Vec<Fits>,
+    need: Option<NeedReport>,
+}
+
+#[derive(Serialize)]
+struct Fits {
+    size: u64,
+    secrets: Amount,
+}
+
+#[derive(Serialize)]
+struct NeedReport {
+    open: u64,
+    size: u64,
+    bytes: u64,
+    fits: Option<bool>,
+    remedy: Option<String>,
+}
+
+/// A number, `"unlimited"`, or `null`.
+enum Amount {
+    Number(u64),
+    Unlimited,
+    Unknown,
+}
+
+impl<'a> Report<'a> {
+    fn of(limits: &'a Limits, need: Option<&Need>) -> Self {
+        let fit = |size| Fits { size, secrets: limits.fits(size).into() };
+        Self {
+            lock_limit_soft: limits.soft.into(),
+            lock_limit_hard: limits.hard.into(),
+            ipc_lock: ipc_lock(limits.ipc_lock),
+            locked: limits.locked,
+            available: limits.available().into(),
+            mappings: limits.mappings,
+            mappings_limit: limits.mappings_limit,
+            wire_limit: limits.wire_limit,
+            global_wire_limit: limits.global_wire_limit,
+            memory_limit: limits.memory_limit.into(),
+            swap: swap(limits.swap),
+            dumps_core: limits.dumps_core(),
+            core_limit: limits.core_limit.into(),
+            core_pattern: limits.core_pattern.as_deref(),
+            secret_memory: limits.secret_memory,
+            page_size: limits.page_size,
+            surroundings: surroundings(&limits.surroundings),
+            systemd_unit: systemd_unit(&limits.surroundings),
+            fits: SIZES.map(fit).into(),
+            need: need.map(NeedReport::of),
+        }
+    }
+}
+
+impl NeedReport {
+    fn of(need: &Need) -> Self {
+        let remedy = need.remedy.as_ref().map(ToString::to_string);
+        Self { open: need.open, size: need.size, bytes: need.bytes, fits: need.fits, remedy }
+    }
+}
+
+impl From<Limit> for Amount {
+    fn from(limit: Limit) -> Self {
+        match limit {
+            Limit::Bytes(bytes) => Self::Number(bytes),
+            Limit::Unlimited => Self::Unlimited,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl From<Fit> for Amount {
+    fn from(fit: Fit) -> Self {
+        match fit {
+            Fit::Secrets(count) => Self::Number(count),
+            Fit::Unlimited => Self::Unlimited,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Number(number) => serializer.serialize_u64(*number),
+            Self::Unlimited => serializer.serialize_str("unlimited"),
+            Self::Unknown => serializer.serialize_none(),
+        }
+    }
+}
+
+fn ipc_lock(ipc_lock: IpcLock) -> &'static str {
+    match ipc_lock {
+        IpcLock::InEffect => "in effect",
+        IpcLock::Namespaced => "namespaced",
+        _ => "absent",
+    }
+}
+
+fn swap(swap: Swap) -> Option<&'static str> {
+    match swap {
+        Swap::Off => Some("off"),
+        Swap::InMemory => Some("memory"),
+        Swap::OnDisk => Some("disk"),
+        _ => None,
+    }
+}
+
+fn surroundings(surroundings: &Surroundings) -> &'static str {
+    match surroundings {
+        Surroundings::Lambda => "lambda",
+        Surroundings::Kubernetes => "kubernetes",
+        Surroundings::Docker => "container",
+        Surroundings::Systemd { .. } => "systemd",
+        Surroundings::Shell => "shell",
+        _ => "plain",
+    }
+}
+
+fn systemd_unit(surroundings: &Surroundings) -> Option<&str> {
+    match surroundings {
+        Surroundings::Systemd { unit } => Some(unit),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn report(limits: &Limits, need: Option<&Need>) -> serde_json::Value {
+        let mut text = Vec::new();
+        write(&mut text, limits, need).unwrap();
+        assert!(text.ends_with(b"}\n"));
+        serde_json::from_slice(&text).unwrap()
+    }
+
+    fn limits() -> Limits {
+        let mut limits = Limits::read();
+        (limits.ipc_lock, limits.locked) = (IpcLock::Absent, Some(0));
+        (limits.soft, limits.hard) = (Limit::Bytes(65_536), Limit::Unlimited);
+        limits
+    }
+
+    #[test]
+    fn amounts_are_numbers_words_or_null() {
+        let all = report(&limits(), None);
+        assert_eq!(all["lock_limit_soft"], 65_536);
+        assert_eq!(all["lock_limit_hard"], "unlimited");
+        assert_eq!(all["need"], serde_json::Value::Null);
+        assert_eq!(all["fits"].as_array().unwrap().len(), SIZES.len());
+        let mut unknown = limits();
+        unknown.locked = None;
+        assert_eq!(report(&unknown, None)["available"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn a_name_from_outside_is_escaped() {
+        let mut limits = limits();
+        limits.core_pattern = Some("|/x \"\n\u{1b}".into());
+        limits.surroundings = Surroundings::Systemd { unit: "a.service".into() };
+        let all = report(&limits, Some(&Need::of(&limits, 5000, 64)));
+        assert_eq!(all["core_pattern"], "|/x \"\n\u{1b}");
+        assert_eq!(all["systemd_unit"], "a.service");
+        assert_eq!(all["need"]["fits"], false);
+        assert!(all["need"]["remedy"].as_str().unwrap().contains("RLIMIT_MEMLOCK"));
+    }
+}
