@@ -33,7 +33,7 @@ use crate::entropy::Entropy;
 use crate::error::{AllocateError, ArenaError, EntropyError, Fault, FaultKind};
 use crate::extent::{Extent, Readiness};
 use crate::region::{Leaves, Region};
-use crate::runs::{Cell, Runs, Verdict};
+use crate::runs::{Cell, Judge, Runs, Verdict};
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, SharedU32};
 
 /// An allocator over one region, with canaries on both sides of every secret.
@@ -251,7 +251,7 @@ impl<'r> Arena<'r> {
 
     /// Takes a ready cell of `class` or, if there is no room for that, of a greater one.
     #[inline(always)]
-    fn take_cell(&self, class: usize) -> Option<Cell> {
+    fn take_cell(&self, class: usize) -> Option<Cell<'_>> {
         let slot = slot();
         let head = self.slots[slot].recent[class].first();
         let hinted = if head < self.runs.leaves() { self.take_from(head, class) } else { None };
@@ -259,12 +259,12 @@ impl<'r> Arena<'r> {
     }
 
     #[inline(always)]
-    fn take_from(&self, head: usize, class: usize) -> Option<Cell> {
-        self.runs.take_from(head, class, |cell| self.judge(cell))
+    fn take_from(&self, head: usize, class: usize) -> Option<Cell<'_>> {
+        self.runs.take_from(head, class, self)
     }
 
     #[inline(never)]
-    fn take_unhinted(&self, slot: usize, class: usize) -> Option<Cell> {
+    fn take_unhinted(&self, slot: usize, class: usize) -> Option<Cell<'_>> {
         let recent = &self.slots[slot].recent[class];
         // The search goes on from where it last found something.
         let start = recent.first();
@@ -284,7 +284,7 @@ impl<'r> Arena<'r> {
 
     /// Takes a cell where only the threads of this slot cut runs, so that they share no cache lines
     /// with the others.
-    fn take_in_zone(&self, slot: usize, class: usize, start: usize) -> Option<Cell> {
+    fn take_in_zone(&self, slot: usize, class: usize, start: usize) -> Option<Cell<'_>> {
         let size = self.runs.leaves() / SLOTS;
         let is_full = &self.slots[slot].zone_is_full;
         // In a small arena density matters more.
@@ -297,25 +297,8 @@ impl<'r> Arena<'r> {
         cell
     }
 
-    fn search(&self, class: usize, start: usize, zone: &Range<usize>) -> Option<Cell> {
-        self.runs.take(class, start, zone, |cell| self.judge(cell))
-    }
-
-    /// Says whether a cell that was just taken can be handed out; a damaged one is quarantined.
-    #[inline(always)]
-    fn judge(&self, cell: Cell) -> Verdict {
-        let extent = self.extent(cell);
-        // SAFETY: the cell was just taken, and it was free.
-        match unsafe { extent.readiness() } {
-            Readiness::Ready => Verdict::Take,
-            Readiness::Busy => Verdict::PutBack,
-            Readiness::Damaged(kind) => {
-                // SAFETY: the cell was just taken, and it was free.
-                unsafe { self.quarantine(extent, cell) };
-                self.report(kind, extent.start());
-                Verdict::Discard
-            }
-        }
+    fn search(&self, class: usize, start: usize, zone: &Range<usize>) -> Option<Cell<'_>> {
+        self.runs.take(class, start, zone, self)
     }
 
     #[cold]
@@ -341,7 +324,7 @@ impl<'r> Arena<'r> {
         if let Err(kind) = unsafe { extent.check_release(offset, layout) } {
             if kind.is_damage() {
                 // SAFETY: the cell is the caller's, who gives it up.
-                unsafe { self.quarantine(extent, cell) };
+                unsafe { self.quarantine(cell) };
             }
             return Err(kind);
         }
@@ -364,17 +347,17 @@ impl<'r> Arena<'r> {
     /// # Safety
     /// The cell is taken, by the caller.
     #[cold]
-    unsafe fn quarantine(&self, extent: Extent<'_>, cell: Cell) {
+    unsafe fn quarantine(&self, cell: Cell<'_>) {
         // Under the lock, so that `verify` is not looking at the cell.
         let mut ledger = self.ledger.lock();
         // SAFETY: the cell is the caller's.
-        unsafe { quarantine_in(&mut ledger, extent, cell) };
+        unsafe { quarantine_in(&mut ledger, self.extent(cell), cell) };
     }
 
     #[inline(always)]
-    fn extent(&self, cell: Cell) -> Extent<'_> {
+    fn extent(&self, cell: Cell<'_>) -> Extent<'_> {
         let start = cell.head * LEAF + cell.shape.cell_offset(cell.index);
-        let canary = Canary::new(self.runs.group(cell.head).canary.load());
+        let canary = Canary::new(cell.group.canary.load());
         // SAFETY: a cell stands for a run that was seen open with this shape; whoever holds one has
         // taken it, has frozen the run, or holds the lock, so the run is not closed meanwhile.
         unsafe { Extent::new(&self.leaves, canary, start, cell.shape.cell_size()) }
@@ -384,6 +367,25 @@ impl<'r> Arena<'r> {
     fn record(&self, kind: FaultKind, offset: Option<usize>) -> Fault {
         self.faults.fetch_add(1, Relaxed);
         Fault { kind, offset: offset.map(|offset| self.leaves.region_offset(offset)) }
+    }
+}
+
+impl Judge for Arena<'_> {
+    /// Says whether a cell that was just taken can be handed out; a damaged one is quarantined.
+    #[inline(always)]
+    fn judge(&self, cell: Cell<'_>) -> Verdict {
+        let extent = self.extent(cell);
+        // SAFETY: the cell was just taken, and it was free.
+        match unsafe { extent.readiness() } {
+            Readiness::Ready => Verdict::Take,
+            Readiness::Busy => Verdict::PutBack,
+            Readiness::Damaged(kind) => {
+                // SAFETY: the cell was just taken, and it was free.
+                unsafe { self.quarantine(cell) };
+                self.report(kind, extent.start());
+                Verdict::Discard
+            }
+        }
     }
 }
 
@@ -404,7 +406,7 @@ impl Drop for Arena<'_> {
 ///
 /// # Safety
 /// The cell is taken, by the caller.
-unsafe fn quarantine_in(ledger: &mut Ledger, extent: Extent<'_>, cell: Cell) {
+unsafe fn quarantine_in(ledger: &mut Ledger, extent: Extent<'_>, cell: Cell<'_>) {
     // SAFETY: the cell is the caller's.
     unsafe { extent.reset(State::QUARANTINED) };
     if cell.index == 0 {

@@ -64,11 +64,7 @@ impl<'a> Extent<'a> {
     /// Where a secret of this alignment, a power of two, begins.
     #[inline]
     pub(crate) fn secret_start(&self, align: usize) -> usize {
-        if align <= CANARY {
-            return self.start;
-        }
-        let last = align.min(LEAF) - 1;
-        (self.start + last) & !last
+        secret_start(self.start, align)
     }
 
     /// Where a secret of `layout` begins, and how much slack is behind it, if it fits.
@@ -91,7 +87,7 @@ impl<'a> Extent<'a> {
     #[inline(always)]
     pub(crate) unsafe fn readiness(self) -> Readiness {
         if !self.canary.is(self.after(), State::FREE) {
-            return self.why_not_free();
+            return why_not_free(self.canary, self.after());
         }
         // Pairs with the release in `reset`: the wipe is over.
         fence(Ordering::Acquire);
@@ -162,31 +158,7 @@ impl<'a> Extent<'a> {
                     Err(FaultKind::CanaryBefore)
                 }
             }
-            _ => Err(self.mismatch(offset, layout)),
-        }
-    }
-
-    #[cold]
-    fn why_not_free(self) -> Readiness {
-        match self.canary.state(self.after()) {
-            Some(State::FREE) => Readiness::Busy,
-            Some(state) if state.as_live().is_some() => Readiness::Busy,
-            _ => Readiness::Damaged(FaultKind::CanaryAfter),
-        }
-    }
-
-    /// What is wrong when the canary does not record a live secret of this layout at `offset`.
-    #[cold]
-    fn mismatch(self, offset: usize, layout: Layout) -> FaultKind {
-        let starts_here = |align| offset == self.secret_start(align);
-        match self.canary.state(self.after()) {
-            Some(state) => match state.as_live() {
-                Some((align_log2, _)) if starts_here(1 << align_log2) => FaultKind::WrongLayout,
-                Some(_) => FaultKind::ForeignFree,
-                None => FaultKind::DoubleFree,
-            },
-            None if starts_here(layout.align()) => FaultKind::CanaryAfter,
-            None => FaultKind::ForeignFree,
+            _ => Err(mismatch(self.canary, self.after(), self.start, offset, layout.align())),
         }
     }
 
@@ -263,5 +235,48 @@ impl<'a> Extent<'a> {
     fn after(&self) -> &'a Shared64 {
         // SAFETY: there is a canary behind the extent, and the run or block stays (`new`).
         unsafe { self.leaves.canary(self.start + self.size) }
+    }
+}
+
+/// Where a secret of this alignment begins in an extent that begins at `start`.
+#[inline]
+fn secret_start(start: usize, align: usize) -> usize {
+    if align <= CANARY {
+        return start;
+    }
+    let last = align.min(LEAF) - 1;
+    (start + last) & !last
+}
+
+/// What an extent is whose canary does not say that it is free. (These two take what they need one
+/// by one, so that the extent itself need never be in memory.)
+#[cold]
+fn why_not_free(canary: Canary, after: &Shared64) -> Readiness {
+    match canary.state(after) {
+        Some(State::FREE) => Readiness::Busy,
+        Some(state) if state.as_live().is_some() => Readiness::Busy,
+        _ => Readiness::Damaged(FaultKind::CanaryAfter),
+    }
+}
+
+/// What is wrong when the canary behind an extent that begins at `start` does not record a live
+/// secret of this alignment at `offset`.
+#[cold]
+fn mismatch(
+    canary: Canary,
+    after: &Shared64,
+    start: usize,
+    offset: usize,
+    align: usize,
+) -> FaultKind {
+    let starts_here = |align| offset == secret_start(start, align);
+    match canary.state(after) {
+        Some(state) => match state.as_live() {
+            Some((align_log2, _)) if starts_here(1 << align_log2) => FaultKind::WrongLayout,
+            Some(_) => FaultKind::ForeignFree,
+            None => FaultKind::DoubleFree,
+        },
+        None if starts_here(align) => FaultKind::CanaryAfter,
+        None => FaultKind::ForeignFree,
     }
 }

@@ -59,11 +59,18 @@ impl Group {
 
 /// A cell of an open run.
 #[derive(Clone, Copy)]
-pub(crate) struct Cell {
+pub(crate) struct Cell<'r> {
     /// The run's first leaf.
     pub(crate) head: usize,
     pub(crate) index: usize,
     pub(crate) shape: &'static Shape,
+    /// The group of the first leaf.
+    pub(crate) group: &'r Group,
+}
+
+/// Says what becomes of a cell that was just taken.
+pub(crate) trait Judge {
+    fn judge(&self, cell: Cell<'_>) -> Verdict;
 }
 
 /// What becomes of a cell that was just taken.
@@ -104,6 +111,12 @@ impl<'r> Runs<'r> {
         &self.groups[leaf / LANES]
     }
 
+    /// A cell of the run of `shape` at `head`.
+    #[inline]
+    pub(crate) fn cell(&self, head: usize, index: usize, shape: &'static Shape) -> Cell<'r> {
+        Cell { head, index, shape, group: self.group(head) }
+    }
+
     pub(crate) fn tag(&self, leaf: usize) -> Tag {
         Tag::from_byte(self.tags[leaf].load(Acquire))
     }
@@ -125,13 +138,13 @@ impl<'r> Runs<'r> {
     }
 
     /// Makes the leaves from `head` on into a run of which the first cell is taken, the rest free.
-    pub(crate) fn open(&self, head: usize, number: usize) -> Cell {
+    pub(crate) fn open(&self, head: usize, number: usize) -> Cell<'r> {
         let shape = &SHAPES[number];
         for distance in 1..usize::from(shape.leaves) {
             self.set_tag(head + distance, Tag::RunRest(distance));
         }
         self.set_tag(head, Tag::Run(number));
-        let cell = Cell { head, index: 0, shape };
+        let cell = self.cell(head, 0, shape);
         self.group(head).occupancy.fetch_and(!lane(head, shape) | cell.bit(), SeqCst);
         self.advertise(head, usize::from(shape.class));
         cell
@@ -165,12 +178,12 @@ impl<'r> Runs<'r> {
         &self,
         head: usize,
         class: usize,
-        judge: impl Fn(Cell) -> Verdict,
-    ) -> Option<Cell> {
+        judge: &impl Judge,
+    ) -> Option<Cell<'r>> {
         let tag = self.tags[head].load(Acquire);
-        let shape =
-            Tag::from_byte(tag).shape().filter(|shape| usize::from(shape.class) == class)?;
-        let word = &self.group(head).occupancy;
+        let shape = shape_of(tag).filter(|shape| usize::from(shape.class) == class)?;
+        let group = self.group(head);
+        let word = &group.occupancy;
         let (first, lane) = (first_bit(head), lane(head, shape));
         let mut passed_over = 0;
         let mut taken = word.load(Relaxed);
@@ -189,12 +202,13 @@ impl<'r> Runs<'r> {
                 taken = now;
                 continue;
             }
-            let cell = Cell { head, index: bit.trailing_zeros() as usize - first, shape };
+            let index = bit.trailing_zeros() as usize - first;
+            let cell = Cell { head, index, shape, group };
             if self.tags[head].load(Relaxed) != tag {
                 self.put_back(head, bit);
                 return None;
             }
-            match judge(cell) {
+            match judge.judge(cell) {
                 Verdict::Take => return Some(cell),
                 Verdict::PutBack => taken = self.put_back(head, bit),
                 Verdict::Discard => taken |= bit,
@@ -210,20 +224,20 @@ impl<'r> Runs<'r> {
         class: usize,
         start: usize,
         zone: &Range<usize>,
-        judge: impl Fn(Cell) -> Verdict,
-    ) -> Option<Cell> {
+        judge: &impl Judge,
+    ) -> Option<Cell<'r>> {
         let (first, end) = (zone.start / POST, zone.end.div_ceil(POST));
         let start = (start / POST).clamp(first, end);
-        self.take_from_posts(start..end, class, &judge)
-            .or_else(|| self.take_from_posts(first..start, class, &judge))
+        self.take_from_posts(start..end, class, judge)
+            .or_else(|| self.take_from_posts(first..start, class, judge))
     }
 
     fn take_from_posts(
         &self,
         posts: Range<usize>,
         class: usize,
-        judge: &impl Fn(Cell) -> Verdict,
-    ) -> Option<Cell> {
+        judge: &impl Judge,
+    ) -> Option<Cell<'r>> {
         let mut post = posts.start;
         while post < posts.end {
             if !self.district_may_have(post, class) {
@@ -244,8 +258,8 @@ impl<'r> Runs<'r> {
     ///
     /// Waits while the run is frozen, so that the caller may wipe the cell when this returns.
     #[inline(always)]
-    pub(crate) fn give_back(&self, cell: Cell) -> Result<Returned, NotTaken> {
-        let (word, bit) = (&self.group(cell.head).occupancy, cell.bit());
+    pub(crate) fn give_back(&self, cell: Cell<'_>) -> Result<Returned, NotTaken> {
+        let (word, bit) = (&cell.group.occupancy, cell.bit());
         let lane = lane(cell.head, cell.shape);
         let before = word.fetch_and(!bit, SeqCst);
         if before & bit == 0 {
@@ -260,8 +274,8 @@ impl<'r> Runs<'r> {
     }
 
     #[inline]
-    pub(crate) fn is_taken(&self, cell: Cell) -> bool {
-        self.group(cell.head).occupancy.load(Acquire) & cell.bit() != 0
+    pub(crate) fn is_taken(&self, cell: Cell<'_>) -> bool {
+        cell.group.occupancy.load(Acquire) & cell.bit() != 0
     }
 
     /// How many cells of the run at `head` are taken.
@@ -270,12 +284,12 @@ impl<'r> Runs<'r> {
     }
 
     /// Takes a particular cell of a frozen run, if it is free.
-    pub(crate) fn take_frozen(&self, cell: Cell) -> bool {
-        self.group(cell.head).occupancy.fetch_or(cell.bit(), SeqCst) & cell.bit() == 0
+    pub(crate) fn take_frozen(&self, cell: Cell<'_>) -> bool {
+        cell.group.occupancy.fetch_or(cell.bit(), SeqCst) & cell.bit() == 0
     }
 
     /// Undoes `take_frozen`.
-    pub(crate) fn put_back_frozen(&self, cell: Cell) {
+    pub(crate) fn put_back_frozen(&self, cell: Cell<'_>) {
         self.put_back(cell.head, cell.bit());
     }
 
@@ -317,14 +331,14 @@ impl<'r> Runs<'r> {
 
     /// The cell that holds the byte `offset` of the leaves, if a run does.
     #[inline(always)]
-    pub(crate) fn cell_at(&self, offset: usize) -> Option<Cell> {
+    pub(crate) fn cell_at(&self, offset: usize) -> Option<Cell<'r>> {
         let leaf = offset / LEAF;
         let byte = self.tags[leaf].load(Acquire);
         let distance = distance_of(byte);
         let head = leaf.checked_sub(distance)?;
         let shape = shape_of(if distance == 0 { byte } else { self.tags[head].load(Acquire) })?;
         let index = shape.cell_at(offset - head * LEAF)?;
-        Some(Cell { head, index, shape })
+        Some(self.cell(head, index, shape))
     }
 
     /// Lets searches know that the run of `class` at `head` has room.
@@ -346,12 +360,7 @@ impl<'r> Runs<'r> {
 
     /// Takes a cell of `class` from the runs that a post names, and clears from the post what it
     /// names in vain.
-    fn take_from_post(
-        &self,
-        post: usize,
-        class: usize,
-        judge: &impl Fn(Cell) -> Verdict,
-    ) -> Option<Cell> {
+    fn take_from_post(&self, post: usize, class: usize, judge: &impl Judge) -> Option<Cell<'r>> {
         let (first_leaf, signs, bit) = (post * POST, &self.posts[post], 1 << class);
         if signs.classes.load(Relaxed) & bit == 0 {
             return None;
@@ -424,7 +433,7 @@ impl<'r> Runs<'r> {
     }
 }
 
-impl Cell {
+impl Cell<'_> {
     #[inline]
     fn bit(self) -> usize {
         1 << (first_bit(self.head) + self.index)

@@ -32,7 +32,7 @@ pub(super) struct Ledger {
 
 impl Arena<'_> {
     /// Cuts a run of `class` and takes its first cell.
-    pub(super) fn cut_run(&self, class: usize, zone: &Range<usize>) -> Option<Cell> {
+    pub(super) fn cut_run(&self, class: usize, zone: &Range<usize>) -> Option<Cell<'_>> {
         loop {
             let (head, number) = self.take_run_leaves(class, zone)?;
             let leaves = head..head + usize::from(SHAPES[number].leaves);
@@ -41,7 +41,7 @@ impl Arena<'_> {
             }
             // Nobody knows of these leaves yet: their canaries are planted outside the lock.
             for index in 0..usize::from(SHAPES[number].cells) {
-                let extent = self.extent(Cell { head, index, shape: &SHAPES[number] });
+                let extent = self.extent(self.runs.cell(head, index, &SHAPES[number]));
                 if index == 0 {
                     extent.plant_edge();
                 }
@@ -97,7 +97,7 @@ impl Arena<'_> {
             };
             let leaves = leaf..leaf + usize::from(shape.leaves);
             if self.runs.close(leaf, shape) {
-                if self.take_apart(Cell { head: leaf, index: 0, shape }) {
+                if self.take_apart(leaf, shape) {
                     ledger.cut -= leaves.len();
                     ledger.cells[usize::from(shape.class)] -= usize::from(shape.cells);
                     returned += leaves.len();
@@ -113,8 +113,9 @@ impl Arena<'_> {
 
     /// Turns a closed run back into vacant leaves, unless a cell is still being wiped or was
     /// damaged.
-    fn take_apart(&self, Cell { head, shape, .. }: Cell) -> bool {
-        let cells = || (0..usize::from(shape.cells)).map(|index| Cell { head, index, shape });
+    fn take_apart(&self, head: usize, shape: &'static Shape) -> bool {
+        let cells =
+            || (0..usize::from(shape.cells)).map(|index| self.runs.cell(head, index, shape));
         if !cells().all(|cell| self.extent(cell).state() == Some(State::FREE)) {
             return false;
         }

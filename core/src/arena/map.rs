@@ -3,7 +3,6 @@
 use super::Arena;
 use crate::canary::State;
 use crate::classes::LEAF;
-use crate::runs::Cell;
 use crate::tag::Tag;
 
 /// A stretch of a region; see [`Arena::map`].
@@ -127,7 +126,7 @@ impl Arena<'_> {
     fn run_at(&self, head: usize, shape: &'static crate::classes::Shape) -> SpanKind {
         let (mut live, mut quarantined) = (0, 0);
         for index in 0..usize::from(shape.cells) {
-            let cell = Cell { head, index, shape };
+            let cell = self.runs.cell(head, index, shape);
             if self.extent(cell).state() == Some(State::QUARANTINED) {
                 quarantined |= 1 << index;
             } else if self.runs.is_taken(cell) {

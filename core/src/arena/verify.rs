@@ -43,7 +43,7 @@ impl Arena<'_> {
                 continue;
             };
             for index in 0..usize::from(shape.cells) {
-                let cell = Cell { head: leaf, index, shape };
+                let cell = self.runs.cell(leaf, index, shape);
                 self.check_cell(cell).into_iter().for_each(&mut report);
             }
             self.check_run_end(leaf).into_iter().for_each(&mut report);
@@ -51,7 +51,7 @@ impl Arena<'_> {
         }
     }
 
-    fn check_cell(&self, cell: Cell) -> Option<Fault> {
+    fn check_cell(&self, cell: Cell<'_>) -> Option<Fault> {
         let mut ledger = self.ledger.lock();
         if !self.runs.tag(cell.head).shape().is_some_and(|shape| shape == cell.shape) {
             return None;
@@ -69,7 +69,7 @@ impl Arena<'_> {
     }
 
     /// Checks a free cell that was just taken, and puts it back unless it is damaged.
-    fn check_free_cell(&self, cell: Cell, ledger: &mut Ledger) -> Option<FaultKind> {
+    fn check_free_cell(&self, cell: Cell<'_>, ledger: &mut Ledger) -> Option<FaultKind> {
         let extent = self.extent(cell);
         // SAFETY: the cell was just taken, and it was free.
         match unsafe { extent.readiness() } {

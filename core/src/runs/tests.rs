@@ -30,11 +30,17 @@ impl Tables {
     }
 }
 
-fn take(_: Cell) -> Verdict {
+impl<F: Fn(Cell<'_>) -> Verdict> Judge for F {
+    fn judge(&self, cell: Cell<'_>) -> Verdict {
+        self(cell)
+    }
+}
+
+fn take(_: Cell<'_>) -> Verdict {
     Verdict::Take
 }
 
-fn name(cell: Cell) -> (usize, usize) {
+fn name(cell: Cell<'_>) -> (usize, usize) {
     (cell.head, cell.index)
 }
 
@@ -53,7 +59,7 @@ fn every_cell_of_every_shape_is_taken_once_and_found_by_its_bytes() {
         let runs = tables.runs();
         let opened = open_all(&runs, number);
         let mut cells = Vec::new();
-        while let Some(cell) = runs.take(usize::from(shape.class), 77, &(0..runs.leaves()), take) {
+        while let Some(cell) = runs.take(usize::from(shape.class), 77, &(0..runs.leaves()), &take) {
             cells.push(cell);
         }
         let names: BTreeSet<_> = cells.iter().copied().map(name).collect();
@@ -73,7 +79,7 @@ fn every_cell_of_every_shape_is_taken_once_and_found_by_its_bytes() {
             assert!(runs.give_back(cell).is_err(), "given back twice");
         }
         (0..opened).for_each(|_| {
-            assert!(runs.take(usize::from(shape.class), 0, &(0..runs.leaves()), take).is_some())
+            assert!(runs.take(usize::from(shape.class), 0, &(0..runs.leaves()), &take).is_some())
         });
     }
 }
@@ -88,8 +94,9 @@ fn neighbours_in_one_word_do_not_touch_each_other() {
     let cells: Vec<_> = (0..LANES).map(|head| runs.open(head, one_leaf)).collect();
     for (head, &cell) in cells.iter().enumerate() {
         let rest = usize::from(SHAPES[one_leaf].cells) - 1;
-        let taken: Vec<_> = (0..rest).map(|_| runs.take_from(head, class, take).unwrap()).collect();
-        assert!(runs.take_from(head, class, take).is_none(), "the run is full");
+        let taken: Vec<_> =
+            (0..rest).map(|_| runs.take_from(head, class, &take).unwrap()).collect();
+        assert!(runs.take_from(head, class, &take).is_none(), "the run is full");
         taken.into_iter().chain([cell]).for_each(|cell| assert!(runs.give_back(cell).is_ok()));
     }
 }
@@ -105,9 +112,9 @@ fn only_an_empty_run_is_closed_and_then_nobody_takes_from_it() {
         let returned = runs.give_back(cell).ok().unwrap();
         assert!(returned.is_empty && !returned.was_full || shape.cells == 1);
         assert!(runs.close(0, shape));
-        assert!(runs.take_from(0, class, take).is_none());
+        assert!(runs.take_from(0, class, &take).is_none());
         runs.reopen(0, shape);
-        assert!(runs.take_from(0, class, take).is_some());
+        assert!(runs.take_from(0, class, &take).is_some());
     }
 }
 
@@ -120,12 +127,12 @@ fn a_search_follows_signs_and_clears_those_that_mislead() {
     let heads = [3, POST + 5, 40 * POST, 63 * POST + 1];
     let cells: Vec<_> = heads.iter().map(|&head| runs.open(head, number)).collect();
     let found: BTreeSet<_> =
-        core::iter::from_fn(|| runs.take(class, 41 * POST, &(0..runs.leaves()), take))
+        core::iter::from_fn(|| runs.take(class, 41 * POST, &(0..runs.leaves()), &take))
             .map(|cell| cell.head)
             .collect();
     assert_eq!(found, heads.into());
     // A district is cleared by a search that has passed through all of it.
-    assert!(runs.take(class, 0, &(0..runs.leaves()), take).is_none());
+    assert!(runs.take(class, 0, &(0..runs.leaves()), &take).is_none());
     for post in &tables.posts {
         assert_eq!(post.classes.load(Relaxed) & 1 << class, 0, "no run there has room");
     }
@@ -133,7 +140,7 @@ fn a_search_follows_signs_and_clears_those_that_mislead() {
     for &cell in &cells {
         assert!(runs.give_back(cell).ok().unwrap().was_full);
         runs.advertise(cell.head, class);
-        assert_eq!(runs.take(class, 0, &(0..runs.leaves()), take).map(name), Some(name(cell)));
+        assert_eq!(runs.take(class, 0, &(0..runs.leaves()), &take).map(name), Some(name(cell)));
     }
 }
 
@@ -146,9 +153,9 @@ fn verdicts() {
     let runs = tables.runs();
     assert!(runs.give_back(runs.open(0, number)).is_ok());
     let not_first = |cell: Cell| if cell.index == 0 { Verdict::PutBack } else { Verdict::Take };
-    assert_eq!(runs.take_from(0, class, not_first).unwrap().index, 1);
+    assert_eq!(runs.take_from(0, class, &not_first).unwrap().index, 1);
     let discard = |cell: Cell| if cell.index == 0 { Verdict::Discard } else { Verdict::Take };
-    assert_eq!(runs.take_from(0, class, discard).unwrap().index, 2);
+    assert_eq!(runs.take_from(0, class, &discard).unwrap().index, 2);
     assert_eq!(runs.taken(0, &SHAPES[number]), cells, "the discarded cell stays taken");
 }
 
@@ -162,7 +169,7 @@ fn an_outdated_tag_takes_nothing() {
     assert!(runs.give_back(cell).is_ok() && runs.close(0, &SHAPES[was]));
     runs.retire(0, &SHAPES[was]);
     assert!(runs.give_back(runs.open(0, is)).is_ok());
-    assert!(runs.take_from(0, small, take).is_none());
+    assert!(runs.take_from(0, small, &take).is_none());
     assert_eq!(runs.taken(0, &SHAPES[is]), 0);
 }
 
@@ -182,7 +189,7 @@ fn a_frozen_run_waits() {
             assert_eq!(thawed.load(SeqCst), 1, "the cell would be wiped under verify's eyes");
         });
         scope.spawn(|| {
-            assert!(runs.take_from(0, class, take).is_some());
+            assert!(runs.take_from(0, class, &take).is_some());
             assert_eq!(thawed.load(SeqCst), 1, "the cell would be handed out under verify's eyes");
         });
         thread::sleep(std::time::Duration::from_millis(20));
@@ -209,7 +216,7 @@ fn no_cell_is_ever_held_twice() {
                 for step in 0..30_000_usize {
                     let class = classes[(step / 7) % 2];
                     if let Some(cell) =
-                        runs.take(class, (step * 5 + thread * 21) % 64, &(0..runs.leaves()), take)
+                        runs.take(class, (step * 5 + thread * 21) % 64, &(0..runs.leaves()), &take)
                     {
                         assert_eq!(owner(cell).fetch_add(1, SeqCst), 0, "a cell held twice");
                         assert_eq!(usize::from(cell.shape.class), class);
