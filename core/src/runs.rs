@@ -257,6 +257,7 @@ impl<'r> Runs<'r> {
     /// Gives a cell back: from here on it counts as free, though it is not ready until it was wiped.
     ///
     /// Waits while the run is frozen, so that the caller may wipe the cell when this returns.
+    #[expect(clippy::unused_self, reason = "a cell is asked for where it was taken")]
     #[inline(always)]
     pub(crate) fn give_back(&self, cell: Cell<'_>) -> Result<Returned, NotTaken> {
         let (word, bit) = (&cell.group.occupancy, cell.bit());
@@ -273,6 +274,7 @@ impl<'r> Runs<'r> {
         Ok(Returned { was_full: before & lane == lane, is_empty: before & lane == bit })
     }
 
+    #[expect(clippy::unused_self, reason = "a cell is asked for where it was taken")]
     #[inline]
     pub(crate) fn is_taken(&self, cell: Cell<'_>) -> bool {
         cell.group.occupancy.load(Acquire) & cell.bit() != 0
@@ -284,6 +286,7 @@ impl<'r> Runs<'r> {
     }
 
     /// Takes a particular cell of a frozen run, if it is free.
+    #[expect(clippy::unused_self, reason = "a cell is asked for where it was taken")]
     pub(crate) fn take_frozen(&self, cell: Cell<'_>) -> bool {
         cell.group.occupancy.fetch_or(cell.bit(), SeqCst) & cell.bit() == 0
     }

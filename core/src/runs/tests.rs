@@ -79,7 +79,7 @@ fn every_cell_of_every_shape_is_taken_once_and_found_by_its_bytes() {
             assert!(runs.give_back(cell).is_err(), "given back twice");
         }
         (0..opened).for_each(|_| {
-            assert!(runs.take(usize::from(shape.class), 0, &(0..runs.leaves()), &take).is_some())
+            assert!(runs.take(usize::from(shape.class), 0, &(0..runs.leaves()), &take).is_some());
         });
     }
 }
