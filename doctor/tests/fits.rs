@@ -73,6 +73,24 @@ fn the_guide_says_the_same() {
     assert!(all, "put this into docs/DEPLOYMENT.md:\n{table}");
 }
 
+/// As `--open` says it.
+#[test]
+fn the_guide_says_what_is_needed() {
+    let guide = include_str!("../../docs/DEPLOYMENT.md");
+    let rows = guide.lines().filter(|line| line.ends_with(" bytes |"));
+    let limits = strongroom::Limits::read();
+    let mut count = 0;
+    for row in rows {
+        let row: Vec<_> = cells(row).collect();
+        let [_, open, size, bytes, _] = row.as_slice() else { panic!("{row:?}") };
+        let bytes: u64 = bytes.trim_end_matches(" bytes").parse().unwrap();
+        let needed = limits.needed(open.parse().unwrap(), size.parse().unwrap());
+        assert!(u64::abs_diff(needed, bytes) <= limits.page_size as u64, "{row:?}: {needed}");
+        count += 1;
+    }
+    assert_eq!(count, 6);
+}
+
 fn cells(row: &str) -> impl Iterator<Item = String> + Clone {
     row.split('|').map(|cell| cell.trim().replace(',', ""))
 }

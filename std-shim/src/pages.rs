@@ -221,6 +221,9 @@ pub enum Backing {
     Anonymous,
     /// Secret memory, `memfd_secret(2)`, or an error. Under [`Policy::Prefer`] the same as
     /// [`PreferSecretMemory`](Self::PreferSecretMemory).
+    ///
+    /// `read(2)`, `write(2)` and `send(2)` work with it. Calls that pin pages fail: `vmsplice(2)`,
+    /// `O_DIRECT`, registered buffers.
     SecretMemory,
     /// Secret memory where the system gives it, else anonymous memory. `mlock` decides then, under
     /// the same policy; [`LockedPages::secret_memory_refusal`] says why it came to that.

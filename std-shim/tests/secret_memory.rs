@@ -2,6 +2,8 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fs::File;
+use std::io::{Read, Write};
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, thread};
@@ -47,6 +49,23 @@ fn nobody_reads_it_through_the_kernel() {
     }
     assert_eq!(read_at(address(locked.as_non_null())).unwrap(), 7);
     assert!(read_at(address(secret.as_non_null())).is_err(), "it can be read");
+}
+
+/// It is used in place: from a file, and into a pipe.
+#[test]
+fn ordinary_calls_read_and_write_it() {
+    let Some(mut pages) = secret(64) else { return };
+    let region = pages.as_region();
+    region.fill(MaybeUninit::new(0));
+    // SAFETY: the region was written in full, just now.
+    let bytes = unsafe { region.assume_init_mut() };
+    File::open("/dev/urandom").unwrap().read_exact(bytes).unwrap();
+    let (mut out, mut into) = std::io::pipe().unwrap();
+    into.write_all(&bytes[..64]).unwrap();
+    let mut copy = [0; 64];
+    out.read_exact(&mut copy).unwrap();
+    assert_eq!(copy, bytes[..64]);
+    assert_ne!(copy, [0; 64]);
 }
 
 #[test]
