@@ -21,19 +21,18 @@ pub(crate) struct StackProbe {
 impl StackProbe {
     /// A painted stack.
     pub(crate) fn new() -> Self {
-        Self { stack: vec![u128::from_ne_bytes([PAINT; 16]); STACK / 16] }
+        Self { stack: vec![PAINT; STACK / 16] }
     }
 
     /// Runs `work` and returns the bytes below its caller's frame down to the lowest that it
     /// touched, highest last.
     pub(crate) fn run<F: FnMut() + Send>(&mut self, work: F) -> Vec<u8> {
-        self.stack.fill(u128::from_ne_bytes([PAINT; 16]));
+        self.stack.fill(PAINT);
         let mut job = Job { work, top: 0 };
         run_on(&mut self.stack, &mut job);
-        let offset = job.top - self.stack.as_ptr().addr();
-        let bytes: Vec<u8> = self.stack.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let lowest = bytes.iter().position(|byte| *byte != PAINT).unwrap_or(offset);
-        bytes[lowest.min(offset)..offset].to_vec()
+        let top = (job.top - self.stack.as_ptr().addr()) / 16;
+        let lowest = self.stack.iter().position(|word| *word != PAINT).unwrap_or(top);
+        self.stack[lowest.min(top)..top].iter().flat_map(|word| word.to_ne_bytes()).collect()
     }
 }
 
@@ -94,4 +93,4 @@ const STACK: usize = 1 << 19;
 /// Bytes between the thread's first frames and the work.
 const DEPTH: usize = 1 << 16;
 /// What untouched stack holds.
-const PAINT: u8 = 0xa5;
+const PAINT: u128 = u128::from_ne_bytes([0xa5; 16]);
