@@ -6,12 +6,14 @@
 //! block:   | canary | secret ................. | canary fills the slack | canary |  whole leaves
 //! ```
 //!
-//! This file finds a cell and gives it back, without a lock. `cut` makes new runs and blocks and
-//! takes empty runs apart, under the lock. `verify`, `stats` and `map` look on.
+//! This file finds a cell and gives it back, without a lock; `slots` says where to look first. `cut`
+//! makes new runs and blocks and takes empty runs apart, under the lock. `plan` divides the region.
+//! `verify`, `stats` and `map` look on.
 
 mod cut;
 mod map;
 mod plan;
+mod slots;
 mod stats;
 mod verify;
 
@@ -25,6 +27,7 @@ pub use self::map::{Map, Span, SpanKind};
 pub use self::stats::{ClassStats, Stats};
 
 use self::cut::Ledger;
+use self::slots::{SLOTS, Slot, slot};
 use crate::buddy::Buddy;
 use crate::canary::{Canary, State};
 use crate::classes::{CANARY, CLASSES, LEAF, class_for};
@@ -34,7 +37,7 @@ use crate::error::{AllocateError, ArenaError, EntropyError, Fault, FaultKind};
 use crate::extent::{Extent, Readiness};
 use crate::region::{Leaves, Region};
 use crate::runs::{Cell, Judge, Runs, Verdict};
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, SharedU32};
+use crate::sync::{AtomicUsize, Mutex};
 
 /// An allocator over one region, with canaries on both sides of every secret.
 ///
@@ -71,58 +74,6 @@ pub struct Arena<'r> {
     refused: AtomicUsize,
     faults: AtomicUsize,
     on_fault: fn(Fault),
-}
-
-/// What the threads of one slot know; in cache lines of its own, so that they do not slow the others
-/// down. Threads that share a slot may lose a hint to each other, and are then slower, and no more.
-#[repr(align(128))]
-struct Slot {
-    /// The runs of each class that last had room.
-    recent: [Recent; CLASSES],
-    /// The slot's own leaves are all in use.
-    zone_is_full: AtomicBool,
-}
-
-impl Slot {
-    const fn new() -> Self {
-        Self { recent: [const { Recent::none() }; CLASSES], zone_is_full: AtomicBool::new(false) }
-    }
-}
-
-/// First leaves of runs, latest first; or [`NO_HINT`].
-struct Recent([SharedU32; HINTS]);
-
-impl Recent {
-    const fn none() -> Self {
-        Self([const { SharedU32::new(NO_HINT) }; HINTS])
-    }
-
-    #[inline]
-    fn first(&self) -> usize {
-        self.0[0].load(Relaxed) as usize
-    }
-
-    #[inline]
-    fn push(&self, head: usize) {
-        if self.first() != head {
-            for index in (1..HINTS).rev() {
-                self.0[index].store(self.0[index - 1].load(Relaxed), Relaxed);
-            }
-            self.0[0].store(narrow(head), Relaxed);
-        }
-    }
-
-    /// Drops the first, gives the next, and so on.
-    fn rest(&self) -> impl Iterator<Item = usize> {
-        core::iter::from_fn(|| {
-            for index in 1..HINTS {
-                self.0[index - 1].store(self.0[index].load(Relaxed), Relaxed);
-            }
-            self.0[HINTS - 1].store(NO_HINT, Relaxed);
-            let head = self.0[0].load(Relaxed);
-            (head != NO_HINT).then_some(head as usize)
-        })
-    }
 }
 
 impl<'r> Arena<'r> {
@@ -426,40 +377,10 @@ fn class_of(layout: Layout) -> Option<usize> {
     class_for(layout.size().checked_add(layout.align().saturating_sub(CANARY))?)
 }
 
-/// A number for the calling thread, without asking an operating system: threads have their stacks
-/// in different places. Two threads may share a number; they are then slower, and no more.
-#[inline]
-fn slot() -> usize {
-    let here = 0_u8;
-    let place = (&raw const here).addr() >> STACK_LOG2;
-    place.wrapping_mul(SPREAD) >> (usize::BITS - SLOTS.trailing_zeros())
-}
-
 /// The default fault handler.
 fn panic_on_fault(fault: Fault) {
     panic!("{}", fault.kind.message());
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "an arena has fewer than 2^25 leaves")]
-#[inline]
-fn narrow(leaf: usize) -> u32 {
-    leaf as u32
-}
-
-const NO_HINT: u32 = u32::MAX;
-
-/// How many runs with room are remembered for each class.
-const HINTS: usize = 4;
-
-/// How many kinds of thread the arena tells apart.
-const SLOTS: usize = 16;
-
 /// Leaves from which on a zone keeps threads apart.
 const LEAST_ZONE: usize = 128;
-
-/// Stacks are farther apart than this.
-const STACK_LOG2: u32 = 16;
-
-/// 2^BITS divided by the golden ratio: multiples of it spread evenly (Knuth, volume 3, 6.4).
-#[expect(clippy::cast_possible_truncation, reason = "on 32 bits the lower half will do")]
-const SPREAD: usize = 0x9e37_79b9_7f4a_7c15_u64 as usize | 1;

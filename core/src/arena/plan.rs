@@ -2,7 +2,8 @@
 
 use core::sync::atomic::AtomicUsize;
 
-use super::{Arena, Ledger, SLOTS, Slot, panic_on_fault};
+use super::slots::{SLOTS, Slot};
+use super::{Arena, Ledger, panic_on_fault};
 use crate::bitmap::{Bitmap, summary_words, words_for};
 use crate::buddy::{Buddy, MAX_LEAVES, block_bits};
 use crate::classes::{LANES, LEAF};
