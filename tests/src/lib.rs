@@ -20,6 +20,7 @@
 //! | [`script`] | bytes become numbers become operations |
 //! | [`noise`] | repeatable randomness: contents, orders, seeds |
 //! | [`faults`] | a fault handler that remembers |
+//! | `scan` | the search of another process for bytes that must not be there (Linux) |
 //! | [`arena`] | operations and model of one arena or several |
 //! | [`enclave`] | operations and model of an enclave and its records |
 //! | [`aead`] | the cipher beside another implementation of it |
@@ -36,4 +37,6 @@ pub mod noise;
 pub mod parsers;
 #[expect(unsafe_code, reason = "does by hand what a program should not, to see it found")]
 pub mod raw;
+#[cfg(target_os = "linux")]
+pub mod scan;
 pub mod script;

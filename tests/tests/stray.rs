@@ -1,0 +1,295 @@
+//! No plaintext, key or keystream outside the locked region: not on the heap, nor on any stack, nor
+//! in a core dump.
+//!
+//! A child (`src/bin/stray`) handles secrets that only this test knows, and stands still while all of
+//! its memory is searched from outside. The master key is found out as an intruder would who reads
+//! the region: by joining its shares. It must lie nowhere whole.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use chacha20::cipher::{KeyIvInit, StreamCipher};
+use chacha20poly1305::ChaCha20Poly1305;
+use chacha20poly1305::aead::{AeadInOut, KeyInit};
+use strongroom_tests::scan::{Find, Search, mappings, read};
+
+#[test]
+fn nothing_lies_outside_the_locked_region() {
+    let mut subject = Subject::start("nothing", false);
+    let search = subject.search();
+    let regions = subject.regions();
+
+    let finds = search.process(subject.id()).unwrap();
+    let (inside, outside): (Vec<_>, Vec<_>) = finds.into_iter().partition(|find| {
+        find.name == SECRET && regions.iter().any(|region| region.contains(&find.place.start))
+    });
+    assert_eq!(outside, [], "while secrets are open, of regions {regions:x?}");
+    assert!(inside.len() >= subject.opened.len(), "the search does not find what is open");
+
+    subject.go_on("dropped");
+    assert_eq!(search.process(subject.id()).unwrap(), [], "after all secrets were dropped");
+    subject.end();
+}
+
+#[test]
+fn a_planted_copy_is_found() {
+    let mut subject = Subject::start("planted", true);
+    let search = subject.search();
+    let heap = mappings(subject.id()).unwrap();
+    let heap = heap.into_iter().find(|mapping| mapping.name == "[heap]").unwrap().range;
+    let on_heap = |finds: Vec<Find>| finds.iter().any(|find| heap.contains(&find.place.start));
+    assert!(on_heap(search.process(subject.id()).unwrap()));
+    if let Some(core) = subject.core_dump() {
+        assert!(!search.file(&core).unwrap().is_empty(), "the core dump lacks the heap");
+    }
+    subject.go_on("dropped");
+    subject.end();
+}
+
+#[test]
+fn a_core_dump_holds_nothing() {
+    let (finds, registers) = found_in_core_dump("core");
+    let in_memory = finds.into_iter().filter(|find| !registers.contains(&find.place.start));
+    assert_eq!(in_memory.collect::<Vec<_>>(), []);
+}
+
+/// The cipher's vector code leaves its state in registers that nobody uses until the next text.
+#[test]
+#[ignore = "vector registers are not wiped: SECURITY.md says so"]
+fn nor_do_the_registers_in_it() {
+    let (finds, registers) = found_in_core_dump("registers");
+    let in_registers = finds.into_iter().filter(|find| registers.contains(&find.place.start));
+    assert_eq!(in_registers.collect::<Vec<_>>(), []);
+}
+
+/// Builds in a target directory of its own, which takes a minute: `cargo test -- --ignored`.
+#[test]
+#[ignore = "builds everything once more"]
+fn nor_when_optimised() {
+    let target = env::temp_dir().join("strongroom-stray-release");
+    let mut test = Command::new(env!("CARGO"));
+    test.args(["test", "--release", "--package", "strongroom-tests", "--test", "stray"]);
+    assert!(test.env("CARGO_TARGET_DIR", target).status().unwrap().success());
+}
+
+/// What is found in a core dump that is taken while secrets are open, and where in it gdb saves the
+/// registers of all threads.
+fn found_in_core_dump(name: &str) -> (Vec<Find>, Range<usize>) {
+    let mut subject = Subject::start(name, false);
+    let search = subject.search();
+    let core = subject.core_dump();
+    subject.go_on("dropped");
+    subject.end();
+    core.map_or((Vec::new(), 0..0), |core| (search.file(&core).unwrap(), notes(&core)))
+}
+
+/// The notes of an ELF file of 64 bits (`elf(5)`).
+fn notes(file: &File) -> Range<usize> {
+    const PT_NOTE: usize = 4;
+    let number = |place: usize, size: usize| {
+        let mut bytes = [0; size_of::<usize>()];
+        file.read_exact_at(&mut bytes[..size], place as u64).unwrap();
+        usize::from_le_bytes(bytes)
+    };
+    let (first, size, count) = (number(0x20, 8), number(0x36, 2), number(0x38, 2));
+    let mut headers = (0..count).map(|index| first + index * size);
+    let header = headers.find(|&header| number(header, 4) == PT_NOTE).unwrap();
+    let start = number(header + 8, 8);
+    start..start + number(header + 32, 8)
+}
+
+/// The child, what it was given, and what it told.
+struct Subject {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    directory: PathBuf,
+    secrets: Vec<Vec<u8>>,
+    vault: Range<usize>,
+    opened: Vec<Open>,
+}
+
+/// A secret that is open in the child.
+struct Open {
+    place: usize,
+    record: Vec<u8>,
+}
+
+impl Open {
+    fn nonce(&self, prefix: [u8; 4]) -> [u8; 12] {
+        let mut nonce = [0; 12];
+        nonce[..4].copy_from_slice(&prefix);
+        nonce[4..].copy_from_slice(&self.record[..8]);
+        nonce
+    }
+}
+
+impl Subject {
+    /// Starts the child, up to where it has all its secrets open.
+    fn start(name: &str, plants: bool) -> Self {
+        let directory =
+            env::temp_dir().join(format!("strongroom-stray-{}-{name}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        let mut secrets: Vec<_> = [24, 300, 5000].into_iter().map(random).collect();
+        for (name, secret) in ["short", "middle", "long"].into_iter().zip(&secrets) {
+            fs::write(directory.join(name), secret).unwrap();
+        }
+        secrets.extend((0..5).map(|_| random(40)));
+        fs::write(directory.join("lines"), secrets[3..].join(&b'\n')).unwrap();
+
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stray"));
+        command.arg(&directory).args(plants.then_some("plant"));
+        // One heap, so that core dumps stay small.
+        command.env("MALLOC_ARENA_MAX", "1");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let (stdout, vault, opened) = (BufReader::new(stdout), 0..0, Vec::new());
+        let mut subject = Self { child, stdin, stdout, directory, secrets, vault, opened };
+        subject.listen("open");
+        assert_eq!(subject.opened.len(), subject.secrets.len());
+        subject
+    }
+
+    fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Takes in what the child tells, up to the name of a state.
+    fn listen(&mut self, state: &str) {
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.stdout.read_line(&mut line).unwrap(), 0, "it ended before {state:?}");
+            let words: Vec<_> = line.split_whitespace().collect();
+            match words[..] {
+                [word] if word == state => return,
+                ["vault", place, size] => self.vault = hex(place)..hex(place) + hex(size),
+                ["open", place, record] => {
+                    let record =
+                        record.as_bytes().chunks(2).map(|two| str::from_utf8(two).unwrap());
+                    let record = record.map(|two| u8::from_str_radix(two, 16).unwrap()).collect();
+                    self.opened.push(Open { place: hex(place), record });
+                }
+                _ => panic!("{line:?}"),
+            }
+        }
+    }
+
+    fn go_on(&mut self, state: &str) {
+        writeln!(self.stdin).unwrap();
+        self.listen(state);
+    }
+
+    fn end(mut self) {
+        writeln!(self.stdin).unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+
+    /// The mappings in which secrets are open.
+    fn regions(&self) -> Vec<Range<usize>> {
+        let holds =
+            |range: &Range<usize>| self.opened.iter().any(|open| range.contains(&open.place));
+        let ranges = mappings(self.id()).unwrap().into_iter().map(|mapping| mapping.range);
+        ranges.filter(holds).collect()
+    }
+
+    /// Everything that is secret.
+    fn search(&self) -> Search {
+        let mut search = Search::default();
+        let key = self.key();
+        search.add("the key", &key.0);
+        for (secret, open) in self.secrets.iter().zip(&self.opened) {
+            let (ciphertext, nonce) = (&open.record[8..8 + secret.len()], open.nonce(key.1));
+            let mut stream = vec![0; 64 + secret.len()];
+            chacha20::ChaCha20::new(&key.0.into(), &nonce.into()).apply_keystream(&mut stream);
+            let (first, keystream) = stream.split_at(64);
+            let sealed = keystream.iter().zip(secret).map(|(a, b)| a ^ b);
+            assert!(sealed.eq(ciphertext.iter().copied()), "the key is not the key");
+            search.add(SECRET, secret);
+            search.add("keystream", keystream);
+            search.add("a one-time key", &first[..32]);
+        }
+        search
+    }
+
+    /// The master key and the nonces' prefix, put together from all that might be their parts.
+    fn key(&self) -> ([u8; 32], [u8; 4]) {
+        let vault = read(self.id(), self.vault.clone()).unwrap();
+        let prefixes: Vec<[u8; 4]> = vault.array_windows().copied().collect();
+        for region in self.regions() {
+            let bytes = read(self.id(), region).unwrap();
+            // Two cells of 32 bytes that are neighbours, each with a canary of 8 bytes behind it.
+            for two in bytes.array_windows::<80>().step_by(8) {
+                let key = std::array::from_fn(|at| two[at] ^ two[40 + at]);
+                let canary: [u8; 8] = two[32..40].try_into().unwrap();
+                let likely = canary != [0; 8]
+                    && are_alike(&canary, &two[72..])
+                    && two[..32] != [0; 32]
+                    && two[40..72] != [0; 32];
+                let fits = |prefix: &&[u8; 4]| self.opens(&key, **prefix);
+                if likely && let Some(prefix) = prefixes.iter().find(fits) {
+                    return (key, *prefix);
+                }
+            }
+        }
+        panic!("the shares of the key were not found");
+    }
+
+    /// Whether the first record was sealed under this key.
+    fn opens(&self, key: &[u8; 32], prefix: [u8; 4]) -> bool {
+        let open = &self.opened[0];
+        let nonce = open.nonce(prefix);
+        let (text, tag) = open.record[8..].split_last_chunk::<16>().unwrap();
+        let mut text = text.to_vec();
+        let cipher = ChaCha20Poly1305::new(key.into());
+        let text = text.as_mut_slice().into();
+        cipher.decrypt_inout_detached(&nonce.into(), b"short", text, tag.into()).is_ok()
+    }
+
+    /// Has gdb write a core dump, or says why not.
+    fn core_dump(&self) -> Option<File> {
+        let path = self.directory.join("core");
+        let id = self.id().to_string();
+        let output = Command::new("gcore").arg("-o").arg(&path).arg(&id).output();
+        let path = path.with_extension(&id);
+        let why = match output {
+            Err(error) => format!("no gcore: {error}"),
+            Ok(output) if !path.exists() => String::from_utf8_lossy(&output.stderr).into_owned(),
+            Ok(_) => return Some(File::open(path).unwrap()),
+        };
+        eprintln!("skipped: a core dump: {why}");
+        None
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Canaries of one run differ in their state at most, which takes two bytes.
+fn are_alike(one: &[u8], other: &[u8]) -> bool {
+    one.iter().zip(other).filter(|(a, b)| a != b).count() <= 2
+}
+
+/// Random bytes that can stand in a line.
+fn random(len: usize) -> Vec<u8> {
+    let urandom = File::open("/dev/urandom").unwrap();
+    let bytes = BufReader::new(urandom).bytes().map(Result::unwrap);
+    bytes.filter(|byte| ![0, b'\n', b'\r'].contains(byte)).take(len).collect()
+}
+
+fn hex(text: &str) -> usize {
+    usize::from_str_radix(text, 16).unwrap()
+}
+
+const SECRET: &str = "a secret";
