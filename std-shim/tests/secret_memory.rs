@@ -39,6 +39,23 @@ fn the_kernel_confirms_each_protection() {
     assert!(pages.as_region().iter().all(|byte| unsafe { byte.assume_init() } == 0));
 }
 
+/// Like locked pages: no page is still to come when it is written to.
+#[test]
+fn every_page_is_there_from_the_start() {
+    let bytes = 5 * page_size();
+    let Some(pages) = secret(bytes) else { return };
+    assert_eq!(resident_at(address(pages.as_non_null())), Some(bytes));
+}
+
+/// The bytes in memory of the mapping that begins at `address`.
+fn resident_at(address: usize) -> Option<usize> {
+    let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
+    let start = format!("{address:08x}-");
+    let mut lines = smaps.lines().skip_while(|line| !line.starts_with(&start));
+    let kibibytes = lines.find_map(|line| line.strip_prefix("Rss:"))?.trim().strip_suffix("kB")?;
+    Some(kibibytes.trim().parse::<usize>().ok()? * 1024)
+}
+
 /// As root reads another process, `/proc/PID/mem`.
 #[test]
 fn nobody_reads_it_through_the_kernel() {
