@@ -80,6 +80,10 @@ fn foreign_pointers_inside_the_region() {
         assert_eq!(lab.arena().stats().quarantined, 0);
         assert_eq!(release(lab, small, bytes(60)), Ok(()));
         assert_eq!(release(lab, large, bytes(5000)), Ok(()));
+        // Nothing that was handed out ever began in the middle of what is free now.
+        for offset in [small + 8, small + 59, large + 1000] {
+            assert_eq!(release(lab, offset, bytes(8)), Err(fault(ForeignFree, offset)));
+        }
     });
 }
 

@@ -139,6 +139,31 @@ fn an_empty_run_is_not_forgotten_because_its_cells_were_in_demand() {
 }
 
 #[test]
+fn runs_that_are_cut_and_taken_apart_all_the_time_mix_nothing_up() {
+    let mut region = vec![MaybeUninit::uninit(); 1024];
+    let arena = Arena::new(&mut region[..], &mut Noise(9)).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let arena = &arena;
+            scope.spawn(move || {
+                let mut noise = Noise(thread);
+                for _ in 0..2 * ROUNDS {
+                    let layout = Layout::array::<u8>([8, 16, 24, 40][noise.below(4)]).unwrap();
+                    let Ok(mut lent) = Lent::new(arena, layout) else { continue };
+                    let byte = 1 + noise.below(255).to_le_bytes()[0];
+                    lent.bytes().fill(byte);
+                    assert!(lent.bytes().iter().all(|&b| b == byte), "another's bytes");
+                }
+            });
+        }
+    });
+    let stats = arena.stats();
+    assert_eq!((stats.live, stats.faults, stats.quarantined), (0, 0, 0));
+    assert_eq!(arena.verify(), Ok(()));
+    assert_all_returned(&arena);
+}
+
+#[test]
 fn an_enclave_serves_many_threads_while_its_key_is_refreshed() {
     let mut region = vec![MaybeUninit::uninit(); 1 << 15];
     let arena = Arena::new(&mut region[..], &mut Noise(9)).unwrap();
