@@ -17,6 +17,7 @@
 use core::hint::spin_loop;
 use core::ops::Range;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::fence;
 
 use crate::bitmap::WORD_BITS;
 use crate::classes::{CLASSES, LANE_BITS, LANES, LEAF, SHAPES, Shape};
@@ -146,6 +147,8 @@ impl<'r> Runs<'r> {
         self.set_tag(head, Tag::Run(number));
         let cell = self.cell(head, 0, shape);
         self.group(head).occupancy.fetch_and(!lane(head, shape) | cell.bit(), SeqCst);
+        // A search that takes a sign away after it was found here sees the tags.
+        fence(SeqCst);
         self.advertise(head, usize::from(shape.class));
         cell
     }
@@ -352,9 +355,14 @@ impl<'r> Runs<'r> {
             post.heads.fetch_or(head_bit(head), SeqCst);
         }
         if post.classes.load(SeqCst) & bit == 0 {
-            post.classes.fetch_or(bit, SeqCst);
-            self.districts[head / POST / DISTRICT].fetch_or(bit, SeqCst);
+            self.name(head / POST, class);
         }
+    }
+
+    /// Has a post and its district name a class, in this order.
+    fn name(&self, post: usize, class: usize) {
+        self.posts[post].classes.fetch_or(1 << class, SeqCst);
+        self.districts[post / DISTRICT].fetch_or(1 << class, SeqCst);
     }
 
     fn district_may_have(&self, post: usize, class: usize) -> bool {
@@ -380,9 +388,12 @@ impl<'r> Runs<'r> {
             }
         }
         signs.classes.fetch_and(!bit, SeqCst);
-        // A run advertised before the bit went has found it set and said nothing.
+        // A run advertised before the bit went has found it set and said nothing. The fence is for
+        // the loads of tags, which are weaker.
+        fence(SeqCst);
         if self.names(post, class) {
-            signs.classes.fetch_or(bit, SeqCst);
+            // The district too: another search may have cleared it while the post had no bit.
+            self.name(post, class);
         }
         None
     }
@@ -391,7 +402,8 @@ impl<'r> Runs<'r> {
     fn withdraw(&self, head: usize) {
         self.posts[head / POST].heads.fetch_and(!head_bit(head), SeqCst);
         // A cell given back before the bit went has found it set and said nothing; and another run
-        // may have been opened here meanwhile.
+        // may have been opened here meanwhile. The fence is for the loads, which are weaker.
+        fence(SeqCst);
         self.advertise_if_room(head);
     }
 
