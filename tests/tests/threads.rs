@@ -147,7 +147,7 @@ fn runs_that_are_cut_and_taken_apart_all_the_time_mix_nothing_up() {
             let arena = &arena;
             scope.spawn(move || {
                 let mut noise = Noise(thread);
-                for _ in 0..2 * ROUNDS {
+                for _ in 0..ROUNDS {
                     let layout = Layout::array::<u8>([8, 16, 24, 40][noise.below(4)]).unwrap();
                     let Ok(mut lent) = Lent::new(arena, layout) else { continue };
                     let byte = 1 + noise.below(255).to_le_bytes()[0];
