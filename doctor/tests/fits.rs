@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use strongroom::limits::Fit;
 use strongroom::{OpenError, Vault};
 
 #[test]
@@ -26,6 +27,25 @@ fn what_the_doctor_says_fits_is_what_fits() {
             assert!(told <= held, "{told} are promised, {held} fit: {size} bytes each in {limit}");
             let more = if limit <= EXACT { 0 } else { HANDFUL };
             assert!(held <= told + more, "{told} told, {held} fit: {size} bytes each in {limit}");
+        }
+    }
+}
+
+/// Other sizes, long ones among them, in vaults that need no limit of their own.
+#[test]
+fn what_is_said_of_a_budget_holds() {
+    let limits = strongroom::Limits::read();
+    for budget in [8 << 10, 64 << 10, 1 << 20, 2 << 20] {
+        if limits.remedy(2 * budget).is_some() {
+            return skip("the lock limit is too low here").unwrap_or_default();
+        }
+        for size in [1, 100, 3000, 5000, 20_000, 100_000] {
+            let Fit::Secrets(told) = limits.fits_in(budget, size) else { panic!("{size}") };
+            let held = held(usize::try_from(budget).unwrap(), usize::try_from(size).unwrap());
+            let held = held as u64;
+            let more = if budget <= EXACT { 0 } else { HANDFUL };
+            let fits = told <= held && held <= told + more;
+            assert!(fits, "{told} told, {held} fit: {size} bytes each in {budget}");
         }
     }
 }

@@ -107,44 +107,6 @@ impl Limits {
             .map_or(Limit::Unknown, |locked| Limit::Bytes(whole_pages.saturating_sub(locked)))
     }
 
-    /// How many secrets of `size` bytes each can be open at one time, in one
-    /// [`Vault`](crate::Vault) that takes all that can be locked now. Sealed secrets do not count:
-    /// there can be any number.
-    ///
-    /// It fills an arena over ordinary memory to find out, which takes milliseconds. Up to 512 KiB of
-    /// locked memory the number is exact, and up to 8 MiB a vault holds a handful more at most;
-    /// beyond, or if each secret is longer than 256 KiB, it may hold a few in a hundred more.
-    /// Allocations that came and went in other sizes leave less room than this.
-    #[must_use]
-    pub fn fits(&self, size: u64) -> Fit {
-        if self.mappings_exhausted().is_some() {
-            return Fit::Secrets(0);
-        }
-        match self.lockable() {
-            Limit::Bytes(_) | Limit::Unlimited if size == 0 => Fit::Unlimited,
-            Limit::Bytes(bytes) => Fit::Secrets(room::secrets_within(bytes, size)),
-            Limit::Unlimited => Fit::Unlimited,
-            Limit::Unknown => Fit::Unknown,
-        }
-    }
-
-    /// How many secrets of `size` bytes each can be open at one time in a vault with a budget of
-    /// `budget` bytes, whatever the limits are. As exact as [`fits`](Self::fits).
-    #[must_use]
-    pub fn fits_in(&self, budget: u64, size: u64) -> Fit {
-        match size {
-            0 => Fit::Unlimited,
-            _ => Fit::Secrets(room::secrets_within(budget, size)),
-        }
-    }
-
-    /// The bytes, in whole pages, that a [`Vault`](crate::Vault) must lock so that `count` secrets
-    /// of `size` bytes each can be open at one time. As exact as [`fits`](Self::fits).
-    #[must_use]
-    pub fn needed(&self, count: u64, size: u64) -> u64 {
-        room::budget_for(count, size, self.page_size as u64)
-    }
-
     /// What to change so that `bytes` more bytes can be locked. `None` if they can be already, or
     /// if that cannot be told.
     #[must_use]
@@ -156,15 +118,6 @@ impl Limits {
             return Some(Remedy::for_memory(self, bytes));
         }
         self.mappings_exhausted().map(|(_, limit)| Remedy::for_mappings(self, limit))
-    }
-
-    /// What can be locked as far as memory goes: what is beyond its limit gets a process killed.
-    fn lockable(&self) -> Limit {
-        match (self.available(), self.memory_limit) {
-            (Limit::Bytes(available), Limit::Bytes(memory)) => Limit::Bytes(available.min(memory)),
-            (Limit::Unlimited, Limit::Bytes(memory)) => Limit::Bytes(memory),
-            (available, _) => available,
-        }
     }
 
     /// The limit on locked bytes that holds for this thread; the least of those there are.
@@ -358,20 +311,5 @@ mod tests {
         let mappings = Limits { mappings: Some(65_529), ..small() };
         assert!(mappings.remedy(1).is_some());
         assert_eq!(mappings.fits(64), Fit::Secrets(0));
-    }
-
-    #[test]
-    fn the_least_limit_decides_how_many_fit() {
-        let all = small().fits(64);
-        assert_eq!(all, small().fits_in(65_536, 64));
-        assert!(all.holds(16) && !all.holds(1024), "{all}");
-        let memory = Limits { memory_limit: Limit::Bytes(8192), ..small() };
-        assert_eq!(memory.fits(64), small().fits_in(8192, 64));
-        let root = Limits { ipc_lock: IpcLock::InEffect, ..small() };
-        assert_eq!(root.fits(64), Fit::Unlimited);
-        assert_eq!(Limits { memory_limit: Limit::Bytes(65_536), ..root }.fits(64), all);
-        assert_eq!(Limits { locked: None, ..small() }.fits(64), Fit::Unknown);
-        assert_eq!(small().fits(0), Fit::Unlimited);
-        assert!(all.holds(500) && small().needed(500, 64) <= 65_536);
     }
 }

@@ -13,8 +13,57 @@ use std::mem::{self, MaybeUninit};
 
 use strongroom_core::{Arena, Buffer, Enclave};
 
-use super::Grouped;
+use super::{Grouped, Limit, Limits};
 use crate::entropy::OsEntropy;
+
+impl Limits {
+    /// How many secrets of `size` bytes each can be open at one time, in one
+    /// [`Vault`](crate::Vault) that takes all that can be locked now. Sealed secrets do not count:
+    /// there can be any number.
+    ///
+    /// It fills an arena over ordinary memory to find out, which takes milliseconds. Up to 512 KiB of
+    /// locked memory the number is exact, and up to 8 MiB a vault holds a handful more at most;
+    /// beyond, or if each secret is longer than 256 KiB, it may hold a few in a hundred more.
+    /// Allocations that came and went in other sizes leave less room than this.
+    #[must_use]
+    pub fn fits(&self, size: u64) -> Fit {
+        if self.mappings_exhausted().is_some() {
+            return Fit::Secrets(0);
+        }
+        match self.lockable() {
+            Limit::Bytes(_) | Limit::Unlimited if size == 0 => Fit::Unlimited,
+            Limit::Bytes(bytes) => Fit::Secrets(secrets_within(bytes, size)),
+            Limit::Unlimited => Fit::Unlimited,
+            Limit::Unknown => Fit::Unknown,
+        }
+    }
+
+    /// How many secrets of `size` bytes each can be open at one time in a vault with a budget of
+    /// `budget` bytes, whatever the limits are. As exact as [`fits`](Self::fits).
+    #[must_use]
+    pub fn fits_in(&self, budget: u64, size: u64) -> Fit {
+        match size {
+            0 => Fit::Unlimited,
+            _ => Fit::Secrets(secrets_within(budget, size)),
+        }
+    }
+
+    /// The bytes, in whole pages, that a [`Vault`](crate::Vault) must lock so that `count` secrets
+    /// of `size` bytes each can be open at one time. As exact as [`fits`](Self::fits).
+    #[must_use]
+    pub fn needed(&self, count: u64, size: u64) -> u64 {
+        budget_for(count, size, self.page_size as u64)
+    }
+
+    /// What can be locked as far as memory goes: what is beyond its limit gets a process killed.
+    fn lockable(&self) -> Limit {
+        match (self.available(), self.memory_limit) {
+            (Limit::Bytes(available), Limit::Bytes(memory)) => Limit::Bytes(available.min(memory)),
+            (Limit::Unlimited, Limit::Bytes(memory)) => Limit::Bytes(memory),
+            (available, _) => available,
+        }
+    }
+}
 
 /// How many secrets of one size fit at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +100,7 @@ impl Display for Fit {
 }
 
 /// How many secrets of `size` bytes, one or more, a vault with `budget` bytes holds open.
-pub(super) fn secrets_within(budget: u64, size: u64) -> u64 {
+fn secrets_within(budget: u64, size: u64) -> u64 {
     let scale = scale_for(size);
     let (budget, size) = (budget / scale, size.div_ceil(scale));
     let pieces = budget / PIECE;
@@ -61,7 +110,7 @@ pub(super) fn secrets_within(budget: u64, size: u64) -> u64 {
 
 /// The least budget in whole pages with which a vault holds `count` secrets of `size` bytes open;
 /// `u64::MAX` if no number is large enough.
-pub(super) fn budget_for(count: u64, size: u64, page_size: u64) -> u64 {
+fn budget_for(count: u64, size: u64, page_size: u64) -> u64 {
     let scale = scale_for(size);
     let size = size.div_ceil(scale).max(1);
     let in_a_piece = if count.saturating_mul(size) < PIECE { u64::MAX } else { fill(PIECE, size) };
@@ -103,8 +152,9 @@ fn fill(bytes: u64, size: u64) -> u64 {
     if bytes <= STEADY {
         return count;
     }
+    let margin = if size <= SHORT { MARGIN } else { 1 };
     // More memory does not hold less.
-    count.saturating_sub(MARGIN).max(fill_once(STEADY, size))
+    count.saturating_sub(margin).max(fill_once(STEADY, size))
 }
 
 fn fill_once(bytes: u64, size: u64) -> u64 {
@@ -139,6 +189,9 @@ const STEADY: u64 = 512 << 10;
 /// Beyond, fillings differed by two secrets at most, in forty runs of a program.
 const MARGIN: u64 = 4;
 
+/// Secrets beyond a few KiB have leaves of their own, and lose to the key's place one at most.
+const SHORT: u64 = 4096;
+
 /// Larger secrets are reckoned from smaller ones.
 const LARGE: u64 = PIECE / 32;
 
@@ -147,7 +200,23 @@ const ALIGN: usize = 16_384;
 
 #[cfg(test)]
 mod tests {
+    use super::super::{IpcLock, small_limits as small};
     use super::*;
+
+    #[test]
+    fn the_least_limit_decides_how_many_fit() {
+        let all = small().fits(64);
+        assert_eq!(all, small().fits_in(65_536, 64));
+        assert!(all.holds(16) && !all.holds(1024), "{all}");
+        let memory = Limits { memory_limit: Limit::Bytes(8192), ..small() };
+        assert_eq!(memory.fits(64), small().fits_in(8192, 64));
+        let root = Limits { ipc_lock: IpcLock::InEffect, ..small() };
+        assert_eq!(root.fits(64), Fit::Unlimited);
+        assert_eq!(Limits { memory_limit: Limit::Bytes(65_536), ..root }.fits(64), all);
+        assert_eq!(Limits { locked: None, ..small() }.fits(64), Fit::Unknown);
+        assert_eq!(small().fits(0), Fit::Unlimited);
+        assert!(all.holds(500) && small().needed(500, 64) <= 65_536);
+    }
 
     #[test]
     fn what_is_needed_is_enough_and_a_page_less_is_not() {

@@ -16,6 +16,9 @@ use std::fmt::{self, Display, Formatter};
 ///
 /// [`LockedPages::new`] gives what the table says or fails; [`LockedPages::prefer_locked`] may give
 /// less.
+///
+/// [`LockedPages::new`]: crate::LockedPages::new
+/// [`LockedPages::prefer_locked`]: crate::LockedPages::prefer_locked
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(clippy::struct_excessive_bools, reason = "each is granted or not by itself")]
@@ -64,7 +67,7 @@ pub enum ForkView {
     Zeroed,
     /// Nothing: the pages are not mapped in the child.
     Absent,
-    /// A copy of the contents. From [`LockedPages::prefer_locked`] only.
+    /// A copy of the contents. From [`LockedPages::prefer_locked`](crate::LockedPages::prefer_locked) only.
     Copied,
 }
 
