@@ -188,7 +188,8 @@ impl LockedPages {
         Ok(Made { pages, lock_refusal, secret_refusal })
     }
 
-    fn is_absent(&self) -> bool {
+    /// Whether this is a forked child that has no such pages.
+    pub(crate) fn is_absent(&self) -> bool {
         self.protections.fork_view == ForkView::Absent && self.is_inherited()
     }
 }

@@ -26,15 +26,18 @@ impl<'v> Opened<'v> {
     }
 
     /// The secret.
+    ///
+    /// In a forked child it reads as zeros, or is empty where a child has no such memory at all
+    /// ([`ForkView`](crate::ForkView)).
     #[must_use]
     pub fn expose_secret(&self) -> &[u8] {
-        self.buffer.expose_secret()
+        if self.room.pages().is_absent() { &[] } else { self.buffer.expose_secret() }
     }
 
     /// The secret, to be changed.
     #[must_use]
     pub fn expose_secret_mut(&mut self) -> &mut [u8] {
-        self.buffer.expose_secret_mut()
+        if self.room.pages().is_absent() { &mut [] } else { self.buffer.expose_secret_mut() }
     }
 
     /// The secret's length in bytes.
@@ -52,7 +55,7 @@ impl<'v> Opened<'v> {
     /// Whether the secret equals `other`, in a time that depends on the lengths alone.
     #[must_use]
     pub fn constant_time_eq(&self, other: &[u8]) -> bool {
-        self.buffer.constant_time_eq(other)
+        !self.room.pages().is_absent() && self.buffer.constant_time_eq(other)
     }
 
     /// Seals the secret from where it is open; see [`Vault::seal`]. It stays open.
