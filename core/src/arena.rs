@@ -44,6 +44,9 @@ use crate::sync::{AtomicUsize, Mutex};
 /// It is `Sync`: secrets can be allocated and released from any thread. The region is zeroed when
 /// the arena is made and again when it is dropped.
 ///
+/// The value itself holds no secret and may lie in ordinary memory. It is some 11 KiB long, most of
+/// it what threads remember of where there was room; make it where it stays.
+///
 /// ```
 /// use core::alloc::Layout;
 /// use core::mem::MaybeUninit;
@@ -159,11 +162,14 @@ impl<'r> Arena<'r> {
     /// Damaged memory has been wiped and quarantined; memory that was not the caller's was not
     /// touched.
     pub unsafe fn try_deallocate(&self, pointer: NonNull<u8>, layout: Layout) -> Result<(), Fault> {
-        if layout.size() == 0 {
-            return Ok(());
-        }
         let Some(offset) = self.leaves.offset_of(pointer) else {
-            return Err(self.record(FaultKind::ForeignFree, None));
+            // A secret of no bytes has no place.
+            let is_nothing = layout.size() == 0;
+            return if is_nothing {
+                Ok(())
+            } else {
+                Err(self.record(FaultKind::ForeignFree, None))
+            };
         };
         let released = match self.runs.cell_at(offset) {
             // SAFETY: the caller gives up the secret at this offset.
@@ -181,6 +187,8 @@ impl<'r> Arena<'r> {
     }
 
     /// Mixes 32 fresh bytes of entropy into the generator.
+    ///
+    /// The source must not draw from this arena itself: it would wait for its own end.
     ///
     /// # Errors
     /// [`EntropyError`] if the source fails; the generator then goes on as before.

@@ -85,7 +85,7 @@ pub enum AllocateError {
     TooLarge {
         /// The bytes that were asked for.
         requested: usize,
-        /// The longest secret in bytes that an empty arena could hold.
+        /// The longest secret in bytes, of no particular alignment, that an empty arena could hold.
         largest: usize,
     },
     /// The alignment is greater than the arena serves.
@@ -256,7 +256,7 @@ pub struct Fault {
     /// What was found.
     pub kind: FaultKind,
     /// Where: bytes from the start of the region to the secret, or to the pointer that was
-    /// released; `None` for a pointer outside the region.
+    /// released; `None` for a pointer that is not among the leaves.
     pub offset: Option<usize>,
 }
 

@@ -15,7 +15,8 @@ pub struct SealedInPlace<'a> {
     tag: [u8; TAG],
 }
 
-/// The guard of a secret that is open in its own cell. Dropping it seals the secret again.
+/// The guard of a secret that is open in its own cell. Dropping it seals the secret again; a guard
+/// that is forgotten ([`core::mem::forget`]) leaves it open in its cell until that is released.
 pub struct OpenedInPlace<'s, 'a> {
     sealed: &'s mut SealedInPlace<'a>,
     enclave: &'s Enclave<'a>,
