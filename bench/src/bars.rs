@@ -1,0 +1,230 @@
+//! What strongroom must reach, and whether it did.
+
+use serde::Serialize;
+
+use crate::measure::density::{LARGE, SMALL};
+use crate::measure::speed;
+use crate::peers::{BUFFERS, STRONGROOM};
+use crate::results::Results;
+
+/// One figure that must be reached.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Bar {
+    pub(crate) what: String,
+    pub(crate) target: Target,
+    /// `None` if it was not measured.
+    pub(crate) measured: Option<f64>,
+    pub(crate) unit: Unit,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) enum Target {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) enum Unit {
+    Secrets,
+    Bytes,
+    /// A share of one.
+    Share,
+    /// Times something else.
+    Times,
+}
+
+impl Bar {
+    /// `None` if it was not measured.
+    pub(crate) fn holds(&self) -> Option<bool> {
+        let measured = self.measured?;
+        Some(match self.target {
+            Target::AtLeast(target) => measured >= target,
+            Target::AtMost(target) => measured <= target,
+        })
+    }
+}
+
+/// Holds the results against every bar.
+pub(crate) fn hold(results: &Results) -> Vec<Bar> {
+    let mut bars = Vec::new();
+    density(results, &mut bars);
+    speed(results, &mut bars);
+    threads(results, &mut bars);
+    sealing(results, &mut bars);
+    at_rest(results, &mut bars);
+    bars
+}
+
+fn density(results: &Results, bars: &mut Vec<Bar>) {
+    let small = [(16, 2500), (32, 1520), (64, 850), (128, 445), (256, 220), (1024, 49), (4096, 13)];
+    let large = [(64, 110_000)];
+    let all = small.map(|bar| (SMALL, bar)).into_iter().chain(large.map(|bar| (LARGE, bar)));
+    for (region, (size, least)) in all {
+        let found = results
+            .density
+            .iter()
+            .find(|found| found.peer == STRONGROOM && found.region == region && found.size == size);
+        let size = speed::thousands(size);
+        bars.push(Bar {
+            what: format!("live secrets of {size} B in {}", kib(region)),
+            target: Target::AtLeast(f64::from(least)),
+            measured: found.map(|found| found.live as f64),
+            unit: Unit::Secrets,
+        });
+    }
+    for (region, least) in [(LARGE, 0.76), (SMALL, 0.62)] {
+        let mut mixed = results.mixed.iter();
+        let found = mixed.find(|found| found.peer == STRONGROOM && found.region == region);
+        bars.push(Bar {
+            what: format!("payload of mixed sizes in {}", kib(region)),
+            target: Target::AtLeast(least),
+            measured: found.map(|found| found.payload.median),
+            unit: Unit::Share,
+        });
+    }
+}
+
+fn speed(results: &Results, bars: &mut Vec<Bar>) {
+    let bar = |scenario: &str| match scenario {
+        speed::FRAGMENTED => 2.2,
+        scenario if scenario.starts_with("4,096 B") => 1.5,
+        _ => 2.5,
+    };
+    for (name, peer) in [("Arena", STRONGROOM), ("Buffer", BUFFERS)] {
+        for speed::Scenario { name: scenario, load, .. } in speed::scenarios() {
+            if [10, 100].contains(&load.live) {
+                continue;
+            }
+            bars.push(Bar {
+                what: format!("{name}, {scenario}: times glibc"),
+                target: Target::AtMost(bar(&scenario)),
+                measured: against_glibc(results, peer, &scenario),
+                unit: Unit::Times,
+            });
+        }
+        let at = |live| {
+            let scenario = speed::scenarios().into_iter().find(|one| one.load.live == live)?;
+            against_glibc(results, peer, &scenario.name)
+        };
+        bars.push(Bar {
+            what: format!("{name}, 64 B: that at 100,000 live in times of that at 1,000"),
+            target: Target::AtMost(1.3),
+            measured: at(100_000).zip(at(1000)).map(|(many, few)| many / few),
+            unit: Unit::Times,
+        });
+    }
+}
+
+fn against_glibc(results: &Results, peer: &str, scenario: &str) -> Option<f64> {
+    let mut speed = results.speed.iter();
+    let found = speed.find(|found| found.peer == peer && found.scenario == scenario)?;
+    Some(found.paired.ratio.median)
+}
+
+fn threads(results: &Results, bars: &mut Vec<Bar>) {
+    let found = |count| {
+        results.threads.iter().find(|found| found.peer == STRONGROOM && found.count == count)
+    };
+    bars.push(Bar {
+        what: "two threads on one arena: times the work of one".to_owned(),
+        target: Target::AtLeast(1.6),
+        measured: found(2).map(|found| found.against_one.median),
+        unit: Unit::Times,
+    });
+    bars.push(Bar {
+        what: "eight threads on one arena: times the work of two (1, less what noise takes)"
+            .to_owned(),
+        target: Target::AtLeast(NOTHING_LOST),
+        measured: found(8).map(|found| found.against_two.median),
+        unit: Unit::Times,
+    });
+}
+
+fn sealing(results: &Results, bars: &mut Vec<Bar>) {
+    use crate::measure::sealing::{CRATE, ENCLAVE, LONG, OPEN, RING, SEAL, SHORT};
+    let found = |floor, operation, size| {
+        let mut sealing = results.sealing.iter();
+        let found = sealing.find(|found| {
+            found.peer == ENCLAVE
+                && found.floor == floor
+                && found.operation == operation
+                && found.size == size
+        });
+        found.map(|found| found.paired.ratio.median)
+    };
+    for (operation, size, floor, most) in [
+        (SEAL, SHORT, RING, 2.0),
+        (OPEN, SHORT, RING, 2.0),
+        (SEAL, LONG, CRATE, 1.2),
+        (OPEN, LONG, CRATE, 1.2),
+    ] {
+        let drop = if operation == OPEN { " + drop" } else { "" };
+        let size_text = speed::thousands(size);
+        bars.push(Bar {
+            what: format!("{operation}{drop} of {size_text} B: times {floor}"),
+            target: Target::AtMost(most),
+            measured: found(floor, operation, size),
+            unit: Unit::Times,
+        });
+    }
+}
+
+fn at_rest(results: &Results, bars: &mut Vec<Bar>) {
+    use crate::measure::at_rest::ENCLAVE;
+    let found = results.at_rest.iter().find(|found| found.peer == ENCLAVE);
+    let count = found.map_or(1_000_000, |found| found.count);
+    let count = speed::thousands(count);
+    bars.push(Bar {
+        what: format!("resident memory for each of {count} sealed secrets of 64 B"),
+        target: Target::AtMost(112.0),
+        // The kernel counts in pages.
+        measured: found.map(|found| found.resident.round()),
+        unit: Unit::Bytes,
+    });
+    for (order, measured) in [
+        ("in the order of sealing", found.map(|found| found.in_order_less_cache)),
+        ("shuffled", found.map(|found| found.shuffled_less_cache)),
+    ] {
+        bars.push(Bar {
+            what: format!(
+                "opening one of {count}, {order}, less the cache's part: times one of 1,000"
+            ),
+            target: Target::AtMost(AS_FAST),
+            measured,
+            unit: Unit::Times,
+        });
+    }
+}
+
+/// A region's size as a person writes it.
+pub(crate) fn kib(bytes: usize) -> String {
+    if bytes.is_multiple_of(1024 * 1024) {
+        format!("{} MiB", bytes / (1024 * 1024))
+    } else {
+        format!("{} KiB", bytes / 1024)
+    }
+}
+
+/// Two medians of the same work differ by as much.
+const NOTHING_LOST: f64 = 0.95;
+
+/// What counts as equally fast.
+const AS_FAST: f64 = 1.1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bar(target: Target, measured: Option<f64>) -> Bar {
+        Bar { what: String::new(), target, measured, unit: Unit::Times }
+    }
+
+    #[test]
+    fn a_bar_that_is_just_reached_holds() {
+        assert_eq!(bar(Target::AtMost(2.0), Some(2.0)).holds(), Some(true));
+        assert_eq!(bar(Target::AtMost(2.0), Some(2.01)).holds(), Some(false));
+        assert_eq!(bar(Target::AtLeast(850.0), Some(850.0)).holds(), Some(true));
+        assert_eq!(bar(Target::AtLeast(850.0), Some(849.0)).holds(), Some(false));
+        assert_eq!(bar(Target::AtMost(2.0), None).holds(), None);
+    }
+}

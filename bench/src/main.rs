@@ -1,0 +1,169 @@
+//! Measures strongroom beside its peers, paired in one run, and holds the figures against bars.
+//!
+//! | floor | files |
+//! |---|---|
+//! | peers | `peers` `sealers`: those that are compared, behind two small traits |
+//! | work | `random` `workload` `harness`: what they do, and how it is timed |
+//! | figures | `measure` `results` `machine` `bars`: what is measured and what must be reached |
+//! | reading | `report` `instructions`: tables, curves, JSON; counts under valgrind |
+
+mod bars;
+mod harness;
+mod instructions;
+mod machine;
+mod measure;
+mod options;
+mod peers;
+mod random;
+mod report;
+mod results;
+mod sealers;
+mod workload;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use harness::Harness;
+use machine::Machine;
+use measure::{at_rest, density, sealing, speed, threads};
+use options::{Group, Options, Task};
+use results::Results;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let done = match &options.task {
+        None => compare(&options),
+        Some(Task::Instructions { save, functions }) => instructions::count(*save, *functions),
+        Some(Task::AtRest { peer, count, rounds }) => one_at_rest(peer, *count, *rounds),
+        Some(Task::HotPath { case, operations }) => instructions::run(case, *operations),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::from(2)
+    })
+}
+
+fn compare(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+    let results = measure_all(options)?;
+    report::print(&results)?;
+    for path in report::write(&results, options.is_complete())? {
+        println!("wrote {}", path.display());
+    }
+    let short = results.bars.iter().any(|bar| bar.holds() == Some(false));
+    Ok(if options.strict && short { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn one_at_rest(peer: &str, count: usize, rounds: usize) -> Result<ExitCode, Box<dyn Error>> {
+    let found = at_rest::run(peer, count, rounds)?;
+    println!("{}", serde_json::to_string(&found)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure_all(options: &Options) -> Result<Results, Box<dyn Error>> {
+    let pace = if options.quick { QUICK } else { FULL };
+    let mut results = Results {
+        machine: Machine::read(),
+        mode: if options.quick { "quick" } else { "full" },
+        density: Vec::new(),
+        mixed: Vec::new(),
+        page_each: Vec::new(),
+        speed: Vec::new(),
+        threads: Vec::new(),
+        sealing: Vec::new(),
+        parts: Vec::new(),
+        at_rest: Vec::new(),
+        skipped: Vec::new(),
+        bars: Vec::new(),
+    };
+    measure_groups(options, &pace, &mut results)?;
+    results.bars = bars::hold(&results);
+    Ok(results)
+}
+
+fn measure_groups(
+    options: &Options,
+    pace: &Pace,
+    results: &mut Results,
+) -> Result<(), Box<dyn Error>> {
+    // The fresh processes first: nothing of this one's heap is theirs, but its time is.
+    if options.wants(Group::AtRest) {
+        eprintln!("sealed secrets at rest");
+        results.at_rest = at_rest::measure(MILLION, pace.passes)?;
+    }
+    if options.wants(Group::Density) {
+        eprintln!("density");
+        let found = density::measure(pace.seeds);
+        results.density = found.density;
+        results.mixed = found.mixed;
+        results.page_each = found.page_each;
+        results.skipped.extend(found.skipped);
+    }
+    if options.wants(Group::Speed) {
+        eprintln!("allocate, write, release");
+        let (found, skipped) = speed::measure(pace.speed);
+        results.speed = found;
+        results.skipped.extend(skipped);
+    }
+    if options.wants(Group::Threads) {
+        eprintln!("threads");
+        let (found, skipped) = threads::measure(pace.thread_rounds, pace.thread_turn);
+        results.threads = found;
+        results.skipped.extend(skipped);
+    }
+    if options.wants(Group::Enclave) {
+        eprintln!("sealing and opening");
+        let found = sealing::measure(pace.sealing)?;
+        results.sealing = found.sealing;
+        results.parts = found.parts;
+        results.skipped.extend(found.skipped);
+    }
+    Ok(())
+}
+
+/// How long to measure what.
+struct Pace {
+    seeds: u64,
+    speed: speed::Plan,
+    thread_rounds: usize,
+    thread_turn: Duration,
+    sealing: Harness,
+    /// Passes over a million sealed secrets.
+    passes: usize,
+}
+
+const fn milliseconds(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+const QUICK: Pace = Pace {
+    seeds: 5,
+    speed: speed::Plan {
+        harness: Harness { turn: milliseconds(1), budget: milliseconds(200), least_rounds: 9 },
+        for_strongroom: milliseconds(500),
+        for_peers: milliseconds(100),
+        most_pages: 1000,
+    },
+    thread_rounds: 5,
+    thread_turn: milliseconds(15),
+    sealing: Harness { turn: milliseconds(1), budget: milliseconds(150), least_rounds: 9 },
+    passes: 1,
+};
+
+const FULL: Pace = Pace {
+    seeds: 25,
+    speed: speed::Plan {
+        harness: Harness { turn: milliseconds(3), budget: milliseconds(1500), least_rounds: 25 },
+        for_strongroom: milliseconds(5000),
+        for_peers: milliseconds(1200),
+        most_pages: 10_000,
+    },
+    thread_rounds: 25,
+    thread_turn: milliseconds(40),
+    sealing: Harness { turn: milliseconds(3), budget: milliseconds(1500), least_rounds: 25 },
+    passes: 5,
+};
+
+const MILLION: usize = 1_000_000;

@@ -1,0 +1,7 @@
+//! The measurements, one file for each group of bars.
+
+pub(crate) mod at_rest;
+pub(crate) mod density;
+pub(crate) mod sealing;
+pub(crate) mod speed;
+pub(crate) mod threads;

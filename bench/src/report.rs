@@ -1,0 +1,76 @@
+//! What a person reads: tables on the terminal, Markdown and curves; and JSON for a program.
+
+mod chart;
+mod curves;
+mod table;
+mod tables;
+
+use std::error::Error;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::results::Results;
+
+/// Prints the tables.
+pub(crate) fn print(results: &Results) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for table in tables::all(results) {
+        writeln!(out, "{}", table.plain())?;
+    }
+    writeln!(out, "{}", tables::verdict(results))
+}
+
+/// Writes Markdown, curves and JSON, for good or to look at. Says where.
+pub(crate) fn write(results: &Results, keep: bool) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = package.parent().unwrap_or(package);
+    let (page, images, json) = if keep {
+        (root.join("docs/BENCHMARKS.md"), root.join("docs/img"), "results/latest.json")
+    } else {
+        let quick = package.join("results/quick");
+        (quick.join("BENCHMARKS.md"), quick.join("img"), "results/quick/latest.json")
+    };
+    let json = package.join(json);
+    for path in [&page, &json] {
+        fs::create_dir_all(path.parent().unwrap_or(root))?;
+    }
+    fs::create_dir_all(&images)?;
+    fs::write(&json, serde_json::to_string_pretty(results)? + "\n")?;
+    let around = fs::read_to_string(&page).unwrap_or_default();
+    fs::write(&page, between_markers(&around, &tables::markdown(results)))?;
+    let mut written = vec![page, json];
+    written.extend(curves::draw(results, &images)?);
+    Ok(written)
+}
+
+/// `page` with what is between the markers replaced; with markers at its end if it has none.
+fn between_markers(page: &str, generated: &str) -> String {
+    let (before, after) = match (page.find(BEGIN), page.find(END)) {
+        (Some(begin), Some(end)) if begin < end => (&page[..begin], &page[end + END.len()..]),
+        _ => (page, "\n"),
+    };
+    format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", generated.trim_end())
+}
+
+const BEGIN: &str = "<!-- measured: begin (written by bench/run) -->";
+const END: &str = "<!-- measured: end -->";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_between_the_markers_changes() {
+        let page = format!("above\n{BEGIN}\nold\n{END}\nbelow\n");
+        let written = between_markers(&page, "new");
+        assert_eq!(written, format!("above\n{BEGIN}\n\nnew\n\n{END}\nbelow\n"));
+        assert_eq!(between_markers(&written, "new"), written);
+    }
+
+    #[test]
+    fn a_page_without_markers_gets_them() {
+        let written = between_markers("above\n", "new");
+        assert_eq!(written, format!("above\n{BEGIN}\n\nnew\n\n{END}\n"));
+    }
+}

@@ -1,0 +1,131 @@
+//! What was measured, as it is written to JSON and read by the tables, curves and bars.
+
+use serde::Serialize;
+
+use crate::bars::Bar;
+use crate::harness::{Paired, Spread};
+use crate::machine::Machine;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Results {
+    pub(crate) machine: Machine,
+    /// `full` or `quick`.
+    pub(crate) mode: &'static str,
+    pub(crate) density: Vec<Density>,
+    pub(crate) mixed: Vec<Mixed>,
+    pub(crate) page_each: Vec<PageEach>,
+    pub(crate) speed: Vec<Speed>,
+    pub(crate) threads: Vec<Threads>,
+    pub(crate) sealing: Vec<Sealing>,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) at_rest: Vec<AtRest>,
+    pub(crate) skipped: Vec<Skipped>,
+    pub(crate) bars: Vec<Bar>,
+}
+
+/// How many secrets of one size were live when the next was refused.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Density {
+    pub(crate) peer: &'static str,
+    /// Bytes of locked memory.
+    pub(crate) region: usize,
+    /// Bytes of each secret.
+    pub(crate) size: usize,
+    pub(crate) live: usize,
+}
+
+impl Density {
+    /// The share of the locked bytes that is payload.
+    pub(crate) fn payload(&self) -> f64 {
+        (self.live * self.size) as f64 / self.region as f64
+    }
+}
+
+/// The share of the locked bytes that was payload when a mixed load was first refused.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Mixed {
+    pub(crate) peer: &'static str,
+    pub(crate) region: usize,
+    pub(crate) payload: Spread,
+    pub(crate) seeds: u64,
+}
+
+/// Locked bytes for each secret of a peer that gives each its own pages, as the kernel counts them.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct PageEach {
+    pub(crate) peer: &'static str,
+    pub(crate) size: usize,
+    pub(crate) locked: f64,
+}
+
+/// Release + allocate + write, against glibc.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Speed {
+    pub(crate) peer: &'static str,
+    pub(crate) scenario: String,
+    /// Live secrets.
+    pub(crate) live: usize,
+    pub(crate) paired: Paired,
+}
+
+/// What threads did on one shared store.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Threads {
+    pub(crate) peer: &'static str,
+    pub(crate) count: usize,
+    /// Operations per second of all threads, in times of one glibc thread's in the same round.
+    pub(crate) against_floor: Spread,
+    /// In times of its own with one thread, in the same round.
+    pub(crate) against_one: Spread,
+    /// In times of its own with two threads, in the same round.
+    pub(crate) against_two: Spread,
+    /// Operations per second that a processor worked, in times of its own with one thread: 1 if the
+    /// threads do not slow each other down, whatever else the machine does.
+    pub(crate) each: Spread,
+}
+
+/// Sealing or opening, against another.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Sealing {
+    pub(crate) peer: &'static str,
+    pub(crate) floor: &'static str,
+    pub(crate) operation: &'static str,
+    /// Bytes of the secret.
+    pub(crate) size: usize,
+    pub(crate) paired: Paired,
+}
+
+/// What a part of sealing or opening takes of the whole.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Part {
+    pub(crate) operation: &'static str,
+    pub(crate) name: &'static str,
+    /// In times of ring's whole operation.
+    pub(crate) ratio: f64,
+    pub(crate) ns: f64,
+}
+
+/// Sealed secrets in ordinary memory.
+#[derive(Clone, Debug, Serialize, serde::Deserialize)]
+pub(crate) struct AtRest {
+    pub(crate) peer: String,
+    pub(crate) count: usize,
+    pub(crate) size: usize,
+    /// Bytes by which resident memory grew for each.
+    pub(crate) resident: f64,
+    /// Time to open one of all, in times of one of a thousand: in the order of sealing, and shuffled.
+    pub(crate) in_order: f64,
+    pub(crate) shuffled: f64,
+    /// The same, less the time to read a byte of each record in the same order (the cache's part).
+    pub(crate) in_order_less_cache: f64,
+    pub(crate) shuffled_less_cache: f64,
+    /// Nanoseconds to open one of a thousand.
+    pub(crate) ns: f64,
+}
+
+/// What was not measured.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Skipped {
+    pub(crate) what: String,
+    pub(crate) why: String,
+}

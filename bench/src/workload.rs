@@ -1,0 +1,110 @@
+//! The work that is timed: release a random secret, allocate one in its place, write it.
+
+use std::hint::black_box;
+use std::mem;
+
+use crate::peers::Store;
+use crate::random::Random;
+
+/// How long the secrets are, and how many are live.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) shortest: usize,
+    pub(crate) longest: usize,
+    pub(crate) live: usize,
+    /// Begin with twice as many, of which a random half is released.
+    pub(crate) fragment: bool,
+}
+
+impl Load {
+    pub(crate) const fn uniform(size: usize, live: usize) -> Self {
+        Self { shortest: size, longest: size, live, fragment: false }
+    }
+
+    /// A heap full of holes.
+    pub(crate) const FRAGMENTED: Self =
+        Self { shortest: 16, longest: 256, live: 10_000, fragment: true };
+}
+
+/// A set of live secrets in a store.
+pub(crate) struct Workload<'s, S: Store> {
+    store: &'s S,
+    live: Vec<Option<S::Secret<'s>>>,
+    load: Load,
+    random: Random,
+    bytes: Vec<u8>,
+    /// Allocations that were refused while the work went on.
+    refused: usize,
+}
+
+impl<'s, S: Store> Workload<'s, S> {
+    /// Fills the store. Says how many secrets were live when it refused the next, if it did.
+    pub(crate) fn new(store: &'s S, load: Load, seed: u64) -> Result<Self, usize> {
+        let bytes = vec![0xa5; load.longest];
+        let random = Random::new(seed);
+        let mut work = Self { store, live: Vec::new(), load, random, bytes, refused: 0 };
+        let count = if load.fragment { 2 * load.live } else { load.live };
+        work.live.reserve_exact(count);
+        for number in 0..count {
+            let secret = work.allocate().ok_or(number)?;
+            work.live.push(Some(secret));
+        }
+        work.random.shuffle(&mut work.live);
+        for secret in work.live.drain(load.live..).flatten() {
+            store.release(secret);
+        }
+        Ok(work)
+    }
+
+    pub(crate) fn refused(&self) -> usize {
+        self.refused
+    }
+
+    /// Not inlined, so that each contestant's loop is compiled by itself.
+    #[inline(never)]
+    pub(crate) fn run(&mut self, operations: u64) {
+        for _ in 0..operations {
+            let index = self.random.below(self.live.len());
+            if let Some(secret) = self.live[index].take() {
+                self.store.release(secret);
+            }
+            let secret = self.allocate();
+            self.refused += usize::from(secret.is_none());
+            self.live[index] = secret;
+        }
+    }
+
+    #[inline(always)]
+    fn allocate(&mut self) -> Option<S::Secret<'s>> {
+        // The length is opaque, as it is where secrets come from outside.
+        let len = black_box(self.len());
+        let mut secret = self.store.allocate(len)?;
+        self.store.write(&mut secret, &self.bytes[..len]);
+        Some(secret)
+    }
+
+    #[inline(always)]
+    fn len(&mut self) -> usize {
+        let Load { shortest, longest, .. } = self.load;
+        if shortest == longest {
+            shortest
+        } else {
+            shortest + self.random.below(longest - shortest + 1)
+        }
+    }
+}
+
+impl<S: Store> Drop for Workload<'_, S> {
+    fn drop(&mut self) {
+        give_back(self.store, self.live.drain(..).flatten());
+    }
+}
+
+/// Releases what is live when a measurement is over, if the store wants it.
+pub(crate) fn give_back<'s, S: Store>(store: &'s S, live: impl Iterator<Item = S::Secret<'s>>) {
+    if S::WANTS_ALL_BACK {
+        live.for_each(|secret| store.release(secret));
+    } else {
+        live.for_each(mem::forget);
+    }
+}
