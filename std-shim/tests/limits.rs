@@ -242,9 +242,9 @@ fn take_all_mappings() -> Vec<std::ptr::NonNull<u8>> {
 #[test]
 fn want_of_address_space_is_told_from_the_lock_limit() {
     alone("want_of_address_space_is_told_from_the_lock_limit", || {
-        kernel::limit_address_space(1 << 30);
-        let error = LockedPages::new(2 << 30).err().unwrap();
-        assert_eq!(error, LockError::OutOfMemory { requested: 2 << 30 });
+        kernel::limit_address_space(1 << 29);
+        let error = LockedPages::new(1 << 30).err().unwrap();
+        assert_eq!(error, LockError::OutOfMemory { requested: 1 << 30 });
     });
 }
 

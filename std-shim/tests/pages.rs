@@ -70,7 +70,10 @@ fn sizes_that_cannot_be_are_typed_errors() {
             let error = make(bytes).err().unwrap();
             assert!(matches!(error, LockError::TooLarge { .. }), "{bytes}: {error}");
         }
-        // Fits the arithmetic but no address space.
+        // Fits the arithmetic but no address space; of 32 bits' it would be a quarter.
+        if cfg!(target_pointer_width = "32") {
+            continue;
+        }
         let error = make(isize::MAX.unsigned_abs() / 2).err().unwrap();
         assert!(matches!(error, LockError::OutOfMemory { .. }), "{error}");
     }

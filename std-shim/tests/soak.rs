@@ -97,10 +97,10 @@ fn bursts_that_overrun_a_vault_that_grows_and_shrinks() {
     let (seen, over) = (Seen::default(), AtomicBool::new(false));
     let (mut most_locked, mut most_mappings) = (0, 0);
     thread::scope(|scope| {
-        for number in 1..=8 {
+        for number in 1..=8_u64 {
             let (vault, sealed, seen, over) = (&vault, &sealed, &seen, &over);
             scope.spawn(move || {
-                let mut random = Random(number * 0x9e37_79b9_7f4a_7c15);
+                let mut random = Random(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
                 while !over.load(Ordering::Relaxed) {
                     burst(vault, sealed, &mut random, seen);
                 }

@@ -76,8 +76,9 @@ fn bytes(text: &str) -> Result<usize, String> {
         "GiB" => 1 << 30,
         other => return Err(format!("`{other}` is no unit: use KiB, MiB, GiB or none for bytes")),
     };
-    let number: usize = digits.parse().map_err(|_| "it is no number of bytes".to_owned())?;
-    number.checked_mul(unit).ok_or_else(|| "it is more than the address space has".to_owned())
+    let number: u64 = digits.parse().map_err(|_| "it is no number of bytes".to_owned())?;
+    let bytes = number.checked_mul(unit).and_then(|bytes| usize::try_from(bytes).ok());
+    bytes.ok_or_else(|| "it is more than the address space has".to_owned())
 }
 
 fn microseconds(text: &str) -> Result<Duration, String> {

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
@@ -46,7 +46,7 @@ pub(crate) fn is_root() -> bool {
 
 /// Sets both lock limits and gives up `CAP_IPC_LOCK`. Runs between fork and exec.
 pub(crate) fn confine(confinement: Confinement) -> io::Result<()> {
-    let limit = libc::rlimit { rlim_cur: confinement.soft, rlim_max: confinement.hard };
+    let limit = limit(confinement.soft, confinement.hard)?;
     // SAFETY: `limit` is valid during the call.
     check(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) })?;
     if confinement.user == User::Namespaced {
@@ -70,9 +70,16 @@ pub(crate) fn give_up_capabilities() -> io::Result<()> {
 
 /// Limits the address space, `RLIMIT_AS`, for the rest of this process.
 pub(crate) fn limit_address_space(bytes: u64) {
-    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    let limit = limit(bytes, bytes).unwrap();
     // SAFETY: `limit` is valid during the call.
     check(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }).unwrap();
+}
+
+/// A limit in the system's own type, which has 32 bits on some.
+#[allow(clippy::useless_conversion, reason = "it has 64 bits on others")]
+fn limit(soft: u64, hard: u64) -> io::Result<libc::rlimit> {
+    let number = |bytes: u64| bytes.try_into().map_err(|_| ErrorKind::InvalidInput);
+    Ok(libc::rlimit { rlim_cur: number(soft)?, rlim_max: number(hard)? })
 }
 
 /// Has everything locked that is mapped from now on.
