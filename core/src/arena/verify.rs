@@ -18,9 +18,9 @@ impl Arena<'_> {
     /// Checks every canary, all slack and every free byte.
     ///
     /// Other threads may go on using the arena. What they are allocating or releasing at the moment
-    /// is passed over: it is checked there. A damaged free cell is wiped and quarantined, vacant leaves
-    /// are wiped; a damaged
-    /// secret stays with its owner until its release. The fault handler is not called.
+    /// is passed over: it is checked there. A damaged free cell is wiped and quarantined, and vacant
+    /// leaves are wiped; a damaged secret stays with its owner until its release. The fault handler
+    /// is not called.
     ///
     /// # Errors
     /// The first [`Fault`] found. All the others are found too; see
