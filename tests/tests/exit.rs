@@ -11,6 +11,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -55,12 +56,16 @@ impl Subject {
         command.args(arguments).env("RUST_BACKTRACE", "0").stdin(Stdio::piped());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(&secret).unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.ends_with("holds a secret of 200 bytes\n"), "{line:?}");
         let mut search = Search::default();
         search.add("the secret", &secret);
-        Self { stderr: child.stderr.take().unwrap(), child, search }
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let subject = Self { child, stderr, search };
+        // One that stops too early says nothing.
+        let (said, hears) = mpsc::channel();
+        thread::spawn(move || said.send(BufReader::new(stdout).lines().next()));
+        let line = hears.recv_timeout(Duration::from_mins(1)).unwrap().unwrap().unwrap();
+        assert!(line.ends_with("holds a secret of 200 bytes"), "{line:?}");
+        subject
     }
 
     #[expect(unsafe_code, reason = "sends a signal")]
@@ -96,16 +101,14 @@ impl Drop for Subject {
     }
 }
 
-/// Cargo builds examples next to the tests, unless it is told to build one test or package only.
+/// Built here: as another package's example it may be an old one.
 fn program() -> PathBuf {
     let test = env::current_exe().unwrap();
-    let program = test.parent().unwrap().parent().unwrap().join("examples/signals");
-    if !program.exists() {
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--package", "strongroom", "--example", "signals"]);
-        build.args((!cfg!(debug_assertions)).then_some("--release"));
-        assert!(build.status().unwrap().success());
-    }
-    assert!(program.exists(), "build it with `cargo build --example signals`");
-    program
+    let profile = test.parent().unwrap().parent().unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--package", "strongroom", "--example", "signals"]);
+    build.args((!cfg!(debug_assertions)).then_some("--release"));
+    build.arg("--target-dir").arg(profile.parent().unwrap());
+    assert!(build.status().unwrap().success());
+    profile.join("examples/signals")
 }
