@@ -1,0 +1,28 @@
+//! Numbers of bytes, as a person writes and reads them.
+
+/// Reads `65536`, `64KiB` or `1MiB`.
+pub(crate) fn parse(text: &str) -> Result<usize, String> {
+    let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+    let unit = match text[digits.len()..].trim_start() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        other => return Err(format!("`{other}` is no unit: use KiB, MiB, GiB or none for bytes")),
+    };
+    let number: usize = digits.parse().map_err(|_| "it is no number of bytes".to_owned())?;
+    number.checked_mul(unit).ok_or_else(|| "it is more than the address space has".to_owned())
+}
+
+/// Writes `65,536`.
+pub(crate) fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
