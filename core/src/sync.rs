@@ -14,7 +14,11 @@ pub(crate) use self::whole::{Counter64, Shared64};
 #[cfg(all(target_has_atomic = "64", not(strongroom_no_atomic_64)))]
 mod whole {
     use core::sync::atomic::AtomicU64;
-    use core::sync::atomic::Ordering::Relaxed;
+    use core::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
+
+    /// What fences order, the thread sanitizer does not see: for its sake the words order it.
+    const LOAD: Ordering = if cfg!(strongroom_thread_sanitizer) { Acquire } else { Relaxed };
+    const STORE: Ordering = if cfg!(strongroom_thread_sanitizer) { Release } else { Relaxed };
 
     /// Eight bytes of shared memory that are read and written whole where the machine can, and in
     /// two halves where it cannot. Loads and stores are ordered only by what surrounds them.
@@ -28,12 +32,12 @@ mod whole {
 
         #[inline]
         pub(crate) fn load(&self) -> u64 {
-            self.0.load(Relaxed)
+            self.0.load(LOAD)
         }
 
         #[inline]
         pub(crate) fn store(&self, value: u64) {
-            self.0.store(value, Relaxed);
+            self.0.store(value, STORE);
         }
     }
 
