@@ -211,7 +211,7 @@ impl Model<'_> {
         if inside.is_some_and(|offset| self.live.contains_key(&offset)) {
             return;
         }
-        if size == 0 {
+        if size == 0 && inside.is_none() {
             assert_eq!(self.lab.release(offset, layout), Ok(()), "no bytes are nobody's");
             return;
         }
