@@ -104,7 +104,7 @@ mod region;
 mod runs;
 #[expect(unsafe_code, reason = "keeps a typed value in a buffer's memory")]
 mod secret;
-#[cfg(all(test, unix))]
+#[cfg(all(test, target_os = "linux"))]
 #[expect(unsafe_code, reason = "runs work on a stack that it can read afterwards")]
 mod stack_probe;
 mod sync;

