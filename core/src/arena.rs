@@ -287,6 +287,9 @@ impl<'r> Arena<'r> {
             }
             return Err(kind);
         }
+        // Before the cell can be taken: `verify` must not look for slack in what is being wiped.
+        // SAFETY: the secret is the caller's, who gives it up.
+        unsafe { extent.give_up() };
         let returned = self.runs.give_back(cell).map_err(|_| FaultKind::DoubleFree)?;
         // SAFETY: the secret is released, and nobody hands the cell out until it is marked free.
         unsafe { extent.reset(State::FREE) };

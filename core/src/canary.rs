@@ -105,6 +105,8 @@ impl State {
     pub(crate) const QUARANTINED: Self = Self(0xfffe);
     /// There is no cell before: this is the first canary of a run or block.
     pub(crate) const EDGE: Self = Self(0xfffd);
+    /// The cell's secret was given up and is about to be wiped.
+    pub(crate) const RELEASED: Self = Self(0xfffc);
     /// The most slack in bytes that a live state records.
     pub(crate) const MOST_SLACK: usize = SLACK_MASK;
 
@@ -130,7 +132,7 @@ impl State {
     }
 
     fn is_known(self) -> bool {
-        self.as_live().is_some() || self.0 >= Self::EDGE.0
+        self.as_live().is_some() || self.0 >= Self::RELEASED.0
     }
 }
 

@@ -189,6 +189,15 @@ impl<'a> Extent<'a> {
         self.canary.is_intact(self.before())
     }
 
+    /// Marks a live secret as given up, so that nobody takes it for one while it is wiped.
+    ///
+    /// # Safety
+    /// The secret is the caller's, who gives it up.
+    #[inline(always)]
+    pub(crate) unsafe fn give_up(self) {
+        self.canary.plant(self.after(), State::RELEASED);
+    }
+
     /// Zeroes the whole extent and marks it free or quarantined.
     ///
     /// # Safety
@@ -253,7 +262,7 @@ fn secret_start(start: usize, align: usize) -> usize {
 #[cold]
 fn why_not_free(canary: Canary, after: &Shared64) -> Readiness {
     match canary.state(after) {
-        Some(State::FREE) => Readiness::Busy,
+        Some(State::FREE | State::RELEASED) => Readiness::Busy,
         Some(state) if state.as_live().is_some() => Readiness::Busy,
         _ => Readiness::Damaged(FaultKind::CanaryAfter),
     }

@@ -16,6 +16,7 @@ use chacha20::cipher::{KeyIvInit, StreamCipherCore, array::Array};
 use chacha20::{ChaChaCore, R20, variants::Ietf};
 use zeroize::zeroize_stack;
 
+use crate::registers::wipe_vectors;
 use crate::wipe::wipe;
 
 /// The keystream of one key and nonce, from block 0 on. Wiped when dropped.
@@ -95,6 +96,7 @@ fn write(cipher: &mut ChaChaCore<R20, Ietf>, batch: &mut [u8; BATCH], length: us
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "its own frame would shelter what lies under it")]
 pub(crate) fn wipe_stack(length: usize) {
+    wipe_vectors();
     if length <= BATCH - BLOCK {
         zeroize_stack::<BATCH_STACK>();
     } else {

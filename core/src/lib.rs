@@ -60,7 +60,7 @@
 //!
 //! | floor | files |
 //! |---|---|
-//! | 0 | `error` `sync` `wipe` `equal` |
+//! | 0 | `error` `sync` `wipe` `equal` `registers` |
 //! | 1 | `entropy` `bitmap` `keystream` |
 //! | 2 | `classes` `aead` `drbg` |
 //! | 3 | `buddy` `canary` `region` `tag` |
@@ -101,6 +101,8 @@ mod key;
 mod keystream;
 #[expect(unsafe_code, reason = "turns a caller's memory into tables and leaves")]
 mod region;
+#[expect(unsafe_code, reason = "names the registers that a cipher leaves its state in")]
+mod registers;
 mod runs;
 #[expect(unsafe_code, reason = "keeps a typed value in a buffer's memory")]
 mod secret;

@@ -62,7 +62,6 @@ fn a_core_dump_holds_nothing() {
 
 /// The cipher's vector code leaves its state in registers that nobody uses until the next text.
 #[test]
-#[ignore = "vector registers are not wiped: SECURITY.md says so"]
 fn nor_do_the_registers_in_it() {
     let (finds, registers) = found_in_core_dump("registers");
     let in_registers = finds.into_iter().filter(|find| registers.contains(&find.place.start));

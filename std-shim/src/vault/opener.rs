@@ -191,8 +191,6 @@ impl<'v, S: AsRef<[u8]>> Future for Opening<'v, S> {
         let (vault, len) = (this.vault, this.sealed.secret_len());
         let (opener, open) = (vault.everybody(), vault.opening(this.sealed, this.context));
         if let Err(error) = vault.check_process() {
-            // The line of a forked child is not its own.
-            std::mem::forget(this.waiting.take());
             return Poll::Ready(Err(error));
         }
         if this.waiting.is_none() {
@@ -213,6 +211,15 @@ impl<'v, S: AsRef<[u8]>> Future for Opening<'v, S> {
         vault.counts.waited(begun.elapsed());
         this.waiting = None;
         Poll::Ready(settled.map(|held| vault.opened(held)))
+    }
+}
+
+impl<S> Drop for Opening<'_, S> {
+    fn drop(&mut self) {
+        if self.vault.check_process().is_err() {
+            // The line of a forked child is not its own, and may be locked for good.
+            std::mem::forget(self.waiting.take());
+        }
     }
 }
 
