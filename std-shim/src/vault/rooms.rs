@@ -90,6 +90,8 @@ impl Rooms {
 
     /// Gives back the rooms but the first in which nothing has been open for `age`.
     pub(super) fn trim(&self, age: Duration) {
+        // Nobody locks more until what goes is unlocked: the ceiling holds at every moment.
+        let mut growth = self.growth();
         let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         let now = self.now();
         let stays = |room: &Arc<Room>| {
@@ -106,9 +108,9 @@ impl Rooms {
         drop(list);
         if !gone.is_empty() {
             self.given_back.fetch_add(gone.len(), Ordering::Relaxed);
-            // Wiping and unlocking them takes long, and happens here, outside the lock.
+            // Wiping and unlocking them takes long, and happens here, while the list is free.
             drop(gone);
-            self.growth().refused_until = None;
+            growth.refused_until = None;
         }
     }
 
