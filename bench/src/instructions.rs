@@ -10,7 +10,7 @@ mod cases;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
@@ -94,8 +94,9 @@ fn read(path: &Path) -> Result<Option<Kept>, Box<dyn Error>> {
     Ok(Some(kept))
 }
 
-fn keep(path: &PathBuf, now: &Kept, save: bool) -> Result<(), Box<dyn Error>> {
+fn keep(path: &Path, now: &Kept, save: bool) -> Result<(), Box<dyn Error>> {
     if save {
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
         fs::write(path, serde_json::to_string_pretty(now)? + "\n")?;
         println!("wrote {}", path.display());
     } else {

@@ -32,7 +32,11 @@ pub(crate) struct Workload<'s, S: Store> {
     live: Vec<Option<S::Secret<'s>>>,
     load: Load,
     random: Random,
-    bytes: Vec<u8>,
+    /// What is written. Each time it begins elsewhere, so that nobody is lucky or unlucky in how
+    /// the places of source and secret in their pages relate (loads wait for stores that seem to be
+    /// to the same place).
+    source: Vec<u8>,
+    offset: usize,
     /// Allocations that were refused while the work went on.
     refused: usize,
 }
@@ -40,9 +44,10 @@ pub(crate) struct Workload<'s, S: Store> {
 impl<'s, S: Store> Workload<'s, S> {
     /// Fills the store. Says how many secrets were live when it refused the next, if it did.
     pub(crate) fn new(store: &'s S, load: Load, seed: u64) -> Result<Self, usize> {
-        let bytes = vec![0xa5; load.longest];
+        let source = vec![0xa5; PAGE + load.longest];
         let random = Random::new(seed);
-        let mut work = Self { store, live: Vec::new(), load, random, bytes, refused: 0 };
+        let mut work =
+            Self { store, live: Vec::new(), load, random, source, offset: 0, refused: 0 };
         let count = if load.fragment { 2 * load.live } else { load.live };
         work.live.reserve_exact(count);
         for number in 0..count {
@@ -79,7 +84,8 @@ impl<'s, S: Store> Workload<'s, S> {
         // The length is opaque, as it is where secrets come from outside.
         let len = black_box(self.len());
         let mut secret = self.store.allocate(len)?;
-        self.store.write(&mut secret, &self.bytes[..len]);
+        self.offset = (self.offset + STEP) % PAGE;
+        self.store.write(&mut secret, &self.source[self.offset..self.offset + len]);
         Some(secret)
     }
 
@@ -99,6 +105,10 @@ impl<S: Store> Drop for Workload<'_, S> {
         give_back(self.store, self.live.drain(..).flatten());
     }
 }
+
+const PAGE: usize = 4096;
+/// A cache line.
+const STEP: usize = 64;
 
 /// Releases what is live when a measurement is over, if the store wants it.
 pub(crate) fn give_back<'s, S: Store>(store: &'s S, live: impl Iterator<Item = S::Secret<'s>>) {

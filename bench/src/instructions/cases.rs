@@ -27,18 +27,23 @@ const fn case(name: &'static str, operations: u64, run: fn(u64) -> Result<(), St
 }
 
 const ONE: Load = Load::uniform(64, 1);
+const TEN: Load = Load::uniform(64, 10);
 const THOUSAND: Load = Load::uniform(64, 1000);
+const MANY: Load = Load::uniform(64, 100_000);
 const LARGE: Load = Load::uniform(4096, 1);
 
 pub(super) const CASES: &[Case] = &[
     case("release-allocate-64B-1-live", 2000, |n| in_arena(ONE, n)),
+    case("release-allocate-64B-10-live", 2000, |n| in_arena(TEN, n)),
     case("release-allocate-64B-1000-live", 2000, |n| in_arena(THOUSAND, n)),
+    case("release-allocate-64B-100000-live", 10_000, |n| in_arena(MANY, n)),
     case("release-allocate-fragmented", 10_000, |n| in_arena(Load::FRAGMENTED, n)),
     case("release-allocate-4096B-1-live", 500, |n| in_arena(LARGE, n)),
     case("seal-64B", 500, |n| in_enclave(64, n, |sealer| sealer.seal())),
     case("open-drop-64B", 500, |n| in_enclave(64, n, |sealer| sealer.open())),
     case("seal-16KiB", 20, |n| in_enclave(16 * 1024, n, |sealer| sealer.seal())),
     case("glibc-release-allocate-64B-1-live", 2000, |n| on_heap(ONE, n)),
+    case("glibc-release-allocate-64B-10-live", 2000, |n| on_heap(TEN, n)),
     case("glibc-release-allocate-64B-1000-live", 2000, |n| on_heap(THOUSAND, n)),
     case("glibc-release-allocate-fragmented", 10_000, |n| on_heap(Load::FRAGMENTED, n)),
     case("glibc-release-allocate-4096B-1-live", 500, |n| on_heap(LARGE, n)),
