@@ -84,7 +84,12 @@ impl Plan {
         let mut carver = region.carve();
         let drbg = carver.table(1, || Mutex::new(Drbg::unseeded())).and_then(|table| table.first());
         let drbg = drbg.ok_or(too_small)?;
-        drbg.lock().reseed(entropy)?;
+        let seeded = drbg.lock().reseed(entropy);
+        if let Err(error) = seeded {
+            // SAFETY: the generator was the first to be carved, and is not used any more.
+            unsafe { carver.wipe() };
+            return Err(error.into());
+        }
         self.carve_tables(carver, drbg).ok_or(too_small)
     }
 
