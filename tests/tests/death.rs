@@ -177,11 +177,13 @@ fn end_of(output: &Output) -> End {
     }
 }
 
-/// Standard error without the lines in which Rust says where a panic was.
+/// Standard error without the lines in which Rust says where a panic was, and an emulator that a
+/// signal came.
 fn said(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     let frame = |line: &&str| {
-        line.is_empty() || line.starts_with("thread '") || line.starts_with("note: run with ")
+        let starts = ["thread '", "note: run with ", "qemu: uncaught target signal "];
+        line.is_empty() || starts.iter().any(|start| line.starts_with(start))
     };
     text.lines().filter(|line| !frame(line)).collect::<Vec<_>>().join("\n")
 }

@@ -108,7 +108,14 @@ fn program() -> PathBuf {
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "--package", "strongroom", "--example", "signals"]);
     build.args((!cfg!(debug_assertions)).then_some("--release"));
-    build.arg("--target-dir").arg(profile.parent().unwrap());
+    // What is built for a machine that was named lies in a directory of that name.
+    let mut target = profile.parent().unwrap();
+    let machine = target.file_name().unwrap().to_str().unwrap();
+    if machine.contains("-linux-") {
+        build.args(["--target", machine]);
+        target = target.parent().unwrap();
+    }
+    build.arg("--target-dir").arg(target);
     assert!(build.status().unwrap().success());
     profile.join("examples/signals")
 }
