@@ -100,9 +100,18 @@ impl<'s, S: Store> Workload<'s, S> {
     }
 }
 
+impl<S: Store> Workload<'_, S> {
+    /// Ends a workload whose store goes with it: nothing is released that need not be.
+    pub(crate) fn end(mut self) {
+        give_back(self.store, self.live.drain(..).flatten());
+    }
+}
+
 impl<S: Store> Drop for Workload<'_, S> {
     fn drop(&mut self) {
-        give_back(self.store, self.live.drain(..).flatten());
+        for secret in self.live.drain(..).flatten() {
+            self.store.release(secret);
+        }
     }
 }
 

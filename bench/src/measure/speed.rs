@@ -107,7 +107,9 @@ impl Race {
         let budget = if is_ours { self.plan.for_strongroom } else { self.plan.for_peers };
         let harness = self.plan.harness.with_budget(budget);
         let paired = harness.pair(|count| floor.run(count), |count| own.run(count));
-        match own.refused() {
+        let refused = own.refused();
+        own.end();
+        match refused {
             0 => Ok(paired),
             _ => Err("refuses though secrets were released".to_owned()),
         }

@@ -147,8 +147,10 @@ fn work<S: Store>(store: &S, live: usize, turn: &Turn) {
     let seed = turn.number.fetch_add(1, Ordering::Relaxed);
     match Workload::new(store, Load::uniform(64, live), seed) {
         Ok(mut workload) => turn.repeat(|| workload.run(STEP)),
-        Err(_) => {
+        Err(live) => {
+            // The others are waiting. Without the panic it would count as having done nothing.
             turn.start.wait();
+            panic!("the store was full at {live} secrets of one thread");
         }
     }
 }
