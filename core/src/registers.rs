@@ -1,11 +1,11 @@
 //! Emptying the vector registers that a cipher leaves its state in.
 //!
 //! The compiler treats them as scratch, so the key and the last keystream stay there until somebody
-//! else's work overwrites them; a signal would write them to an ordinary stack. Only x86-64 is done:
-//! elsewhere this does nothing.
+//! else's work overwrites them; a signal would write them to an ordinary stack. Only x86-64 is done,
+//! unless it is told to do without vectors: elsewhere this does nothing.
 
 /// Zeroes the vector registers.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 #[inline]
 pub(crate) fn wipe_vectors() {
     if avx512::get() {
@@ -21,7 +21,7 @@ pub(crate) fn wipe_vectors() {
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 #[inline]
 pub(crate) fn wipe_vectors() {}
 
@@ -29,7 +29,7 @@ pub(crate) fn wipe_vectors() {}
 ///
 /// # Safety
 /// The processor has AVX, and the operating system lets it be used.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 #[inline]
 unsafe fn wipe_low() {
     // SAFETY: the contract; the instruction changes registers 0 to 15, all named, and nothing else.
@@ -44,7 +44,7 @@ unsafe fn wipe_low() {
 }
 
 /// The 128 bits of registers 0 to 15 that every x86-64 processor has.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 #[inline]
 fn wipe_short() {
     // SAFETY: SSE2 is part of x86-64; registers 0 to 15 are all named, and nothing else changes.
@@ -66,7 +66,7 @@ fn wipe_short() {
 ///
 /// # Safety
 /// The processor has AVX-512, and the operating system lets it be used.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 #[target_feature(enable = "avx512f")]
 unsafe fn wipe_high() {
     // SAFETY: the contract; registers 16 to 31 are all named, and nothing else changes.
@@ -88,10 +88,10 @@ unsafe fn wipe_high() {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 use core::arch::asm;
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 cpufeatures::new!(avx, "avx");
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 cpufeatures::new!(avx512, "avx512f");
