@@ -7,18 +7,19 @@ export CARGO_TERM_COLOR=never
 
 skip() { printf 'skipped: %s\n' "$*"; exit 0; }
 [ "$(uname -sm)" = "Linux x86_64" ] || skip "tried on x86-64 Linux only, and this is $(uname -sm)"
-command -v rustup >/dev/null || skip "the thread sanitizer needs a nightly compiler, and there is no rustup to find one"
-rustup run nightly rustc --version >/dev/null 2>&1 || skip "the thread sanitizer needs a nightly compiler"
-
-sources=$(rustup run nightly rustc --print sysroot)/lib/rustlib/src/rust/library/std
-[ -d "$sources" ] || skip "the thread sanitizer needs a standard library built for it (rustup +nightly component add rust-src)"
+# The nightly that rustup has, or the one that scripts/toolchain.sh made in $STRONGROOM_TOOLCHAIN.
+toolchain=${STRONGROOM_TOOLCHAIN:-$(rustup run nightly rustc --print sysroot 2>/dev/null || true)}
+[ -x "$toolchain/bin/rustc" ] || skip "the thread sanitizer needs a nightly compiler: rustup toolchain install nightly"
+export PATH=$toolchain/bin:$PATH
+[ -d "$(rustc --print sysroot)/lib/rustlib/src/rust/library/std" ] ||
+    skip "the thread sanitizer needs a standard library built for it: rustup component add rust-src --toolchain nightly, or scripts/toolchain.sh DIR and STRONGROOM_TOOLCHAIN=DIR"
 
 # The sanitizer knows no fences: with the `cfg`, the words that they surround order by themselves
 # (core/src/sync.rs); that the fences are enough is explored on a model in tests/loom/.
 # `halt_on_error` makes any report a failure. The target keeps build scripts free of the flags.
 export RUSTFLAGS="-Zsanitizer=thread --cfg strongroom_thread_sanitizer"
 export TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS:-}"
-tests() { cargo +nightly test --locked --release -Zbuild-std --target x86_64-unknown-linux-gnu "$@"; }
+tests() { cargo test --locked --release -Zbuild-std --target x86_64-unknown-linux-gnu "$@"; }
 
 tests -p strongroom-core --lib runs::
 tests -p strongroom-tests --test threads
