@@ -2,6 +2,7 @@
 
 use core::alloc::Layout;
 use core::fmt::{self, Debug, Formatter};
+use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
@@ -49,7 +50,7 @@ use crate::wipe::wipe;
 /// # }
 /// ```
 pub struct Buffer<'a> {
-    memory: Memory<'a>,
+    memory: Memory<'a, u8>,
 }
 
 impl<'a> Buffer<'a> {
@@ -57,8 +58,9 @@ impl<'a> Buffer<'a> {
     ///
     /// # Errors
     /// [`AllocateError`] if the arena has no room for it.
+    #[inline]
     pub fn new(arena: &'a Arena<'_>, len: usize) -> Result<Self, AllocateError> {
-        Ok(Self { memory: Memory::new(arena, bytes_layout(len)?)? })
+        Ok(Self { memory: Memory::new(arena, len)? })
     }
 
     /// A secret with the bytes of `source`, which is wiped.
@@ -84,6 +86,7 @@ impl<'a> Buffer<'a> {
 
     /// The secret.
     #[must_use]
+    #[inline]
     pub fn expose_secret(&self) -> &[u8] {
         // SAFETY: the memory is this buffer's alone, was zeroed, and is only borrowed with it.
         unsafe { self.memory.bytes.as_ref() }
@@ -91,6 +94,7 @@ impl<'a> Buffer<'a> {
 
     /// The secret, to be changed.
     #[must_use]
+    #[inline]
     pub fn expose_secret_mut(&mut self) -> &mut [u8] {
         // SAFETY: the memory is this buffer's alone, was zeroed, and is borrowed mutably with it.
         unsafe { self.memory.bytes.as_mut() }
@@ -98,6 +102,7 @@ impl<'a> Buffer<'a> {
 
     /// The secret's length in bytes.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.memory.bytes.len()
     }
@@ -119,6 +124,7 @@ impl<'a> Buffer<'a> {
     /// # Errors
     /// The [`Fault`], if something wrote past an end of the secret. Its memory has been wiped and
     /// is never handed out again.
+    #[inline]
     pub fn release(self) -> Result<(), Fault> {
         self.memory.release()
     }
@@ -130,46 +136,56 @@ impl Debug for Buffer<'_> {
     }
 }
 
-/// The memory of one secret, given back when dropped.
-pub(crate) struct Memory<'a> {
+/// The memory of one secret, aligned for `T` and given back when dropped. It drops no value.
+pub(crate) struct Memory<'a, T> {
     arena: &'a Arena<'a>,
     bytes: NonNull<[u8]>,
-    align: usize,
+    aligned_for: PhantomData<fn() -> T>,
 }
 
 // SAFETY: the memory belongs to this value alone, and an arena may be used from any thread.
-unsafe impl Send for Memory<'_> {}
+unsafe impl<T> Send for Memory<'_, T> {}
 // SAFETY: a shared `Memory` gives out nothing but the pointer's value.
-unsafe impl Sync for Memory<'_> {}
+unsafe impl<T> Sync for Memory<'_, T> {}
 
-impl<'a> Memory<'a> {
-    pub(crate) fn new(arena: &'a Arena<'_>, layout: Layout) -> Result<Self, AllocateError> {
-        Ok(Self { arena, bytes: arena.allocate(layout)?, align: layout.align() })
+impl<'a, T> Memory<'a, T> {
+    /// Memory of `size` bytes.
+    #[inline]
+    pub(crate) fn new(arena: &'a Arena<'_>, size: usize) -> Result<Self, AllocateError> {
+        let Some(layout) = Self::layout(size) else {
+            let largest = isize::MAX as usize;
+            return Err(AllocateError::TooLarge { requested: size, largest });
+        };
+        Ok(Self { arena, bytes: arena.allocate(layout)?, aligned_for: PhantomData })
     }
 
-    pub(crate) fn pointer<T>(&self) -> NonNull<T> {
+    #[inline]
+    pub(crate) fn pointer(&self) -> NonNull<T> {
         self.bytes.cast()
     }
 
     pub(crate) fn release(self) -> Result<(), Fault> {
         let memory = ManuallyDrop::new(self);
+        let Some(layout) = Self::layout(memory.bytes.len()) else {
+            return Ok(());
+        };
         // SAFETY: as in `drop`, which does not run any more.
-        unsafe { memory.arena.try_deallocate(memory.bytes.cast(), memory.layout()) }
+        unsafe { memory.arena.try_deallocate(memory.bytes.cast(), layout) }
     }
 
-    fn layout(&self) -> Layout {
-        Layout::from_size_align(self.bytes.len(), self.align).unwrap_or(Layout::new::<()>())
+    /// The layout of `size` bytes, which is some for all memory that there is.
+    #[inline]
+    fn layout(size: usize) -> Option<Layout> {
+        Layout::from_size_align(size, align_of::<T>()).ok()
     }
 }
 
-impl Drop for Memory<'_> {
+impl<T> Drop for Memory<'_, T> {
+    #[inline]
     fn drop(&mut self) {
-        // SAFETY: the bytes were allocated from this arena with this layout, and end here.
-        unsafe { self.arena.deallocate(self.bytes.cast(), self.layout()) }
+        if let Some(layout) = Self::layout(self.bytes.len()) {
+            // SAFETY: the bytes were allocated from this arena with this layout, and end here.
+            unsafe { self.arena.deallocate(self.bytes.cast(), layout) }
+        }
     }
-}
-
-fn bytes_layout(len: usize) -> Result<Layout, AllocateError> {
-    let largest = isize::MAX as usize;
-    Layout::array::<u8>(len).map_err(|_| AllocateError::TooLarge { requested: len, largest })
 }

@@ -1,6 +1,5 @@
 //! A secret as a typed value, built in place.
 
-use core::alloc::Layout;
 use core::fmt::{self, Debug, Formatter};
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -36,7 +35,7 @@ use crate::error::{AllocateError, Fault};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Secret<'a, T> {
-    memory: Memory<'a>,
+    memory: Memory<'a, T>,
     value: PhantomData<T>,
 }
 
@@ -73,11 +72,11 @@ impl<'a, T> Secret<'a, T> {
         arena: &'a Arena<'_>,
         build: impl for<'p> FnOnce(&'p mut MaybeUninit<T>) -> &'p mut T,
     ) -> Result<Self, AllocateError> {
-        let memory = Memory::new(arena, Layout::new::<T>())?;
+        let memory = Memory::new(arena, size_of::<T>())?;
         // SAFETY: the memory was allocated for a `T` and is this function's alone.
-        let place = unsafe { memory.pointer::<MaybeUninit<T>>().as_mut() };
+        let place = unsafe { memory.pointer().cast::<MaybeUninit<T>>().as_mut() };
         let value = core::ptr::from_mut(build(place));
-        assert!(core::ptr::eq(value, memory.pointer::<T>().as_ptr()), "another place was built in");
+        assert!(core::ptr::eq(value, memory.pointer().as_ptr()), "another place was built in");
         Ok(Self { memory, value: PhantomData })
     }
 
@@ -85,14 +84,14 @@ impl<'a, T> Secret<'a, T> {
     #[must_use]
     pub fn expose_secret(&self) -> &T {
         // SAFETY: `build` has initialised the value, which is this secret's alone.
-        unsafe { self.memory.pointer::<T>().as_ref() }
+        unsafe { self.memory.pointer().as_ref() }
     }
 
     /// The secret, to be changed.
     #[must_use]
     pub fn expose_secret_mut(&mut self) -> &mut T {
         // SAFETY: `build` has initialised the value, which is this secret's alone.
-        unsafe { self.memory.pointer::<T>().as_mut() }
+        unsafe { self.memory.pointer().as_mut() }
     }
 
     /// Drops the value, wipes it and gives its memory back, like a drop, but returns damage as a
@@ -107,7 +106,7 @@ impl<'a, T> Secret<'a, T> {
         // first, so that it is given back even if the value's drop panics.
         let memory = unsafe { core::ptr::read(&raw const secret.memory) };
         // SAFETY: the value is initialised, and is not dropped again: `secret` never is.
-        unsafe { memory.pointer::<T>().drop_in_place() };
+        unsafe { memory.pointer().drop_in_place() };
         memory.release()
     }
 }
@@ -119,7 +118,7 @@ impl<'a, T: Zeroable> Secret<'a, T> {
     /// # Errors
     /// [`AllocateError`] if the arena has no room for it.
     pub fn zeroed(arena: &'a Arena<'_>) -> Result<Self, AllocateError> {
-        let memory = Memory::new(arena, Layout::new::<T>())?;
+        let memory = Memory::new(arena, size_of::<T>())?;
         Ok(Self { memory, value: PhantomData })
     }
 }
@@ -153,6 +152,6 @@ impl<T> Debug for Secret<'_, T> {
 impl<T> Drop for Secret<'_, T> {
     fn drop(&mut self) {
         // SAFETY: the value is initialised and ends here; the memory goes after it.
-        unsafe { self.memory.pointer::<T>().drop_in_place() };
+        unsafe { self.memory.pointer().drop_in_place() };
     }
 }
