@@ -35,6 +35,7 @@ use crate::drbg::Drbg;
 use crate::entropy::Entropy;
 use crate::error::{AllocateError, ArenaError, EntropyError, Fault, FaultKind};
 use crate::extent::{Extent, Readiness};
+use crate::processor::fetch_ends;
 use crate::region::{Leaves, Region};
 use crate::runs::{Cell, Judge, Runs, Verdict};
 use crate::sync::{AtomicUsize, Mutex};
@@ -118,18 +119,13 @@ impl<'r> Arena<'r> {
     /// # Errors
     /// [`AllocateError`]: the arena is full, the secret would not fit even into an empty arena, or
     /// the alignment is greater than [`GREATEST_ALIGN`](Self::GREATEST_ALIGN).
+    #[inline]
     pub fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocateError> {
-        if layout.size() == 0 {
-            let dangling = NonNull::without_provenance(layout.dangling_ptr().addr());
-            return Ok(NonNull::slice_from_raw_parts(dangling, 0));
-        }
-        match class_of(layout).and_then(|class| self.take_cell(class)) {
-            // SAFETY: the cell was just taken and found ready; its class was chosen for the layout.
-            Some(cell) => Ok(unsafe { self.extent(cell).hand_out(layout) }),
-            None => self.allocate_block(layout).inspect_err(|_| {
-                self.refused.fetch_add(1, Relaxed);
-            }),
-        }
+        let start = match self.allocate_cell(layout) {
+            Some(start) => start,
+            None => self.allocate_otherwise(layout)?,
+        };
+        Ok(NonNull::slice_from_raw_parts(start, layout.size()))
     }
 
     /// Releases a secret: checks its canaries, wipes it, and calls the fault handler if it was
@@ -144,10 +140,11 @@ impl<'r> Arena<'r> {
     ///
     /// # Panics
     /// If damage is found and the fault handler panics, as the default does.
+    #[inline]
     pub unsafe fn deallocate(&self, pointer: NonNull<u8>, layout: Layout) {
         // SAFETY: the contract is the same.
-        if let Err(fault) = unsafe { self.try_deallocate(pointer, layout) } {
-            (self.on_fault)(fault);
+        if let Err(kind) = unsafe { self.release(pointer, layout) } {
+            self.report(kind, self.leaves.offset_of(pointer));
         }
     }
 
@@ -162,22 +159,9 @@ impl<'r> Arena<'r> {
     /// Damaged memory has been wiped and quarantined; memory that was not the caller's was not
     /// touched.
     pub unsafe fn try_deallocate(&self, pointer: NonNull<u8>, layout: Layout) -> Result<(), Fault> {
-        let Some(offset) = self.leaves.offset_of(pointer) else {
-            // A secret of no bytes has no place.
-            let is_nothing = layout.size() == 0;
-            return if is_nothing {
-                Ok(())
-            } else {
-                Err(self.record(FaultKind::ForeignFree, None))
-            };
-        };
-        let released = match self.runs.cell_at(offset) {
-            // SAFETY: the caller gives up the secret at this offset.
-            Some(cell) => unsafe { self.release_cell(cell, offset, layout) },
-            // SAFETY: likewise.
-            None => unsafe { self.release_block(offset, layout) },
-        };
-        released.map_err(|kind| self.record(kind, Some(offset)))
+        // SAFETY: the contract is the same.
+        let released = unsafe { self.release(pointer, layout) };
+        released.map_err(|kind| self.record(kind, self.leaves.offset_of(pointer)))
     }
 
     /// Fills `bytes` with random bytes from the generator in the region.
@@ -208,26 +192,61 @@ impl<'r> Arena<'r> {
         self.leaves.region_len()
     }
 
-    /// Takes a ready cell of `class` or, if there is no room for that, of a greater one.
-    #[inline(always)]
-    fn take_cell(&self, class: usize) -> Option<Cell<'_>> {
+    /// Allocates a cell of a run, if there is one that `layout` fits.
+    fn allocate_cell(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let class = class_of(layout)?;
         let slot = slot();
         let head = self.slots[slot].recent[class].first();
-        let hinted = if head < self.runs.leaves() { self.take_from(head, class) } else { None };
-        hinted.or_else(|| self.take_unhinted(slot, class))
+        if head < self.runs.leaves()
+            && let Some(cell) = self.runs.claim(head, class, 0)
+        {
+            let extent = self.extent(cell);
+            // SAFETY: the cell was just taken, and it was free.
+            if let Readiness::Ready = unsafe { extent.readiness() } {
+                // SAFETY: it is ready too, and its class was chosen for the layout.
+                return Some(unsafe { extent.hand_out(layout) });
+            }
+            self.reject(extent.start());
+        }
+        self.allocate_unhinted(slot, class, layout)
     }
 
-    #[inline(always)]
-    fn take_from(&self, head: usize, class: usize) -> Option<Cell<'_>> {
-        self.runs.take_from(head, class, self)
-    }
-
+    /// Goes on where the latest hint led to nothing.
     #[inline(never)]
+    fn allocate_unhinted(&self, slot: usize, class: usize, layout: Layout) -> Option<NonNull<u8>> {
+        let cell = self.take_unhinted(slot, class)?;
+        // SAFETY: the cell was just taken and found ready; its class was chosen for the layout.
+        Some(unsafe { self.extent(cell).hand_out(layout) })
+    }
+
+    /// Allocates what goes into no cell, or says why it cannot be.
+    #[inline(never)]
+    fn allocate_otherwise(&self, layout: Layout) -> Result<NonNull<u8>, AllocateError> {
+        if layout.size() == 0 {
+            return Ok(NonNull::without_provenance(layout.dangling_ptr().addr()));
+        }
+        self.allocate_block(layout).inspect_err(|_| {
+            self.refused.fetch_add(1, Relaxed);
+        })
+    }
+
+    /// Gives up the cell that begins at `start`, which was just taken and is not ready. (It is looked
+    /// up again, so that the fast path need not have it in memory.)
+    #[cold]
+    fn reject(&self, start: usize) {
+        if let Some(cell) = self.runs.cell_at(start)
+            && !matches!(self.judge(cell), Verdict::Discard)
+        {
+            self.runs.put_back_cell(cell);
+        }
+    }
+
+    /// Takes a ready cell of `class` or, if there is no room for that, of a greater one.
     fn take_unhinted(&self, slot: usize, class: usize) -> Option<Cell<'_>> {
         let recent = &self.slots[slot].recent[class];
         // The search goes on from where it last found something.
         let start = recent.first();
-        if let Some(cell) = recent.rest().find_map(|head| self.take_from(head, class)) {
+        if let Some(cell) = recent.rest().find_map(|head| self.runs.take_from(head, class, self)) {
             return Some(cell);
         }
         let cell = self.take_in_zone(slot, class, start).or_else(|| {
@@ -261,8 +280,25 @@ impl<'r> Arena<'r> {
     }
 
     #[cold]
-    fn report(&self, kind: FaultKind, offset: usize) {
-        (self.on_fault)(self.record(kind, Some(offset)));
+    pub(crate) fn report(&self, kind: FaultKind, offset: Option<usize>) {
+        (self.on_fault)(self.record(kind, offset));
+    }
+
+    /// # Safety
+    /// As for [`deallocate`](Self::deallocate).
+    unsafe fn release(&self, pointer: NonNull<u8>, layout: Layout) -> Result<(), FaultKind> {
+        // The canaries are read only when the bookkeeping has said where they are.
+        fetch_ends(pointer, layout.size());
+        let Some(offset) = self.leaves.offset_of(pointer) else {
+            // A secret of no bytes has no place.
+            return if layout.size() == 0 { Ok(()) } else { Err(FaultKind::ForeignFree) };
+        };
+        match self.runs.cell_at(offset) {
+            // SAFETY: the caller gives up the secret at this offset.
+            Some(cell) => unsafe { self.release_cell(cell, offset, layout) },
+            // SAFETY: likewise.
+            None => unsafe { self.release_block(offset, layout) },
+        }
     }
 
     /// # Safety
@@ -283,7 +319,7 @@ impl<'r> Arena<'r> {
         if let Err(kind) = unsafe { extent.check_release(offset, layout) } {
             if kind.is_damage() {
                 // SAFETY: the cell is the caller's, who gives it up.
-                unsafe { self.quarantine(cell) };
+                unsafe { self.quarantine(extent.start()) };
             }
             return Err(kind);
         }
@@ -304,16 +340,18 @@ impl<'r> Arena<'r> {
         Ok(())
     }
 
-    /// Wipes a damaged cell, which stays taken for good.
+    /// Wipes the damaged cell that begins at `start`, which stays taken for good.
     ///
     /// # Safety
     /// The cell is taken, by the caller.
     #[cold]
-    unsafe fn quarantine(&self, cell: Cell<'_>) {
+    unsafe fn quarantine(&self, start: usize) {
         // Under the lock, so that `verify` is not looking at the cell.
         let mut ledger = self.ledger.lock();
-        // SAFETY: the cell is the caller's.
-        unsafe { quarantine_in(&mut ledger, self.extent(cell), cell) };
+        if let Some(cell) = self.runs.cell_at(start) {
+            // SAFETY: the cell is the caller's.
+            unsafe { quarantine_in(&mut ledger, self.extent(cell), cell) };
+        }
     }
 
     #[inline(always)]
@@ -334,7 +372,6 @@ impl<'r> Arena<'r> {
 
 impl Judge for Arena<'_> {
     /// Says whether a cell that was just taken can be handed out; a damaged one is quarantined.
-    #[inline(always)]
     fn judge(&self, cell: Cell<'_>) -> Verdict {
         let extent = self.extent(cell);
         // SAFETY: the cell was just taken, and it was free.
@@ -343,8 +380,8 @@ impl Judge for Arena<'_> {
             Readiness::Busy => Verdict::PutBack,
             Readiness::Damaged(kind) => {
                 // SAFETY: the cell was just taken, and it was free.
-                unsafe { self.quarantine(cell) };
-                self.report(kind, extent.start());
+                unsafe { self.quarantine(extent.start()) };
+                self.report(kind, Some(extent.start()));
                 Verdict::Discard
             }
         }
@@ -381,7 +418,7 @@ unsafe fn quarantine_in(ledger: &mut Ledger, extent: Extent<'_>, cell: Cell<'_>)
 /// The class whose cells hold `layout` wherever they lie.
 #[inline]
 fn class_of(layout: Layout) -> Option<usize> {
-    if layout.align() > LEAF {
+    if layout.size() == 0 || layout.align() > LEAF {
         return None;
     }
     // A cell may begin at any multiple of a canary's size; the rest is the gap before the secret.

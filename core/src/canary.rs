@@ -52,6 +52,12 @@ impl Canary {
     /// they too are canary.
     #[inline]
     pub(crate) fn fill_end(self, cell: &mut [u8], slack: usize) {
+        if let Some((end, mask)) = cell.last_chunk_mut::<PIECE>().zip(last_of_piece(slack)) {
+            for (word, mask) in end.as_chunks_mut().0.iter_mut().zip(mask.as_chunks().0) {
+                *word = (self.bytes() & u64::from_le_bytes(*mask)).to_le_bytes();
+            }
+            return;
+        }
         let words = cell.as_rchunks_mut::<CANARY>().1;
         let (first, mask) = first_word(words.len(), slack);
         if let Some((partial, whole)) = words[first..].split_first_mut() {
@@ -63,12 +69,17 @@ impl Canary {
     /// Whether the last `slack` bytes of `cell`, which ends where a word ends, are still canary.
     #[inline]
     pub(crate) fn fills_end(self, cell: &[u8], slack: usize) -> bool {
+        let differ = |word: [u8; CANARY]| u64::from_le_bytes(word) ^ self.bytes();
+        if let Some((end, mask)) = cell.last_chunk::<PIECE>().zip(last_of_piece(slack)) {
+            let masked = end.as_chunks().0.iter().zip(mask.as_chunks().0);
+            let differ = masked.map(|(&word, &mask)| differ(word) & u64::from_le_bytes(mask));
+            return differ.fold(0, |any, differ| any | differ) == 0;
+        }
         let words = cell.as_rchunks::<CANARY>().1;
         let (first, mask) = first_word(words.len(), slack);
         let Some((partial, whole)) = words[first..].split_first() else {
             return true;
         };
-        let differ = |word: [u8; CANARY]| u64::from_le_bytes(word) ^ self.bytes();
         whole.iter().fold(differ(*partial) & mask, |any, &word| any | differ(word)) == 0
     }
 
@@ -83,6 +94,12 @@ impl Canary {
     fn bytes(self) -> u64 {
         u64::from_le_bytes(self.0.to_ne_bytes())
     }
+}
+
+/// A mask of the last `slack` bytes of a piece, if it has so many.
+#[inline]
+fn last_of_piece(slack: usize) -> Option<&'static [u8; PIECE]> {
+    MASKS.get(slack..)?.first_chunk()
 }
 
 /// Of `words` words, the one in which the last `slack` bytes begin, and a mask of those of them that
@@ -142,6 +159,17 @@ fn narrow(state: usize) -> u16 {
     state as u16
 }
 
+/// Slack of up to so many bytes is filled and checked in one go, without a loop whose end a processor
+/// would have to guess.
+const PIECE: usize = 32;
+
+/// Zeros, then ones: from the byte `slack` on it is the mask of that many last bytes of a piece.
+const MASKS: [u8; 2 * PIECE] = {
+    let mut masks = [0; 2 * PIECE];
+    masks.split_at_mut(PIECE).1.copy_from_slice(&[0xff; PIECE]);
+    masks
+};
+
 const STATE_SHIFT: u32 = 8;
 const STATE_MASK: u64 = 0xffff << STATE_SHIFT;
 const _: () = assert!(STATE_MASK >> 32 == 0, "half a word is read whole on every machine");
@@ -153,3 +181,45 @@ const SLACK_MASK: usize = (1 << SLACK_BITS) - 1;
 const LEAST_ALIGN_LOG2: u32 = CANARY.trailing_zeros();
 /// A leaf's alignment.
 const GREATEST_ALIGN_LOG2: u32 = crate::classes::LEAF.trailing_zeros();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cells of all lengths that differ, with all the slack that a cell has room for.
+    fn cells() -> impl Iterator<Item = (usize, usize)> {
+        let lengths = (0..=12).map(|words| words * CANARY);
+        lengths.flat_map(|len| (0..=len).map(move |slack| (len, slack)))
+    }
+
+    #[test]
+    fn slack_is_filled_and_nothing_else() {
+        let canary = Canary::new(0x0102_0304_0506_0708);
+        for (len, slack) in cells() {
+            let mut cell = [0; 96];
+            canary.fill_end(&mut cell[..len], slack);
+            let secret = canary.0.to_ne_bytes();
+            for (place, byte) in cell.into_iter().enumerate() {
+                let is_slack = (len - slack..len).contains(&place);
+                let naive = if is_slack { secret[place % CANARY] } else { 0 };
+                assert_eq!(byte, naive, "byte {place} of {len} with {slack} of slack");
+            }
+            assert!(canary.fills_end(&cell[..len], slack));
+            assert!(canary.fills(&cell[len - slack..len]));
+        }
+    }
+
+    #[test]
+    fn every_byte_of_slack_is_looked_at_and_no_other() {
+        let canary = Canary::new(0x0102_0304_0506_0708);
+        for (len, slack) in cells() {
+            let mut cell = [0; 96];
+            canary.fill_end(&mut cell[..len], slack);
+            for place in 0..len {
+                cell[place] ^= 0x80;
+                assert_eq!(canary.fills_end(&cell[..len], slack), place < len - slack);
+                cell[place] ^= 0x80;
+            }
+        }
+    }
+}

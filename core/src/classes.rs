@@ -65,6 +65,8 @@ pub(crate) struct Shape {
     stride: u16,
     /// 2^32 / stride, rounded up: a division in the hot path costs more than the wipe.
     reciprocal: u32,
+    /// A bit for each cell.
+    pub(crate) lane: usize,
 }
 
 impl Shape {
@@ -179,6 +181,7 @@ impl Shape {
             cells: narrow(cells),
             stride: narrow_16(stride),
             reciprocal: narrow_32((1_u64 << 32).div_ceil(stride as u64)),
+            lane: (1 << cells) - 1,
         }
     }
 }

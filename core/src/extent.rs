@@ -25,7 +25,7 @@ pub(crate) struct Extent<'a> {
     leaves: &'a Leaves<'a>,
     canary: Canary,
     start: usize,
-    size: usize,
+    end: usize,
 }
 
 /// What a free extent turned out to be.
@@ -53,7 +53,7 @@ impl<'a> Extent<'a> {
         start: usize,
         size: usize,
     ) -> Self {
-        Self { leaves, canary, start, size }
+        Self { leaves, canary, start, end: start + size }
     }
 
     #[inline]
@@ -71,13 +71,8 @@ impl<'a> Extent<'a> {
     #[inline(always)]
     fn place(&self, layout: Layout) -> Option<(usize, usize)> {
         let start = self.secret_start(layout.align());
-        let slack = (self.end().checked_sub(start)?).checked_sub(layout.size())?;
+        let slack = (self.end.checked_sub(start)?).checked_sub(layout.size())?;
         Some((start, slack))
-    }
-
-    #[inline(always)]
-    fn end(&self) -> usize {
-        self.start + self.size
     }
 
     /// What the extent is, seen by somebody who has claimed it and found it free.
@@ -92,7 +87,7 @@ impl<'a> Extent<'a> {
         // Pairs with the release in `reset`: the wipe is over.
         fence(Ordering::Acquire);
         // SAFETY: the caller has claimed the extent, and whoever wiped it is done.
-        if !is_zero(unsafe { self.leaves.bytes(self.start..self.end()) }) {
+        if !is_zero(unsafe { self.leaves.bytes(self.start..self.end) }) {
             return Readiness::Damaged(FaultKind::WriteAfterFree);
         }
         if self.is_before_intact() {
@@ -107,24 +102,25 @@ impl<'a> Extent<'a> {
     /// # Safety
     /// The caller has claimed the extent, found it ready, and `layout` fits.
     #[inline(always)]
-    pub(crate) unsafe fn hand_out(self, layout: Layout) -> NonNull<[u8]> {
+    pub(crate) unsafe fn hand_out(self, layout: Layout) -> NonNull<u8> {
         let Some((start, slack)) = self.place(layout) else {
             unreachable!("the class was chosen for the layout");
         };
-        let end = start + layout.size();
         // SAFETY: the extent is the caller's.
-        let bytes = unsafe { self.leaves.bytes_mut(self.start..self.end()) };
+        let bytes = unsafe { self.leaves.bytes_mut(self.start..self.end) };
+        // The slack first: what is before it in its piece is taken to be zero.
+        if slack > 0 {
+            self.canary.fill_end(bytes, slack);
+        }
         if start > self.start {
             let gap = start - self.start;
             self.canary.fill_end(&mut bytes[..gap], gap);
         }
-        if slack > 0 {
-            self.canary.fill_end(bytes, slack);
-        }
         // The slack is seen by whoever sees the state.
         fence(Ordering::Release);
         self.canary.plant(self.after(), State::live(layout.align().trailing_zeros(), slack));
-        self.leaves.pointer(start..end)
+        // SAFETY: the secret begins within the leaves, as its extent does.
+        unsafe { self.leaves.pointer(start) }
     }
 
     /// Checks that `offset` and `layout` are those of the live secret in here, and that nobody
@@ -146,7 +142,7 @@ impl<'a> Extent<'a> {
                     && self.canary.is(self.after(), State::live(align_log2, slack)) =>
             {
                 // SAFETY: the secret is being released: its owner and `verify` keep off.
-                let bytes = unsafe { self.leaves.bytes(self.start..self.end()) };
+                let bytes = unsafe { self.leaves.bytes(self.start..self.end) };
                 let gap = start - self.start;
                 if slack > 0 && !self.canary.fills_end(bytes, slack) {
                     Err(FaultKind::CanaryAfter)
@@ -168,7 +164,7 @@ impl<'a> Extent<'a> {
     /// Nobody writes to the gap or the slack: the extent is live, and is being released or frozen.
     #[inline(always)]
     pub(crate) unsafe fn check_padding(self, secret: usize, slack: usize) -> Result<(), FaultKind> {
-        let end = self.end();
+        let end = self.end;
         if secret + slack > end {
             return Err(FaultKind::CanaryAfter);
         }
@@ -205,7 +201,7 @@ impl<'a> Extent<'a> {
     #[inline(always)]
     pub(crate) unsafe fn reset(self, state: State) {
         // SAFETY: the extent is the caller's (contract).
-        wipe(unsafe { self.leaves.bytes_mut(self.start..self.end()) });
+        wipe(unsafe { self.leaves.bytes_mut(self.start..self.end) });
         // Pairs with the acquire in `readiness`.
         fence(Ordering::Release);
         self.canary.plant(self.after(), state);
@@ -243,7 +239,7 @@ impl<'a> Extent<'a> {
     #[inline(always)]
     fn after(&self) -> &'a Shared64 {
         // SAFETY: there is a canary behind the extent, and the run or block stays (`new`).
-        unsafe { self.leaves.canary(self.start + self.size) }
+        unsafe { self.leaves.canary(self.end) }
     }
 }
 

@@ -60,16 +60,17 @@
 //!
 //! | floor | files |
 //! |---|---|
-//! | 0 | `error` `sync` `wipe` `equal` `registers` |
-//! | 1 | `entropy` `bitmap` `keystream` |
-//! | 2 | `classes` `aead` `drbg` |
-//! | 3 | `buddy` `canary` `region` `tag` |
-//! | 4 | `runs` `extent` `bulk` |
-//! | 5 | `arena` |
-//! | 6 | `buffer` |
-//! | 7 | `secret` |
-//! | 8 | `key` |
-//! | 9 | `enclave` |
+//! | 0 | `processor` `registers` |
+//! | 1 | `error` `sync` `wipe` `equal` |
+//! | 2 | `entropy` `bitmap` `keystream` |
+//! | 3 | `classes` `aead` `drbg` |
+//! | 4 | `buddy` `canary` `region` `tag` |
+//! | 5 | `runs` `extent` `bulk` |
+//! | 6 | `arena` |
+//! | 7 | `buffer` |
+//! | 8 | `secret` |
+//! | 9 | `key` |
+//! | 10 | `enclave` |
 //!
 //! `bitmap`, `buddy`, `classes` and `runs` compute on numbers and touch no memory but their tables.
 //! All unsafe code is in the modules that are marked for it below.
@@ -99,6 +100,8 @@ mod error;
 mod extent;
 mod key;
 mod keystream;
+#[allow(unsafe_code, reason = "uses instructions of x86-64, where they are")]
+mod processor;
 #[expect(unsafe_code, reason = "turns a caller's memory into tables and leaves")]
 mod region;
 #[allow(

@@ -191,21 +191,26 @@ impl Leaves<'_> {
         (offset < self.length).then_some(offset)
     }
 
-    /// A pointer to `range`, which lies within the leaves.
-    pub(crate) fn pointer(&self, range: Range<usize>) -> NonNull<[u8]> {
-        assert!(range.start <= range.end && range.end <= self.length, "outside the leaves");
-        // SAFETY: just checked.
-        unsafe { self.pointer_within(range) }
+    /// A pointer to the byte `offset`, or to the end.
+    ///
+    /// # Safety
+    /// It lies within the leaves or right behind them.
+    #[inline]
+    pub(crate) unsafe fn pointer(&self, offset: usize) -> NonNull<u8> {
+        debug_assert!(offset <= self.length);
+        // SAFETY: within the leaves, which are one allocation, or right behind them (contract).
+        unsafe { self.base.add(offset) }
     }
 
     /// # Safety
     /// `range` lies within the leaves.
     #[inline]
-    unsafe fn pointer_within(&self, range: Range<usize>) -> NonNull<[u8]> {
+    unsafe fn slice(&self, range: Range<usize>) -> NonNull<[u8]> {
         debug_assert!(range.start <= range.end && range.end <= self.length);
-        // SAFETY: the start is within the leaves (contract), which are one allocation.
-        let start = unsafe { self.base.add(range.start) };
-        NonNull::slice_from_raw_parts(start, range.len())
+        // SAFETY: the start is within the leaves (contract).
+        let start = unsafe { self.pointer(range.start) };
+        // Not `range.len()`, which asks whether the end comes first.
+        NonNull::slice_from_raw_parts(start, range.end - range.start)
     }
 
     /// The canary word at `offset`.
@@ -232,7 +237,7 @@ impl Leaves<'_> {
     #[inline]
     pub(crate) unsafe fn bytes(&self, range: Range<usize>) -> &[u8] {
         // SAFETY: the bytes are within the leaves (contract).
-        let bytes = unsafe { self.pointer_within(range) };
+        let bytes = unsafe { self.slice(range) };
         // SAFETY: they are within the leaves, initialised (zeroed) and not written to (contract).
         unsafe { bytes.as_ref() }
     }
@@ -249,7 +254,7 @@ impl Leaves<'_> {
     #[inline]
     pub(crate) unsafe fn bytes_mut(&self, range: Range<usize>) -> &mut [u8] {
         // SAFETY: the bytes are within the leaves (contract).
-        let mut bytes = unsafe { self.pointer_within(range) };
+        let mut bytes = unsafe { self.slice(range) };
         // SAFETY: they are within the leaves, initialised (zeroed) and nobody else's (contract).
         unsafe { bytes.as_mut() }
     }

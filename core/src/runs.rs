@@ -176,19 +176,33 @@ impl<'r> Runs<'r> {
     /// Takes a free cell of the run at `head`, if it is one of `class`.
     ///
     /// `judge` is asked about a cell that was just taken.
-    #[inline(always)]
     pub(crate) fn take_from(
         &self,
         head: usize,
         class: usize,
         judge: &impl Judge,
     ) -> Option<Cell<'r>> {
+        let mut passed_over = 0;
+        loop {
+            let cell = self.claim(head, class, passed_over)?;
+            match judge.judge(cell) {
+                Verdict::Take => return Some(cell),
+                Verdict::PutBack => self.put_back_cell(cell),
+                Verdict::Discard => {}
+            }
+            passed_over |= cell.bit();
+        }
+    }
+
+    /// Takes the first free cell of the run at `head`, if it is one of `class`, but none of those
+    /// whose bits are in `passed_over`. Nobody has looked yet whether the cell is ready.
+    #[inline(always)]
+    pub(crate) fn claim(&self, head: usize, class: usize, passed_over: usize) -> Option<Cell<'r>> {
         let tag = self.tags[head].load(Acquire);
         let shape = shape_of(tag).filter(|shape| usize::from(shape.class) == class)?;
         let group = self.group(head);
         let word = &group.occupancy;
         let (first, lane) = (first_bit(head), lane(head, shape));
-        let mut passed_over = 0;
         let mut taken = word.load(Relaxed);
         loop {
             let free = !taken & lane & !passed_over;
@@ -205,18 +219,12 @@ impl<'r> Runs<'r> {
                 taken = now;
                 continue;
             }
-            let index = bit.trailing_zeros() as usize - first;
-            let cell = Cell { head, index, shape, group };
             if self.tags[head].load(Relaxed) != tag {
                 self.put_back(head, bit);
                 return None;
             }
-            match judge.judge(cell) {
-                Verdict::Take => return Some(cell),
-                Verdict::PutBack => taken = self.put_back(head, bit),
-                Verdict::Discard => taken |= bit,
-            }
-            passed_over |= bit;
+            let index = bit.trailing_zeros() as usize - first;
+            return Some(Cell { head, index, shape, group });
         }
     }
 
@@ -294,23 +302,21 @@ impl<'r> Runs<'r> {
         cell.group.occupancy.fetch_or(cell.bit(), SeqCst) & cell.bit() == 0
     }
 
-    /// Undoes `take_frozen`.
-    pub(crate) fn put_back_frozen(&self, cell: Cell<'_>) {
+    /// Undoes `claim` or `take_frozen`.
+    pub(crate) fn put_back_cell(&self, cell: Cell<'_>) {
         self.put_back(cell.head, cell.bit());
     }
 
-    /// Clears bits of the group of `leaf` that were set for a moment only, and says which others are
-    /// set. Meanwhile a search may have found a run full that was not, and a release may not have
+    /// Clears bits of the group of `leaf` that were set for a moment only. Meanwhile a search may have found a run full that was not, and a release may not have
     /// seen that it was the last: so what those do then is done here.
     #[cold]
-    fn put_back(&self, leaf: usize, bits: usize) -> usize {
-        let taken = self.group(leaf).occupancy.fetch_and(!bits, SeqCst) & !bits;
+    fn put_back(&self, leaf: usize, bits: usize) {
+        self.group(leaf).occupancy.fetch_and(!bits, SeqCst);
         let group = leaf / LANES * LANES;
         for head in group..self.leaves().min(group + LANES) {
             self.advertise_if_room(head);
         }
         self.suspect_empty();
-        taken
     }
 
     /// Notes that some run may have no taken cell.
@@ -339,10 +345,10 @@ impl<'r> Runs<'r> {
     #[inline(always)]
     pub(crate) fn cell_at(&self, offset: usize) -> Option<Cell<'r>> {
         let leaf = offset / LEAF;
-        let byte = self.tags[leaf].load(Acquire);
-        let distance = distance_of(byte);
+        let distance = distance_of(self.tags[leaf].load(Acquire));
         let head = leaf.checked_sub(distance)?;
-        let shape = shape_of(if distance == 0 { byte } else { self.tags[head].load(Acquire) })?;
+        // The same tag once more if the leaf is the first: that costs less than a wrong guess.
+        let shape = shape_of(self.tags[head].load(Acquire))?;
         let index = shape.cell_at(offset - head * LEAF)?;
         Some(self.cell(head, index, shape))
     }
@@ -464,7 +470,7 @@ fn first_bit(head: usize) -> usize {
 /// The bits of the cells of a run.
 #[inline]
 fn lane(head: usize, shape: &Shape) -> usize {
-    ((1 << shape.cells) - 1) << first_bit(head)
+    shape.lane << first_bit(head)
 }
 
 /// The bit of a run's first leaf in its post.

@@ -152,12 +152,12 @@ impl Arena<'_> {
         self.runs.set_tag(leaves.start, Tag::BlockQuarantined);
         self.runs.set_tags(leaves.start + 1..leaves.end, Tag::BlockRest);
         self.ledger.lock().quarantined_blocks += 1;
-        self.report(FaultKind::WriteAfterFree, bytes.start);
+        self.report(FaultKind::WriteAfterFree, Some(bytes.start));
         true
     }
 
     /// Allocates whole leaves for one secret.
-    pub(super) fn allocate_block(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocateError> {
+    pub(super) fn allocate_block(&self, layout: Layout) -> Result<NonNull<u8>, AllocateError> {
         if layout.align() > Self::GREATEST_ALIGN {
             let (requested, largest) = (layout.align(), Self::GREATEST_ALIGN);
             return Err(AllocateError::Alignment { requested, largest });

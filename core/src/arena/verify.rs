@@ -83,7 +83,7 @@ impl Arena<'_> {
             }
             Readiness::Ready | Readiness::Busy => {}
         }
-        self.runs.put_back_frozen(cell);
+        self.runs.put_back_cell(cell);
         None
     }
 

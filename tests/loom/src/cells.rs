@@ -252,7 +252,7 @@ impl Arena {
         runs.freeze(cell.head);
         if runs.take_frozen(cell) {
             self.memory(cell).is_wiped();
-            runs.put_back_frozen(cell);
+            runs.put_back_cell(cell);
         } else {
             self.memory(cell).look_if_live();
         }
