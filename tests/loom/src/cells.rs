@@ -138,6 +138,32 @@ pub(crate) fn frozen_and_search() {
     arena.expect_room(ONE, usize::from(!taken));
 }
 
+/// `verify` looks at a cell while it is released and another, who finds it free, takes it for a
+/// moment: it is taken, but no secret is in it any more.
+pub(crate) fn frozen_released_and_taken() {
+    let arena = Arena::new();
+    let secret = arena.cut(0, ONE);
+    let verifier = arena.spawn(move |arena| arena.verify(secret));
+    let taker = arena.spawn(|arena| arena.take_at(0, ONE).is_some());
+    arena.release(secret);
+    let taken = taker.join().unwrap();
+    verifier.join().unwrap();
+    arena.expect_room(ONE, usize::from(!taken));
+}
+
+/// The same, and `verify` looks just while the other has it, whatever happens around that.
+pub(crate) fn frozen_while_taken() {
+    let arena = Arena::new();
+    let secret = arena.cut(0, ONE);
+    let taker = arena.spawn(move |arena| {
+        let verifying = Verifying { arena, secret };
+        arena.runs().take_from(0, class(ONE), &verifying).is_some()
+    });
+    arena.release(secret);
+    let taken = taker.join().unwrap();
+    arena.expect_room(ONE, usize::from(!taken));
+}
+
 /// Shapes of one leaf: with one cell, and with two.
 const ONE: usize = shape(1, 1);
 const TWO: usize = shape(1, 2);
@@ -237,6 +263,7 @@ impl Arena {
 
     fn release(&self, secret: Secret) {
         let cell = self.runs().cell_at(secret.offset).expect("nobody cuts a run with a secret");
+        self.memory(cell).give_up();
         let Ok(returned) = self.runs().give_back(cell) else {
             panic!("a cell was given back that was not taken")
         };
@@ -276,6 +303,19 @@ impl Judge for Arena {
     }
 }
 
+/// Judges as an arena does, after it has had `verify` look.
+struct Verifying<'a> {
+    arena: &'a Arena,
+    secret: Secret,
+}
+
+impl Judge for Verifying<'_> {
+    fn judge(&self, cell: Cell<'_>) -> Verdict {
+        self.arena.verify(self.secret);
+        self.arena.judge(cell)
+    }
+}
+
 impl Memory {
     fn new() -> Self {
         Self { bytes: UnsafeCell::new(()), canary: Shared64::new(FREE) }
@@ -285,6 +325,11 @@ impl Memory {
         self.bytes.with_mut(|_| ());
         fence(Release);
         self.canary.store(LIVE);
+    }
+
+    /// From here on nobody takes it for a secret.
+    fn give_up(&self) {
+        self.canary.store(RELEASED);
     }
 
     fn wipe(&self) {
@@ -318,3 +363,4 @@ impl Memory {
 
 const FREE: u64 = 0;
 const LIVE: u64 = 1;
+const RELEASED: u64 = 2;

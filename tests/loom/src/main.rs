@@ -44,6 +44,8 @@ const MODELS: &[Model] = &[
     ("a run closed and reopened", None, cells::closed_and_reopened),
     ("frozen and released", None, cells::frozen),
     ("frozen and searched", None, cells::frozen_and_search),
+    ("frozen, released and taken", Some(2), cells::frozen_released_and_taken),
+    ("frozen while it is taken", None, cells::frozen_while_taken),
     ("line: one waits", None, line::one_waits),
     ("line: two wait", Some(3), line::two_wait),
     ("line: the first gives up", Some(4), line::first_gives_up),
