@@ -89,19 +89,23 @@ fn found_in_core_dump(name: &str) -> (Vec<Find>, Range<usize>) {
     core.map_or((Vec::new(), 0..0), |core| (search.file(&core).unwrap(), notes(&core)))
 }
 
-/// The notes of an ELF file of 64 bits (`elf(5)`).
+/// The notes of this machine's kind of ELF file (`elf(5)`).
 fn notes(file: &File) -> Range<usize> {
     const PT_NOTE: usize = 4;
+    const WORD: usize = size_of::<usize>();
     let number = |place: usize, size: usize| {
-        let mut bytes = [0; size_of::<usize>()];
+        let mut bytes = [0; WORD];
         file.read_exact_at(&mut bytes[..size], place as u64).unwrap();
         usize::from_le_bytes(bytes)
     };
-    let (first, size, count) = (number(0x20, 8), number(0x36, 2), number(0x38, 2));
+    // Where the table of segments is said to be, and what it says of each.
+    let (table, size, count, offset, length) =
+        if WORD == 8 { (0x20, 0x36, 0x38, 8, 32) } else { (0x1c, 0x2a, 0x2c, 4, 16) };
+    let (first, size, count) = (number(table, WORD), number(size, 2), number(count, 2));
     let mut headers = (0..count).map(|index| first + index * size);
     let header = headers.find(|&header| number(header, 4) == PT_NOTE).unwrap();
-    let start = number(header + 8, 8);
-    start..start + number(header + 32, 8)
+    let start = number(header + offset, WORD);
+    start..start + number(header + length, WORD)
 }
 
 /// The child, what it was given, and what it told.
