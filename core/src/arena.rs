@@ -35,7 +35,7 @@ use crate::drbg::Drbg;
 use crate::entropy::Entropy;
 use crate::error::{AllocateError, ArenaError, EntropyError, Fault, FaultKind};
 use crate::extent::{Extent, Readiness};
-use crate::processor::fetch_ends;
+use crate::processor::fetch;
 use crate::region::{Leaves, Region};
 use crate::runs::{Cell, Judge, Runs, Verdict};
 use crate::sync::{AtomicUsize, Mutex};
@@ -288,7 +288,8 @@ impl<'r> Arena<'r> {
     /// As for [`deallocate`](Self::deallocate).
     unsafe fn release(&self, pointer: NonNull<u8>, layout: Layout) -> Result<(), FaultKind> {
         // The canaries are read only when the bookkeeping has said where they are.
-        fetch_ends(pointer, layout.size());
+        fetch(pointer.as_ptr().wrapping_sub(1));
+        fetch(pointer.as_ptr().wrapping_add(layout.size()));
         let Some(offset) = self.leaves.offset_of(pointer) else {
             // A secret of no bytes has no place.
             return if layout.size() == 0 { Ok(()) } else { Err(FaultKind::ForeignFree) };

@@ -1,19 +1,10 @@
 //! What is faster with instructions that not every compiler's default has: fetching ahead, and wide
 //! loads. Elsewhere than on x86-64 these do nothing and the ordinary thing.
 
-use core::ptr::NonNull;
-
-/// Asks for the bytes right before and right behind `size` bytes at `pointer`, which may lie
-/// anywhere: whoever reads them soon need not wait so long.
-#[inline]
-pub(crate) fn fetch_ends(pointer: NonNull<u8>, size: usize) {
-    fetch(pointer.as_ptr().wrapping_sub(1));
-    fetch(pointer.as_ptr().wrapping_add(size));
-}
-
+/// Asks for the bytes around an address, which may be any: whoever reads them soon waits less.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 #[inline]
-fn fetch(pointer: *const u8) {
+pub(crate) fn fetch(pointer: *const u8) {
     use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
     // SAFETY: the instruction reads nothing for the program, and an address that is not mapped or
@@ -23,7 +14,7 @@ fn fetch(pointer: *const u8) {
 
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 #[inline]
-fn fetch(_: *const u8) {}
+pub(crate) fn fetch(_: *const u8) {}
 
 /// A block that is looked at in one go.
 pub(crate) type Block = [u8; 256];
