@@ -74,6 +74,8 @@ pub struct Vault {
     first: Arc<Room>,
     rooms: Rooms,
     reserves: BTreeMap<String, Reserved>,
+    /// The longest secret in bytes that can ever be open.
+    longest: usize,
     queue: Queue,
     counts: Counts,
 }
@@ -104,12 +106,17 @@ impl Vault {
         let enclave = Enclave::new(arena).map_err(VaultError::NoRoomForKey)?;
         let reserved = |(name, &bytes): (&String, &usize)| {
             let room = Arc::new(Room::new(bytes, &options)?);
-            Ok((name.clone(), Reserved { room, queue: Queue::default() }))
+            let longest = room.longest();
+            Ok((name.clone(), Reserved { room, longest, queue: Queue::default() }))
         };
+        let reserves = options.reserves.iter().map(reserved).collect::<Result<_, VaultError>>()?;
+        // With the key in its place.
+        let rooms = Rooms::new(Arc::clone(&first), options);
         Ok(Self {
             enclave: ManuallyDrop::new(enclave),
-            reserves: options.reserves.iter().map(reserved).collect::<Result<_, VaultError>>()?,
-            rooms: Rooms::new(Arc::clone(&first), options),
+            reserves,
+            longest: rooms.longest(),
+            rooms,
             first,
             queue: Queue::default(),
             counts: Counts::default(),

@@ -27,6 +27,8 @@ pub struct Reserve<'v> {
 /// The room and the line of one reserve.
 pub(super) struct Reserved {
     pub(super) room: Arc<Room>,
+    /// The longest secret in bytes that fits the room.
+    pub(super) longest: usize,
     pub(super) queue: Queue,
 }
 
@@ -44,6 +46,10 @@ impl<'v> Opener<'v> {
         open: &impl Fn(&'static Arena<'static>) -> Result<Buffer<'static>, OpenError>,
     ) -> Result<Opened<'v>, OpenError> {
         self.vault.check_process()?;
+        let largest = self.own.map_or(0, |own| own.longest).max(self.vault.longest);
+        if len > largest {
+            return Err(OpenError::TooLarge { requested: len, largest });
+        }
         if !self.queue().is_empty() {
             return Err(self.full(len));
         }

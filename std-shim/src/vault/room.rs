@@ -3,7 +3,7 @@
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
-use strongroom_core::{Arena, Buffer, Fault, Region};
+use strongroom_core::{Arena, Buffer, Fault, Region, SpanKind};
 
 use super::builder::Options;
 use super::{OpenError, VaultError};
@@ -51,6 +51,20 @@ impl Room {
     pub(super) fn arena(&self) -> &Arena<'_> {
         // SAFETY: the arena lives as long as the room.
         unsafe { self.arena.as_ref() }
+    }
+
+    /// The longest secret in bytes that fits beside what is in here now.
+    pub(super) fn longest(&self) -> usize {
+        let longest_in = |span: strongroom_core::Span| match span.kind {
+            SpanKind::Free => span.len.saturating_sub(CANARIES),
+            SpanKind::Run { cell_size, cells, live, quarantined }
+                if ((live | quarantined).count_ones() as usize) < cells =>
+            {
+                cell_size
+            }
+            _ => 0,
+        };
+        self.arena().map().map(longest_in).max().unwrap_or(0)
     }
 
     /// The arena, for something that is kept beside the room.
@@ -141,5 +155,8 @@ impl Drop for Room {
 pub(super) fn panic_once(fault: Fault) {
     assert!(std::thread::panicking(), "{}", fault.kind.message());
 }
+
+/// Bytes of the canaries on both sides of a secret.
+const CANARIES: usize = 16;
 
 const NONE_REFUSED: usize = usize::MAX;

@@ -83,6 +83,14 @@ impl Rooms {
         }
     }
 
+    /// The longest secret in bytes that fits when nothing else is open: beside what is in the first
+    /// room now, or in one that is made for it.
+    pub(super) fn longest(&self) -> usize {
+        let first = self.read().first().map_or(0, |room| room.longest());
+        let grown = self.options.ceiling.saturating_sub(self.options.floor);
+        first.max(longest_in(grown / page_size() * page_size()))
+    }
+
     /// Milliseconds since the vault was made.
     pub(super) fn now(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
@@ -204,9 +212,40 @@ pub(super) fn open_in_any(
 
 /// Bytes of pages that hold a secret of `len` bytes beside the arena's bookkeeping.
 fn needed_for(len: usize) -> Option<usize> {
-    let bookkeeping = len / 16 + 2048;
+    let bookkeeping = len / BOOKKEEPING_SHARE + BOOKKEEPING;
     len.checked_add(bookkeeping)?.checked_next_multiple_of(page_size())
 }
 
+/// The longest secret in bytes that needs no more than `bytes` of pages: the inverse of `needed_for`.
+fn longest_in(bytes: usize) -> usize {
+    let most = bytes.saturating_sub(BOOKKEEPING);
+    // Of 17 bytes, 16 are the secret's; the rounding is in its favour at most by one.
+    let longest = most - most.div_ceil(BOOKKEEPING_SHARE + 1);
+    if most > 0 && needed_for(longest + 1).is_some_and(|needed| needed <= bytes) {
+        longest + 1
+    } else {
+        longest
+    }
+}
+
+/// Bytes of an arena's bookkeeping, and the part of a secret's length that it grows by.
+const BOOKKEEPING: usize = 2048;
+const BOOKKEEPING_SHARE: usize = 16;
+
 /// How long the system is not asked for more after it refused.
 const GROWTH_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_that_needs_so_much_needs_no_more() {
+        for bytes in (1..200).map(|pages| pages * page_size()) {
+            let longest = longest_in(bytes);
+            assert!(needed_for(longest).unwrap() <= bytes, "{bytes}");
+            assert!(needed_for(longest + 1).unwrap() > bytes, "{bytes}");
+        }
+        assert_eq!(longest_in(0), 0);
+    }
+}

@@ -220,6 +220,32 @@ fn a_long_secret_gets_room_of_its_own_size() {
 }
 
 #[test]
+fn the_longest_secret_that_is_named_fits_and_no_longer_one_does() {
+    for (floor, ceiling) in [(1, 1), (4, 4), (16, 16), (2048, 2048), (1, 2), (2, 64), (16, 2048)] {
+        let vault = grown(floor * 4096, ceiling * 4096);
+        let Err(OpenError::TooLarge { largest, .. }) = vault.try_allocate(usize::MAX) else {
+            panic!("the whole address space in {ceiling} pages");
+        };
+        let longest = vault.try_allocate(largest).unwrap();
+        assert_eq!(longest.len(), largest);
+        drop(longest);
+        vault.trim();
+        let error = vault.allocate_timeout(largest + 1, LONG).unwrap_err();
+        assert_eq!(error, OpenError::TooLarge { requested: largest + 1, largest });
+        if floor == ceiling {
+            assert!(largest > floor * 4096 / 2, "{largest} of {floor} pages");
+            // It is not the check before that refuses.
+            assert!(
+                vault
+                    .rooms
+                    .open(largest + 1, &|arena| Ok(Buffer::new(arena, largest + 1)?))
+                    .is_err()
+            );
+        }
+    }
+}
+
+#[test]
 fn a_reserve_is_for_those_who_name_it() {
     let vault = Vault::builder().budget(4096..=4096).reserve("signer", 4096).build().unwrap();
     let sealed = vault.seal(&[7; 64], b"").unwrap();
