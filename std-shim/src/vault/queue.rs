@@ -24,6 +24,13 @@ struct Line {
     next_ticket: u64,
 }
 
+impl Line {
+    /// Where a ticket stands: they are in the order in which they were given out.
+    fn place_of(&self, ticket: u64) -> Option<usize> {
+        self.waiting.binary_search_by_key(&ticket, |&(ticket, _)| ticket).ok()
+    }
+}
+
 impl Queue {
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
@@ -103,9 +110,8 @@ impl Place<'_> {
     /// Changes who is woken.
     pub(super) fn set_waker(&self, waker: &Waker) {
         let mut line = self.queue.line();
-        let own = line.waiting.iter_mut().find(|(ticket, _)| *ticket == self.ticket);
-        if let Some((_, own)) = own {
-            own.clone_from(waker);
+        if let Some(place) = line.place_of(self.ticket) {
+            line.waiting[place].1.clone_from(waker);
         }
     }
 }
@@ -113,7 +119,9 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut line = self.queue.line();
-        line.waiting.retain(|&(ticket, _)| ticket != self.ticket);
+        if let Some(place) = line.place_of(self.ticket) {
+            line.waiting.remove(place);
+        }
         self.queue.len.store(line.waiting.len(), Ordering::SeqCst);
         drop(line);
         // There may be room for the next one too.
