@@ -2,8 +2,12 @@
 
 use std::error::Error;
 use std::fmt::{self, Display, Formatter};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
+use crate::fork::Generation;
 use crate::vault::{Builder, Vault, VaultError};
 use crate::{sys, wipe_all};
 
@@ -24,7 +28,7 @@ use crate::{sys, wipe_all};
 /// # Errors
 /// [`NotInstalled`] before that.
 pub fn global() -> Result<&'static Vault, NotInstalled> {
-    GLOBAL.get().ok_or(NotInstalled)
+    installed().ok_or(NotInstalled)
 }
 
 impl Builder {
@@ -38,13 +42,48 @@ impl Builder {
     /// [`InstallError`] if one is installed already, which then stays, or if the vault cannot be
     /// made.
     pub fn install(self) -> Result<&'static Vault, InstallError> {
-        let _one_at_a_time = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-        if GLOBAL.get().is_some() {
+        let _turn = Turn::take();
+        if installed().is_some() {
             return Err(InstallError::AlreadyInstalled);
         }
-        let vault = self.build()?;
+        let vault = Box::leak(Box::new(self.build()?));
         sys::at_exit(wipe_all_at_exit);
-        Ok(GLOBAL.get_or_init(|| vault))
+        GLOBAL.store(vault, Ordering::Release);
+        Ok(vault)
+    }
+}
+
+fn installed() -> Option<&'static Vault> {
+    // SAFETY: the pointer is null, or that of a vault that is never dropped and only shared.
+    unsafe { GLOBAL.load(Ordering::Acquire).as_ref() }
+}
+
+/// The right to install, which one thread of a process has at a time.
+///
+/// No `Mutex`: in a child that is forked while another thread holds it, that would never be free.
+struct Turn;
+
+impl Turn {
+    fn take() -> Self {
+        let own = Generation::current().number();
+        loop {
+            let holder = INSTALLING.load(Ordering::Relaxed);
+            if holder == own {
+                thread::sleep(Duration::from_millis(1));
+            } else if INSTALLING
+                .compare_exchange(holder, own, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
+            {
+                // It was nobody's, or that of a thread that did not come along to this process.
+                return Self;
+            }
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        INSTALLING.store(NOBODY, Ordering::Release);
     }
 }
 
@@ -101,5 +140,8 @@ impl From<VaultError> for InstallError {
     }
 }
 
-static GLOBAL: OnceLock<Vault> = OnceLock::new();
-static INSTALLING: Mutex<()> = Mutex::new(());
+static GLOBAL: AtomicPtr<Vault> = AtomicPtr::new(ptr::null_mut());
+
+/// The generation of the process in which a vault is being installed.
+static INSTALLING: AtomicUsize = AtomicUsize::new(NOBODY);
+const NOBODY: usize = 0;

@@ -49,6 +49,7 @@ mod emergency;
 mod entropy;
 mod error;
 mod fork;
+#[expect(unsafe_code, reason = "keeps a pointer to the vault of the whole process")]
 mod global;
 mod io;
 pub mod limits;

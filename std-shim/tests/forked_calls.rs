@@ -133,6 +133,31 @@ fn a_child_of_a_process_with_a_vault_installed() {
     });
 }
 
+/// What a thread of the parent was about to do holds nobody up.
+#[test]
+fn a_child_forked_while_a_vault_is_being_installed() {
+    alone("a_child_forked_while_a_vault_is_being_installed", || {
+        let installer = thread::spawn(|| Vault::builder().budget(4 << 20..=4 << 20).install());
+        let mut children = 0;
+        while strongroom::global().is_err() {
+            let child = forked(|| {
+                // SAFETY: has the kernel end this process after a while.
+                unsafe { libc::alarm(PATIENCE) };
+                match Vault::builder().budget(8192..=8192).install() {
+                    Ok(vault) => vault.try_allocate(10).is_ok(),
+                    // It was ready when this process was forked.
+                    Err(error) => matches!(error, InstallError::AlreadyInstalled),
+                }
+            });
+            assert!(child.success(), "{child}");
+            children += 1;
+        }
+        assert!(installer.join().unwrap().is_ok());
+        assert!(children > 0);
+        assert!(strongroom::global().unwrap().try_allocate(10).is_ok());
+    });
+}
+
 /// A vault with everything that a vault can have.
 struct Ours {
     vault: Vault,
