@@ -104,12 +104,12 @@ impl Vault {
         // SAFETY: the enclave is dropped, or forgotten, before the first room (see `drop`).
         let arena = unsafe { first.arena_for_owner() };
         let enclave = Enclave::new(arena).map_err(VaultError::NoRoomForKey)?;
-        let reserved = |(name, &bytes): (&String, &usize)| {
+        let named = |(name, &bytes): (&String, &usize)| {
             let room = Arc::new(Room::new(bytes, &options)?);
             let longest = room.longest();
             Ok((name.clone(), Reserved { room, longest, queue: Queue::default() }))
         };
-        let reserves = options.reserves.iter().map(reserved).collect::<Result<_, VaultError>>()?;
+        let reserves = options.reserves.iter().map(named).collect::<Result<_, VaultError>>()?;
         // With the key in its place.
         let rooms = Rooms::new(Arc::clone(&first), options);
         Ok(Self {
