@@ -1,6 +1,7 @@
 //! The RFC's vectors, and byte for byte against the crate.
 
 use ::poly1305::universal_hash::KeyInit;
+use core::mem::MaybeUninit;
 use std::vec::Vec;
 
 use super::{BLOCK, Poly1305};
@@ -28,6 +29,25 @@ fn twin(key: &[u8; 32], message: &[u8]) -> [u8; 16] {
 fn check(key: &str, message: &[u8], tag: &str) {
     let key = hex(key).try_into().expect("32 bytes");
     assert_eq!(mac(&key, message).as_slice(), hex(tag));
+}
+
+#[test]
+#[expect(unsafe_code, reason = "looks at what is left where a value was dropped")]
+fn nothing_is_left_of_the_key() {
+    let mut place = MaybeUninit::new(Poly1305::new(&[0x5a; 32]));
+    // SAFETY: the value was just written, and is dropped once.
+    let poly1305 = unsafe { place.assume_init_mut() };
+    poly1305.update_padded(b"message");
+    assert_ne!(words(poly1305)[..5], [0; 5]);
+    // SAFETY: likewise.
+    unsafe { place.assume_init_drop() };
+    // SAFETY: what is left are plain words, whatever they hold.
+    assert_eq!(words(unsafe { place.assume_init_ref() }), [0; 7]);
+}
+
+fn words(poly1305: &Poly1305) -> [u64; 7] {
+    let Poly1305 { r: [r0, r1], h: [h0, h1, h2], pad: [pad0, pad1] } = *poly1305;
+    [r0, r1, h0, h1, h2, pad0, pad1]
 }
 
 #[test]
