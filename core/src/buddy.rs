@@ -212,6 +212,7 @@ pub(crate) const MAX_LEAVES: usize = (1 << ORDERS) - 1;
 
 #[cfg(test)]
 mod tests {
+    use core::iter;
     use std::vec::Vec;
 
     use super::*;
@@ -337,5 +338,18 @@ mod tests {
         assert_eq!(buddy.take_around(3, seconds()), Some(31));
         assert_eq!(buddy.take_around(3, seconds()), None);
         assert_eq!(buddy.take_around(usize::MAX, seconds()), None);
+    }
+
+    #[test]
+    fn leaves_around_the_second_are_free_from_the_first_to_the_last() {
+        let tables = tables(40);
+        let buddy = buddy(&tables, 40);
+        assert_eq!(buddy.take_around(6, iter::once(36)), None, "one leaf too many");
+        assert_eq!(buddy.take_around(5, iter::once(36)), Some(35));
+        assert_eq!(buddy.take_around(3, iter::once(36)), None);
+        buddy.give_back(36..40);
+        assert_eq!(buddy.take_around(3, iter::once(36)), None, "the first is taken");
+        buddy.give_back(35..36);
+        assert_eq!(buddy.take_around(5, iter::once(36)), Some(35));
     }
 }
