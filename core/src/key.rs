@@ -142,6 +142,7 @@ const KEY: usize = 32;
 
 #[cfg(test)]
 mod tests {
+    use core::hint::black_box;
     use std::vec::Vec;
 
     use super::*;
@@ -178,6 +179,27 @@ mod tests {
             key.refresh();
             assert!(key.with(|_| ()).is_err(), "refresh brings nothing back");
         });
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_joined_key_is_not_left_on_the_stack() {
+        with_arena(4096, |arena| {
+            let key = Key::random(arena).unwrap();
+            let pieces = joined(&key).as_chunks::<8>().0.to_vec();
+            let is_in =
+                |left: Vec<u8>| left.windows(8).any(|eight| pieces.iter().any(|p| p == eight));
+            let mut probe = crate::stack_probe::StackProbe::new();
+            assert!(!is_in(probe.run(|| key.with(|_| ()).unwrap_or_default())));
+            let kept = probe.run(|| key.with(|key| plant(*key)).unwrap_or_default());
+            assert!(is_in(kept), "then this would prove nothing");
+        });
+    }
+
+    #[cfg(target_os = "linux")]
+    #[inline(never)]
+    fn plant(copy: [u8; KEY]) {
+        black_box(&copy);
     }
 
     #[test]
