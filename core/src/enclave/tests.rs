@@ -88,6 +88,17 @@ fn wrong_lengths_and_a_full_arena_are_told() {
 }
 
 #[test]
+#[cfg(target_pointer_width = "64")]
+fn the_longest_secret() {
+    let longest = Enclave::LONGEST_SECRET;
+    assert_eq!(check_lengths(longest, longest + Enclave::OVERHEAD), Ok(()));
+    for len in [longest + 1, longest + 2] {
+        let error = check_lengths(len, len + Enclave::OVERHEAD);
+        assert_eq!(error, Err(SealError::TooLong { len, longest }));
+    }
+}
+
+#[test]
 fn refresh_keeps_and_destroy_ends_what_was_sealed() {
     with_arena(8192, |arena| {
         let enclave = Enclave::new(arena).unwrap();
@@ -136,6 +147,17 @@ fn in_place() {
         assert_eq!(sealed.open(&enclave, b"name").unwrap().expose_secret()[..2], [8, 7]);
         sealed.ciphertext.expose_secret_mut()[50] ^= 1;
         assert_eq!(sealed.open(&enclave, b"name").unwrap_err(), OpenError::Tampered);
+    });
+}
+
+#[test]
+fn a_secret_sealed_in_place_tells_its_length() {
+    with_arena(8192, |arena| {
+        let enclave = Enclave::new(arena).unwrap();
+        for len in [0, 1, 100] {
+            let sealed = enclave.seal_in_place(Buffer::new(arena, len).unwrap(), b"").unwrap();
+            assert_eq!((sealed.len(), sealed.is_empty()), (len, len == 0));
+        }
     });
 }
 
