@@ -198,6 +198,20 @@ fn another_implementation_opens_what_was_sealed() {
     }
 }
 
+#[test]
+fn refresh_changes_every_word_of_both_shares() {
+    let mut ground = Ground::new(1 << 14, 0);
+    let lab = Lab::new(&mut ground, 1).unwrap();
+    let enclave = Enclave::new(lab.arena()).unwrap();
+    let record = seal(&enclave, b"secret", b"");
+    let before = live_cells(&lab).concat();
+    assert_eq!(before.len(), 64, "two shares");
+    enclave.refresh();
+    let after = live_cells(&lab).concat();
+    assert!(before.chunks(8).zip(after.chunks(8)).all(|(before, after)| before != after));
+    assert!(enclave.open(&Sealed::from_record(record), b"").is_ok());
+}
+
 /// The contents of all cells of 32 bytes that are live.
 fn live_cells(lab: &Lab<'_>) -> Vec<Vec<u8>> {
     let mut cells = Vec::new();
