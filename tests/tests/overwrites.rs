@@ -8,16 +8,22 @@ use std::alloc::Layout;
 use strongroom_core::FaultKind::{self, CanaryAfter, CanaryBefore, DoubleFree, WriteAfterFree};
 use strongroom_tests::arena::Survey;
 use strongroom_tests::faults;
+use strongroom_tests::raw::{Ground, Lab};
 
 use support::{aligned, bytes, fault, found_by_verify, place, release, with_lab};
 
 /// Damages the byte `at` bytes from the start of a secret of `layout`, and finds `kind` by verify
 /// first and then by the secret's release.
 fn is_caught(layout: Layout, at: isize, kind: FaultKind) {
+    is_caught_with(layout, at, 0x10, kind);
+}
+
+/// The same with a mask of the bits to flip.
+fn is_caught_with(layout: Layout, at: isize, mask: u8, kind: FaultKind) {
     with_lab(|lab| {
         let _beside = [(); 2].map(|()| place(lab, layout));
         let offset = place(lab, layout);
-        lab.flip(offset.checked_add_signed(at).unwrap(), 0x10);
+        lab.flip(offset.checked_add_signed(at).unwrap(), mask);
         let found = found_by_verify(lab);
         assert_eq!(found.len(), 1, "{layout:?} damaged at {at}: {found:?}");
         let error = release(lab, offset, layout);
@@ -43,6 +49,33 @@ fn overflow_into_every_byte_of_slack() {
     }
     (5000..5104).for_each(|at| is_caught(bytes(5000), at, CanaryAfter));
 }
+
+#[test]
+fn slack_differs_from_arena_to_arena() {
+    for (size, cell) in CELLS_WITH_SLACK {
+        let [first, second] = [1, 2].map(|seed| {
+            let mut ground = Ground::new(1 << 16, 0);
+            let lab = Lab::new(&mut ground, seed).unwrap();
+            let offset = place(&lab, bytes(size));
+            lab.read(offset + size..offset + cell)
+        });
+        assert_ne!(first, second, "anybody could write that");
+    }
+}
+
+#[test]
+fn the_same_change_to_two_words_of_slack_does_not_cancel_out() {
+    for (size, cell) in CELLS_WITH_SLACK {
+        with_lab(|lab| {
+            let offset = place(lab, bytes(size));
+            [4, 12].into_iter().for_each(|back| lab.flip(offset + cell - back, 0x10));
+            assert_eq!(release(lab, offset, bytes(size)), Err(fault(CanaryAfter, offset)));
+        });
+    }
+}
+
+/// Secrets' sizes, and those of their cells.
+const CELLS_WITH_SLACK: [(usize, usize); 3] = [(97, 112), (1025, 1264), (5000, 5104)];
 
 #[test]
 fn underflow_by_one_into_a_canary() {
@@ -95,6 +128,15 @@ fn a_write_to_any_byte_of_a_canary_is_found_by_release() {
         // All but the two bytes that record a state, and those are not at an end.
         assert!(kinds.iter().filter(|&&kind| kind == CanaryAfter).count() >= 6, "{kinds:?}");
         assert_eq!((kinds[0], kinds[7]), (CanaryAfter, CanaryAfter));
+    }
+}
+
+/// The two bytes of a canary that record a state, changed into none that there is.
+#[test]
+fn a_canary_with_a_state_that_there_is_not() {
+    let at = if cfg!(target_endian = "big") { 5 } else { 2 };
+    for size in [64, 5104] {
+        is_caught_with(bytes(size), size.cast_signed() + at, 0x80, CanaryAfter);
     }
 }
 
