@@ -341,6 +341,17 @@ mod tests {
     }
 
     #[test]
+    fn the_table_has_a_bit_for_every_block_and_hardly_more() {
+        for leaves in [1, 2, 64, 1000, 1 << 20, MAX_LEAVES] {
+            let orders = top_order(leaves) + 1;
+            let blocks: usize = (0..orders).map(|order| leaves >> order).sum();
+            let bits = block_bits(leaves);
+            let enough = blocks..blocks + orders * WORD_BITS;
+            assert!(enough.contains(&bits), "{leaves} leaves: {bits} bits");
+        }
+    }
+
+    #[test]
     fn leaves_around_the_second_are_free_from_the_first_to_the_last() {
         let tables = tables(40);
         let buddy = buddy(&tables, 40);
