@@ -179,11 +179,11 @@ impl Vault {
     ///
     /// It works under any runtime. Dropping it at any point is safe and gives its place in line to
     /// the next; bound the wait with the runtime's own timeout.
-    pub fn open<'v, S: AsRef<[u8]>>(
+    pub fn open<'v, 's, S: AsRef<[u8]>>(
         &'v self,
-        sealed: &'v Sealed<S>,
-        context: &'v [u8],
-    ) -> Opening<'v, S> {
+        sealed: &'s Sealed<S>,
+        context: &'s [u8],
+    ) -> Opening<'v, 's, S> {
         Opening::new(self, sealed, context)
     }
 
@@ -304,6 +304,13 @@ impl Vault {
         self.all_rooms().iter().find_map(|room| room.pages().lock_refusal().cloned())
     }
 
+    /// Why the system would not lock more when the vault last had to grow within its budget, and
+    /// what to change; `None` if it did, or was never asked. Waits while the vault is growing.
+    #[must_use]
+    pub fn growth_refusal(&self) -> Option<LockError> {
+        self.check_process().ok().and_then(|()| self.rooms.refusal())
+    }
+
     fn all_rooms(&self) -> Vec<Arc<Room>> {
         if self.check_process().is_err() {
             return Vec::new();
@@ -352,7 +359,13 @@ impl Vault {
 
     fn shortage(&self, requested: usize, queue: &Queue) -> Shortage {
         let capacity = self.rooms.read().iter().map(|room| room.arena().capacity()).sum();
-        Shortage { requested, held: self.held(), capacity, waiters: queue.len() }
+        Shortage {
+            requested,
+            held: self.held(),
+            capacity,
+            waiters: queue.len(),
+            growth_refused: self.rooms.is_refused(),
+        }
     }
 }
 

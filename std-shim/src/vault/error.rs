@@ -171,11 +171,26 @@ pub struct Shortage {
     pub capacity: usize,
     /// Callers that were waiting.
     pub waiters: usize,
+    /// The budget allows more, but the system refused to lock it:
+    /// [`Vault::growth_refusal`](super::Vault::growth_refusal) says why.
+    pub growth_refused: bool,
+}
+
+impl Shortage {
+    /// What would give more room.
+    fn remedy(&self) -> &'static str {
+        if self.growth_refused {
+            "let the process lock more, as the budget allows (Vault::growth_refusal says what is in \
+             the way)"
+        } else {
+            "give the vault a larger budget"
+        }
+    }
 }
 
 impl Display for Shortage {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { requested, held, capacity, waiters } = self;
+        let Self { requested, held, capacity, waiters, .. } = self;
         write!(
             f,
             "no room for {requested} bytes: {held} secrets are open in {capacity} bytes, {waiters} \
@@ -188,17 +203,15 @@ impl Display for OpenError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full(shortage) => {
-                write!(
-                    f,
-                    "{shortage}; drop an open secret, wait, or give the vault a larger budget"
-                )
+                write!(f, "{shortage}; drop an open secret, wait, or {}", shortage.remedy())
             }
             Self::TimedOut { waited, shortage } => {
                 let seconds = waited.as_secs_f64();
                 write!(
                     f,
                     "{shortage}; gave up after {seconds:.3} seconds: hold secrets for a shorter \
-                     time, wait longer, or give the vault a larger budget"
+                     time, wait longer, or {}",
+                    shortage.remedy()
                 )
             }
             Self::TooLarge { requested, largest } => write!(

@@ -175,21 +175,21 @@ impl std::fmt::Debug for Reserve<'_> {
 
 /// The future of [`Vault::open`]. It can be dropped at any point: its place in line goes to the next.
 #[must_use = "a future does nothing until it is polled"]
-pub struct Opening<'v, S> {
+pub struct Opening<'v, 's, S> {
     vault: &'v Vault,
-    sealed: &'v Sealed<S>,
-    context: &'v [u8],
+    sealed: &'s Sealed<S>,
+    context: &'s [u8],
     /// The place in line, once there is one, and since when.
     waiting: Option<(Place<'v>, Instant)>,
 }
 
-impl<'v, S> Opening<'v, S> {
-    pub(super) fn new(vault: &'v Vault, sealed: &'v Sealed<S>, context: &'v [u8]) -> Self {
+impl<'v, 's, S> Opening<'v, 's, S> {
+    pub(super) fn new(vault: &'v Vault, sealed: &'s Sealed<S>, context: &'s [u8]) -> Self {
         Self { vault, sealed, context, waiting: None }
     }
 }
 
-impl<'v, S: AsRef<[u8]>> Future for Opening<'v, S> {
+impl<'v, S: AsRef<[u8]>> Future for Opening<'v, '_, S> {
     type Output = Result<Opened<'v>, OpenError>;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
@@ -220,7 +220,7 @@ impl<'v, S: AsRef<[u8]>> Future for Opening<'v, S> {
     }
 }
 
-impl<S> Drop for Opening<'_, S> {
+impl<S> Drop for Opening<'_, '_, S> {
     fn drop(&mut self) {
         if self.vault.check_process().is_err() {
             // The line of a forked child is not its own, and may be locked for good.
@@ -229,7 +229,7 @@ impl<S> Drop for Opening<'_, S> {
     }
 }
 
-impl<S> std::fmt::Debug for Opening<'_, S> {
+impl<S> std::fmt::Debug for Opening<'_, '_, S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Opening").field("waits", &self.waiting.is_some()).finish_non_exhaustive()
     }

@@ -4,7 +4,7 @@
 //! oldest are filled first, so the youngest fall empty. A room goes when nothing has been open in it
 //! for a while. An open secret holds on to its room and is never moved.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use strongroom_core::{Arena, Buffer};
 use super::builder::Options;
 use super::room::Room;
 use super::{OpenError, VaultError};
+use crate::error::LockError;
 use crate::pages::page_size;
 
 /// A buffer and the room it lies in.
@@ -27,6 +28,8 @@ pub(super) struct Rooms {
     options: Options,
     /// Held while a room is being made, which takes long; the list stays free meanwhile.
     growing: Mutex<Growth>,
+    /// The system refused to lock more, the last time it was asked.
+    is_refused: AtomicBool,
     begun: Instant,
     /// Milliseconds of the clock before which no room needs to be looked at.
     next_trim: AtomicU64,
@@ -39,6 +42,8 @@ pub(super) struct Rooms {
 struct Growth {
     /// The system refused to lock more; it is not asked again before this time.
     refused_until: Option<Instant>,
+    /// Why it refused, the last time it was asked.
+    refusal: Option<LockError>,
 }
 
 impl Rooms {
@@ -47,6 +52,7 @@ impl Rooms {
             list: RwLock::new(vec![first]),
             options,
             growing: Mutex::default(),
+            is_refused: AtomicBool::new(false),
             begun: Instant::now(),
             next_trim: AtomicU64::new(0),
             grown: AtomicUsize::new(0),
@@ -89,6 +95,14 @@ impl Rooms {
         let first = self.read().first().map_or(0, |room| room.longest());
         let grown = self.options.ceiling.saturating_sub(self.options.floor);
         first.max(longest_in(grown / page_size() * page_size()))
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.is_refused.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn refusal(&self) -> Option<LockError> {
+        self.growth().refusal.clone()
     }
 
     /// Milliseconds since the vault was made.
@@ -164,14 +178,21 @@ impl Rooms {
                     let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
                     list.push(Arc::new(room));
                     self.grown.fetch_add(1, Ordering::Relaxed);
+                    growth.refusal = None;
+                    self.is_refused.store(false, Ordering::Relaxed);
                     return Ok(());
                 }
                 Err(VaultError::Lock(_)) if size / 2 >= needed => {
                     size = (size / 2).next_multiple_of(page_size());
                 }
+                Err(VaultError::Lock(error)) => {
+                    growth.refusal = Some(error);
+                    break;
+                }
                 Err(_) => break,
             }
         }
+        self.is_refused.store(growth.refusal.is_some(), Ordering::Relaxed);
         self.growth_refusals.fetch_add(1, Ordering::Relaxed);
         growth.refused_until = Instant::now().checked_add(GROWTH_PAUSE);
         Err(CannotGrow::Now)
