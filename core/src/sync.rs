@@ -109,6 +109,7 @@ mod halves {
 }
 
 #[cfg(test)]
+#[allow(unused_qualifications, reason = "without 64-bit atomics, halves are all there is")]
 mod tests {
     use std::collections::BTreeSet;
     use std::thread;
