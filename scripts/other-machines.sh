@@ -30,6 +30,7 @@ no_madvise="QEMU answers madvise for forks and dumps with success and does nothi
 no_seccomp="QEMU refuses seccomp filters"
 no_registers="the registers lie in memory of QEMU's own"
 not_emulated=(
+    "a_child_forked_while_a_vault_is_being_installed: $no_madvise"
     "a_child_holds_no_copy_anywhere: $no_madvise"
     "a_child_may_have_pages_of_its_own: $no_madvise"
     "a_child_of_a_process_with_a_vault_installed: $no_madvise"
