@@ -349,6 +349,8 @@ mod tests {
             let enough = blocks..blocks + orders * WORD_BITS;
             assert!(enough.contains(&bits), "{leaves} leaves: {bits} bits");
         }
+        assert_eq!(top_order(MAX_LEAVES), ORDERS - 1, "and no leaf more");
+        assert_eq!(top_order(MAX_LEAVES + 1), ORDERS);
     }
 
     #[test]
