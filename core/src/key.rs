@@ -142,7 +142,8 @@ const KEY: usize = 32;
 
 #[cfg(test)]
 mod tests {
-    use core::hint::black_box;
+    use std::thread;
+    use std::time::Duration;
     use std::vec::Vec;
 
     use super::*;
@@ -199,7 +200,33 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[inline(never)]
     fn plant(copy: [u8; KEY]) {
-        black_box(&copy);
+        core::hint::black_box(&copy);
+    }
+
+    #[test]
+    fn a_reader_waits_until_a_change_is_whole() {
+        with_arena(4096, |arena| {
+            let key = Key::random(arena).unwrap();
+            let expected = joined(&key);
+            let reading = AtomicBool::new(false);
+            let flip = |share: usize| key.shares[share].expose_secret()[0].fetch_xor(1, Relaxed);
+            thread::scope(|scope| {
+                let mut reader = None;
+                key.write(|| {
+                    flip(0);
+                    reader = Some(scope.spawn(|| {
+                        reading.store(true, Relaxed);
+                        joined(&key)
+                    }));
+                    while !reading.load(Relaxed) {
+                        thread::yield_now();
+                    }
+                    thread::sleep(Duration::from_millis(20));
+                    flip(1);
+                });
+                assert_eq!(reader.unwrap().join().unwrap(), expected, "half a change");
+            });
+        });
     }
 
     #[test]
@@ -207,7 +234,7 @@ mod tests {
         with_arena(4096, |arena| {
             let key = Key::random(arena).unwrap();
             let expected = joined(&key);
-            std::thread::scope(|scope| {
+            thread::scope(|scope| {
                 let reader = scope.spawn(|| (0..20_000).all(|_| joined(&key) == expected));
                 (0..2_000).for_each(|_| key.refresh());
                 assert!(reader.join().unwrap());
