@@ -78,7 +78,7 @@ fn the_search_finds_a_copy() {
 #[test]
 fn more_at_once_than_fit_get_on_by_waiting() {
     let mut command = fleet();
-    command.args(["--count", "3000", "--threads", "100", "--budget", "4KiB", "--hold", "5000"]);
+    command.args(["--count", "300", "--threads", "100", "--budget", "4KiB", "--hold", "200000"]);
     let report = succeeds(&mut command);
     assert!(report.line("locked memory").starts_with("at most 4,096 bytes; "));
     assert!(report.line("waits for room").contains(", the longest "), "{report:?}");
