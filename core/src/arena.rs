@@ -433,3 +433,6 @@ fn panic_on_fault(fault: Fault) {
 
 /// Leaves from which on a zone keeps threads apart.
 const LEAST_ZONE: usize = 128;
+
+#[cfg(test)]
+mod tests;
