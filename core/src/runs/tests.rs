@@ -145,6 +145,50 @@ fn a_search_follows_signs_and_clears_those_that_mislead() {
 }
 
 #[test]
+fn a_search_begins_where_it_is_told_and_keeps_to_its_zone() {
+    let class = class_for(64).unwrap();
+    let number = shapes_of(class).start;
+    let tables = Tables::new(8 * POST);
+    let runs = tables.runs();
+    for post in [0, 2, 3, 6] {
+        assert!(runs.give_back(runs.open(post * POST + 7, number)).is_ok());
+    }
+    let find = |start, zone: Range<usize>| {
+        runs.take(class, start, &zone, &take).map(|cell| cell.head / POST)
+    };
+    assert_eq!(find(4 * POST - 1, 0..8 * POST), Some(3));
+    assert_eq!(find(4 * POST, 0..8 * POST), Some(6));
+    assert_eq!(find(7 * POST, 0..8 * POST), Some(0), "it goes on from the first leaf");
+    assert_eq!(find(2 * POST, 0..8 * POST), Some(2));
+    assert_eq!(find(0, 4 * POST..6 * POST), None);
+    assert_eq!(find(0, 2 * POST + 1..2 * POST + 2), Some(2), "the zone touches the post");
+    assert_eq!(find(usize::MAX, 2 * POST..6 * POST), Some(2));
+    assert_eq!(find(5 * POST, 3 * POST..6 * POST), Some(3));
+}
+
+#[test]
+fn a_search_passes_districts_that_have_no_room() {
+    let class = class_for(64).unwrap();
+    let number = shapes_of(class).start;
+    let tables = Tables::new((4 * DISTRICT + 5) * POST);
+    let runs = tables.runs();
+    let heads = [DISTRICT, 3 * DISTRICT, 4 * DISTRICT, 4 * DISTRICT + 4].map(|post| post * POST);
+    let cells = heads.map(|head| runs.open(head, number));
+    // Cells beside the first, which stay taken.
+    while runs.take(class, 0, &(0..runs.leaves()), &take).is_some() {}
+    let named = |post: usize| tables.districts[post / DISTRICT].load(Relaxed) & 1 << class != 0;
+    assert!((0..tables.posts.len()).all(|post| !named(post)), "a search passed through them all");
+    for start in [0, 10, DISTRICT + 1, 2 * DISTRICT, 4 * DISTRICT + 2] {
+        for cell in cells {
+            assert!(runs.give_back(cell).ok().unwrap().was_full);
+            runs.advertise(cell.head, class);
+            let found = runs.take(class, start * POST, &(0..runs.leaves()), &take);
+            assert_eq!(found.map(name), Some(name(cell)), "from post {start} on");
+        }
+    }
+}
+
+#[test]
 fn verdicts() {
     let class = class_for(64).unwrap();
     let number = shapes_of(class).start;
