@@ -189,6 +189,51 @@ fn a_search_passes_districts_that_have_no_room() {
 }
 
 #[test]
+fn a_cell_that_was_not_ready_is_found_by_the_next_search() {
+    let (class, other) = (class_for(64).unwrap(), class_for(8).unwrap());
+    let (number, lower) = (shapes_of(class).start, shapes_of(other).start);
+    let tables = Tables::new(5 * POST);
+    let runs = tables.runs();
+    let all = 0..runs.leaves();
+    // Another class has room in the same post, before it.
+    assert!(runs.give_back(runs.open(3 * POST + 5, lower)).is_ok());
+    let cell = runs.open(3 * POST + 7, number);
+    assert!(runs.give_back(cell).is_ok());
+    for _ in 0..3 {
+        assert!(runs.take(class, 0, &all, &|_: Cell<'_>| Verdict::PutBack).is_none());
+    }
+    assert_eq!(runs.take(class, 0, &all, &take).map(name), Some(name(cell)));
+    // Now a sign may stay that misleads; a search takes it away, and no sign of the other class.
+    while runs.take(class, 0, &all, &take).is_some() {}
+    assert_eq!(tables.posts[3].classes.load(Relaxed), 1 << other);
+    assert_eq!(tables.districts[0].load(Relaxed) & 1 << class, 0);
+}
+
+#[test]
+fn a_cell_that_was_looked_at_is_advertised_again() {
+    let class = class_for(64).unwrap();
+    let number = shapes_of(class).start;
+    let tables = Tables::new(POST);
+    let runs = tables.runs();
+    let all = 0..runs.leaves();
+    for head in [1, LANES + 2, POST - 1] {
+        let cell = runs.open(head, number);
+        while runs.take(class, 0, &all, &take).is_some() {}
+        runs.suspect_empty();
+        assert!(runs.may_be_empty() && !runs.may_be_empty(), "it is asked once");
+        assert!(runs.is_taken(cell));
+        assert!(runs.give_back(cell).is_ok());
+        assert!(!runs.is_taken(cell));
+        let claimed = runs.claim(head, class, 0).unwrap();
+        assert!(runs.take(class, 0, &all, &take).is_none(), "it takes the sign away");
+        runs.put_back_cell(claimed);
+        assert!(runs.may_be_empty(), "the release may have been the last");
+        assert_eq!(runs.take(class, 0, &all, &take).map(name), Some((head, 0)));
+        assert!(runs.take_from(head, class, &take).is_none());
+    }
+}
+
+#[test]
 fn verdicts() {
     let class = class_for(64).unwrap();
     let number = shapes_of(class).start;
