@@ -11,8 +11,10 @@
 
 use core::mem;
 
+use chacha20::cipher::array::Array;
+use chacha20::cipher::consts::U8;
 pub(crate) use chacha20::cipher::inout::InOutBuf;
-use chacha20::cipher::{KeyIvInit, StreamCipherCore, array::Array};
+use chacha20::cipher::{KeyIvInit, StreamCipherCore};
 use chacha20::{ChaChaCore, R20, variants::Ietf};
 use zeroize::zeroize_stack;
 
@@ -54,25 +56,27 @@ impl Keystream {
     pub(crate) fn apply(&mut self, text: InOutBuf<'_, '_, u8>) {
         assert!(text.len() <= mem::take(&mut self.length), "no keystream was made for this text");
         let short = text.len().min(BATCH - BLOCK);
-        let (mut head, rest) = text.split_at(short);
-        head.xor_in2out(&self.first[BLOCK..BLOCK + short]);
+        let (head, rest) = text.split_at(short);
+        add(&self.first[BLOCK..BLOCK + short], head);
         if !rest.is_empty() {
             self.apply_rest(rest);
         }
     }
 
     /// Adds the keystream from block 4 on. Not inlined, so that short texts need less stack.
+    ///
+    /// `apply_keystream_blocks_inout` would do it, but puts the text on the stack for a moment.
     #[inline(never)]
-    fn apply_rest(&mut self, rest: InOutBuf<'_, '_, u8>) {
-        let whole = rest.len() - rest.len() % BATCH;
-        let (batches, mut tail) = rest.split_at(whole);
-        self.cipher.apply_keystream_blocks_inout(batches.into_chunks().0);
-        if !tail.is_empty() {
-            let mut last = [0; BATCH];
-            write(&mut self.cipher, &mut last, tail.len());
-            tail.xor_in2out(&last[..tail.len()]);
-            wipe(&mut last);
+    fn apply_rest(&mut self, mut rest: InOutBuf<'_, '_, u8>) {
+        let mut batch = [0; BATCH];
+        while !rest.is_empty() {
+            let length = rest.len().min(BATCH);
+            write(&mut self.cipher, &mut batch, length);
+            let (text, after) = rest.split_at(length);
+            add(&batch[..length], text);
+            rest = after;
         }
+        wipe(&mut batch);
     }
 }
 
@@ -81,6 +85,19 @@ impl Drop for Keystream {
         // The cipher wipes itself.
         wipe(&mut self.first);
     }
+}
+
+/// Adds (XOR) keystream to a text of the same length.
+#[inline]
+fn add(keystream: &[u8], text: InOutBuf<'_, '_, u8>) {
+    // Word by word: input and output may be the same place, so no compiler does it for us.
+    let (words, mut tail) = text.into_chunks::<U8>();
+    let (keys, key_tail) = keystream.as_chunks();
+    for (mut word, &key) in words.into_iter().zip(keys) {
+        let sum = u64::from_ne_bytes(word.get_in().0) ^ u64::from_ne_bytes(key);
+        *word.get_out() = Array(sum.to_ne_bytes());
+    }
+    tail.xor_in2out(key_tail);
 }
 
 /// Writes at least `length` bytes of keystream, or a whole batch, to the front of `batch`.

@@ -14,6 +14,8 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use chacha20::cipher::{KeyIvInit, StreamCipher};
 use chacha20poly1305::ChaCha20Poly1305;
@@ -22,7 +24,7 @@ use strongroom_tests::scan::{Find, Search, mappings, read};
 
 #[test]
 fn nothing_lies_outside_the_locked_region() {
-    let mut subject = Subject::start("nothing", false);
+    let mut subject = Subject::start("nothing", None);
     let search = subject.search();
     let regions = subject.regions();
 
@@ -40,7 +42,7 @@ fn nothing_lies_outside_the_locked_region() {
 
 #[test]
 fn a_planted_copy_is_found() {
-    let mut subject = Subject::start("planted", true);
+    let mut subject = Subject::start("planted", Some("plant"));
     let search = subject.search();
     let heap = mappings(subject.id()).unwrap();
     let heap = heap.into_iter().find(|mapping| mapping.name == "[heap]").unwrap().range;
@@ -68,6 +70,76 @@ fn nor_do_the_registers_in_it() {
     assert_eq!(in_registers.collect::<Vec<_>>(), []);
 }
 
+/// While a secret is sealed or opened, its keystream and the key lie on a stack; the plaintext never
+/// does, but for the one word that code without optimisation is adding.
+#[test]
+fn no_moment_shows_plaintext_nor_does_a_forked_child() {
+    let mut subject = Subject::start("busy", Some("busy"));
+    let mut search = Search::default();
+    subject.secrets.iter().for_each(|secret| search.add(SECRET, secret));
+    subject.go_on("dropped");
+    subject.go_on("busy");
+    let mut found_inside = 0;
+    for moment in 0..MOMENTS {
+        thread::sleep(Duration::from_micros(moment * 7_919 % 10_000));
+        let (finds, regions) = while_stopped(subject.id(), || {
+            (search.process(subject.id()).unwrap(), locked_mappings(subject.id()))
+        });
+        let is_inside =
+            |find: &Find| regions.iter().any(|region| region.contains(&find.place.start));
+        let (inside, outside): (Vec<_>, Vec<_>) = finds.into_iter().partition(is_inside);
+        assert_eq!(longer_than_a_word(outside), [], "at moment {moment}");
+        found_inside += inside.len();
+
+        let child = subject.fork();
+        let finds = search.process(child);
+        signal(child, libc::SIGKILL);
+        assert_eq!(longer_than_a_word(finds.unwrap()), [], "in child {moment}");
+    }
+    assert!(found_inside > 0, "nothing was ever open when it was looked at");
+    if let Some(core) = subject.core_dump() {
+        let registers = notes(&core);
+        let mut finds = search.file(&core).unwrap();
+        finds.retain(|find| !registers.contains(&find.place.start));
+        assert_eq!(longer_than_a_word(finds), [], "in a core dump");
+    }
+    subject.end();
+}
+
+fn longer_than_a_word(mut finds: Vec<Find>) -> Vec<Find> {
+    finds.retain(|find| find.place.len() > WORD);
+    finds
+}
+
+/// The mappings that are locked (`lo`, `proc_pid_smaps(5)`).
+fn locked_mappings(id: u32) -> Vec<Range<usize>> {
+    let smaps = fs::read_to_string(format!("/proc/{id}/smaps")).unwrap();
+    let flags = smaps.lines().filter_map(|line| line.strip_prefix("VmFlags:"));
+    let is_mapping = |line: &&str| line.split(' ').next().is_some_and(|word| word.contains('-'));
+    let ranges = smaps.lines().filter(is_mapping).map(|line| {
+        let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        hex(start)..hex(end)
+    });
+    let locked = ranges.zip(flags).filter(|(_, flags)| flags.split(' ').any(|flag| flag == "lo"));
+    locked.map(|(range, _)| range).collect()
+}
+
+/// Does something while all threads of a process stand still.
+fn while_stopped<T>(id: u32, work: impl FnOnce() -> T) -> T {
+    signal(id, libc::SIGSTOP);
+    while !fs::read_to_string(format!("/proc/{id}/stat")).unwrap().contains(") T ") {
+        thread::yield_now();
+    }
+    let done = work();
+    signal(id, libc::SIGCONT);
+    done
+}
+
+fn signal(id: u32, signal: libc::c_int) {
+    // SAFETY: sends a signal, to a child or grandchild of this process that was not waited for.
+    assert_eq!(unsafe { libc::kill(id.cast_signed(), signal) }, 0);
+}
+
 /// Builds in a target directory of its own, which takes a minute: `cargo test -- --ignored`.
 #[test]
 #[ignore = "builds everything once more"]
@@ -81,7 +153,7 @@ fn nor_when_optimised() {
 /// What is found in a core dump that is taken while secrets are open, and where in it gdb saves the
 /// registers of all threads.
 fn found_in_core_dump(name: &str) -> (Vec<Find>, Range<usize>) {
-    let mut subject = Subject::start(name, false);
+    let mut subject = Subject::start(name, None);
     let search = subject.search();
     let core = subject.core_dump();
     subject.go_on("dropped");
@@ -117,6 +189,8 @@ struct Subject {
     secrets: Vec<Vec<u8>>,
     vault: Range<usize>,
     opened: Vec<Open>,
+    /// The child's child.
+    forked: u32,
 }
 
 /// A secret that is open in the child.
@@ -136,7 +210,7 @@ impl Open {
 
 impl Subject {
     /// Starts the child, up to where it has all its secrets open.
-    fn start(name: &str, plants: bool) -> Self {
+    fn start(name: &str, word: Option<&str>) -> Self {
         let directory =
             env::temp_dir().join(format!("strongroom-stray-{}-{name}", std::process::id()));
         fs::create_dir(&directory).unwrap();
@@ -148,13 +222,14 @@ impl Subject {
         fs::write(directory.join("lines"), secrets[3..].join(&b'\n')).unwrap();
 
         let mut command = Command::new(env!("CARGO_BIN_EXE_stray"));
-        command.arg(&directory).args(plants.then_some("plant"));
+        command.arg(&directory).args(word);
         // One heap, so that core dumps stay small.
         command.env("MALLOC_ARENA_MAX", "1");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let (stdout, vault, opened) = (BufReader::new(stdout), 0..0, Vec::new());
-        let mut subject = Self { child, stdin, stdout, directory, secrets, vault, opened };
+        let mut subject =
+            Self { child, stdin, stdout, directory, secrets, vault, opened, forked: 0 };
         subject.listen("open");
         assert_eq!(subject.opened.len(), subject.secrets.len());
         subject
@@ -172,6 +247,10 @@ impl Subject {
             let words: Vec<_> = line.split_whitespace().collect();
             match words[..] {
                 [word] if word == state => return,
+                ["forked", child] if state == "forked" => {
+                    self.forked = child.parse().unwrap();
+                    return;
+                }
                 ["vault", place, size] => self.vault = hex(place)..hex(place) + hex(size),
                 ["open", place, record] => {
                     let record =
@@ -187,6 +266,13 @@ impl Subject {
     fn go_on(&mut self, state: &str) {
         writeln!(self.stdin).unwrap();
         self.listen(state);
+    }
+
+    /// Has it fork a child, and gives the child's number.
+    fn fork(&mut self) -> u32 {
+        writeln!(self.stdin, "fork").unwrap();
+        self.listen("forked");
+        self.forked
     }
 
     fn end(mut self) {
@@ -296,3 +382,9 @@ fn hex(text: &str) -> usize {
 }
 
 const SECRET: &str = "a secret";
+
+/// Bytes that may lie on a stack while they are added.
+const WORD: usize = if cfg!(debug_assertions) { size_of::<u64>() } else { 0 };
+
+/// How often a process is looked at while it is busy; to search it takes long without optimisation.
+const MOMENTS: u64 = if cfg!(debug_assertions) { 8 } else { 100 };

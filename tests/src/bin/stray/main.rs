@@ -3,7 +3,9 @@
 //! It knows no secret of its own: all are in files that the test wrote. `tests/stray.rs` reads this
 //! process's memory while it waits for the next line on its standard input.
 //!
-//! With `plant` it does once what must not be done: it keeps a copy on the heap.
+//! With `plant` it does once what must not be done: it keeps a copy on the heap. With `busy` it goes on
+//! after that, without standing still, in several threads; `fork` on its standard input then has it
+//! fork a child, which does nothing.
 
 use std::env;
 use std::error::Error;
@@ -11,6 +13,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -19,7 +22,7 @@ use strongroom::{Opened, Sealed, Vault};
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args_os().skip(1);
     let directory = arguments.next().ok_or("no directory")?;
-    let plants = arguments.next().is_some_and(|word| word == "plant");
+    let word = arguments.next().unwrap_or_default();
     let vault: &Vault = Box::leak(Box::new(Vault::builder().budget(16_384..=262_144).build()?));
     let all_are_done = Barrier::new(THREADS + 1);
     thread::scope(|scope| {
@@ -34,9 +37,37 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         let sealed = work(vault, directory.as_ref());
         all_are_done.wait();
-        let shown = sealed.and_then(|sealed| show(vault, &sealed, plants));
+        let shown = sealed.and_then(|sealed| {
+            show(vault, &sealed, word == "plant")?;
+            if word == "busy" { be_busy(vault, &sealed, directory.as_ref()) } else { Ok(()) }
+        });
         all_are_done.wait();
         shown
+    })
+}
+
+/// Goes on in several threads until told to end.
+fn be_busy(vault: &Vault, sealed: &[Record], directory: &Path) -> Result<(), Box<dyn Error>> {
+    let ends = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while !ends.load(Ordering::Relaxed) {
+                    assert!(use_all(vault, sealed).is_ok() && work(vault, directory).is_ok());
+                }
+            });
+        }
+        let mut said = wait("busy");
+        while said.as_ref().is_ok_and(|word| word == "fork\n") {
+            // SAFETY: the child makes system calls only.
+            match unsafe { libc::fork() } {
+                // SAFETY: waits for a signal, of which there is only the one that ends it.
+                0 => _ = unsafe { libc::pause() },
+                child => said = wait(&format!("forked {child}")),
+            }
+        }
+        ends.store(true, Ordering::Relaxed);
+        said.map(drop)
     })
 }
 
@@ -95,7 +126,7 @@ fn show(vault: &Vault, sealed: &[Record], plants: bool) -> Result<(), Box<dyn Er
     let planted = plants.then(|| opened[0].expose_secret().to_vec());
     wait("open")?;
     drop((opened, planted));
-    wait("dropped")
+    wait("dropped").map(drop)
 }
 
 /// The context is the file's name, or is the same for all lines.
@@ -107,11 +138,13 @@ fn open<'v>(vault: &'v Vault, record: &Record) -> Result<Opened<'v>, Box<dyn Err
     opened.next().ok_or_else(|| "a record was not opened".into())
 }
 
-fn wait(state: &str) -> Result<(), Box<dyn Error>> {
+/// Tells a state, and gives the line that is said to it.
+fn wait(state: &str) -> Result<String, Box<dyn Error>> {
     println!("{state}");
     io::stdout().flush()?;
-    io::stdin().read_line(&mut String::new())?;
-    Ok(())
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    Ok(line)
 }
 
 type Record = Sealed<Box<[u8]>>;
