@@ -28,6 +28,8 @@ pub(super) struct Rooms {
     options: Options,
     /// Held while a room is being made, which takes long; the list stays free meanwhile.
     growing: Mutex<Growth>,
+    /// Milliseconds of the clock before which the system is not asked again for more.
+    refused_until: AtomicU64,
     /// The system refused to lock more, the last time it was asked.
     is_refused: AtomicBool,
     begun: Instant,
@@ -40,8 +42,6 @@ pub(super) struct Rooms {
 
 #[derive(Default)]
 struct Growth {
-    /// The system refused to lock more; it is not asked again before this time.
-    refused_until: Option<Instant>,
     /// Why it refused, the last time it was asked.
     refusal: Option<LockError>,
 }
@@ -52,6 +52,7 @@ impl Rooms {
             list: RwLock::new(vec![first]),
             options,
             growing: Mutex::default(),
+            refused_until: AtomicU64::new(0),
             is_refused: AtomicBool::new(false),
             begun: Instant::now(),
             next_trim: AtomicU64::new(0),
@@ -113,7 +114,7 @@ impl Rooms {
     /// Gives back the rooms but the first in which nothing has been open for `age`.
     pub(super) fn trim(&self, age: Duration) {
         // Nobody locks more until what goes is unlocked: the ceiling holds at every moment.
-        let mut growth = self.growth();
+        let _nobody_grows = self.growth();
         let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         let now = self.now();
         let stays = |room: &Arc<Room>| {
@@ -132,7 +133,7 @@ impl Rooms {
             self.given_back.fetch_add(gone.len(), Ordering::Relaxed);
             // Wiping and unlocking them takes long, and happens here, while the list is free.
             drop(gone);
-            growth.refused_until = None;
+            self.refused_until.store(0, Ordering::Relaxed);
         }
     }
 
@@ -146,32 +147,35 @@ impl Rooms {
             return;
         }
         let (now, linger) = (self.now(), self.options.linger);
-        if now >= self.next_trim.load(Ordering::Relaxed) {
-            let pause = u64::try_from(linger.as_millis()).unwrap_or(u64::MAX) / 4;
-            self.next_trim.store(now.saturating_add(pause.max(1)), Ordering::Relaxed);
+        let due = self.next_trim.load(Ordering::Relaxed);
+        let pause = u64::try_from(linger.as_millis()).unwrap_or(u64::MAX) / 4;
+        let next = now.saturating_add(pause.max(1));
+        // One of those who come when it is due does it.
+        let exchange =
+            |next| self.next_trim.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed);
+        if now >= due && exchange(next).is_ok() {
             self.trim(linger);
         }
     }
 
     /// Adds a room for `len` bytes, unless somebody has added one to the `known` ones meanwhile.
     fn grow(&self, known: usize, len: usize) -> Result<(), CannotGrow> {
-        let mut growth = self.growth();
-        let rooms = self.read();
-        if rooms.len() > known {
-            return Ok(());
-        }
-        let locked: usize = rooms.iter().map(|room| room.pages().bytes()).sum();
-        drop(rooms);
-        let left = self.options.ceiling.saturating_sub(locked) / page_size() * page_size();
         let needed = needed_for(len).ok_or(CannotGrow::Ever)?;
         if needed > self.options.ceiling.saturating_sub(self.options.floor) {
             return Err(CannotGrow::Ever);
         }
-        if needed > left || growth.refused_until.is_some_and(|until| Instant::now() < until) {
-            return Err(CannotGrow::Now);
+        // Whoever is refused learns it without the lock, which is not fair: if all asked for it all
+        // the time, one of them could wait for seconds.
+        if let Some(settled) = self.growth_settled(known, needed) {
+            return settled;
         }
-        let mut size = locked.max(needed).min(left);
-        loop {
+        let mut growth = self.growth();
+        if let Some(settled) = self.growth_settled(known, needed) {
+            return settled;
+        }
+        let locked = self.locked();
+        let mut size = locked.max(needed).min(self.left(locked));
+        let refusal = loop {
             match Room::new(size, &self.options) {
                 Ok(room) => {
                     room.mark_empty(self.now());
@@ -185,17 +189,37 @@ impl Rooms {
                 Err(VaultError::Lock(_)) if size / 2 >= needed => {
                     size = (size / 2).next_multiple_of(page_size());
                 }
-                Err(VaultError::Lock(error)) => {
-                    growth.refusal = Some(error);
-                    break;
-                }
-                Err(_) => break,
+                Err(VaultError::Lock(error)) => break Some(error),
+                Err(_) => break None,
             }
-        }
-        self.is_refused.store(growth.refusal.is_some(), Ordering::Relaxed);
+        };
         self.growth_refusals.fetch_add(1, Ordering::Relaxed);
-        growth.refused_until = Instant::now().checked_add(GROWTH_PAUSE);
+        self.refused_until.store(self.now().saturating_add(GROWTH_PAUSE), Ordering::Relaxed);
+        self.is_refused.store(refusal.is_some(), Ordering::Relaxed);
+        growth.refusal = refusal;
         Err(CannotGrow::Now)
+    }
+
+    /// What there is to say of growth by `needed` bytes without trying: somebody has added a room to
+    /// the `known` ones, or it is of no use now.
+    fn growth_settled(&self, known: usize, needed: usize) -> Option<Result<(), CannotGrow>> {
+        let rooms = self.read().len();
+        if rooms > known {
+            return Some(Ok(()));
+        }
+        let is_refused = self.now() < self.refused_until.load(Ordering::Relaxed);
+        let has_left = needed <= self.left(self.locked());
+        (is_refused || !has_left).then_some(Err(CannotGrow::Now))
+    }
+
+    /// Bytes of pages in all rooms.
+    fn locked(&self) -> usize {
+        self.read().iter().map(|room| room.pages().bytes()).sum()
+    }
+
+    /// Bytes of whole pages up to the ceiling, when so many are locked.
+    fn left(&self, locked: usize) -> usize {
+        self.options.ceiling.saturating_sub(locked) / page_size() * page_size()
     }
 
     fn growth(&self) -> MutexGuard<'_, Growth> {
@@ -253,8 +277,8 @@ fn longest_in(bytes: usize) -> usize {
 const BOOKKEEPING: usize = 2048;
 const BOOKKEEPING_SHARE: usize = 16;
 
-/// How long the system is not asked for more after it refused.
-const GROWTH_PAUSE: Duration = Duration::from_millis(100);
+/// Milliseconds for which the system is not asked for more after it refused.
+const GROWTH_PAUSE: u64 = 100;
 
 #[cfg(test)]
 mod tests {
