@@ -189,6 +189,20 @@ fn a_search_passes_districts_that_have_no_room() {
 }
 
 #[test]
+fn a_sign_that_misleads_goes_whatever_other_districts_have() {
+    assert_eq!(posts_for(DISTRICT * POST), (DISTRICT, 1), "no sign more than there must be");
+    assert_eq!(posts_for(DISTRICT * POST + 1), (DISTRICT + 1, 2));
+    let class = class_for(64).unwrap();
+    let tables = Tables::new(2 * DISTRICT * POST);
+    let runs = tables.runs();
+    assert!(runs.give_back(runs.open(0, shapes_of(class).start)).is_ok());
+    tables.districts[1].fetch_or(1 << class, SeqCst);
+    assert!(runs.take(class, 0, &(DISTRICT * POST..runs.leaves()), &take).is_none());
+    assert_eq!(tables.districts[1].load(Relaxed) & 1 << class, 0);
+    assert!(runs.take(class, 0, &(0..runs.leaves()), &take).is_some());
+}
+
+#[test]
 fn a_cell_that_was_not_ready_is_found_by_the_next_search() {
     let (class, other) = (class_for(64).unwrap(), class_for(8).unwrap());
     let (number, lower) = (shapes_of(class).start, shapes_of(other).start);
