@@ -1,7 +1,10 @@
-//! What others find of a cell while it is released, step by step on one thread.
+//! What threads do beside each other, step by step on one.
+
+use core::mem::MaybeUninit;
+use std::vec;
 
 use super::*;
-use crate::testing::with_arena;
+use crate::testing::{Counting, with_arena};
 
 #[test]
 fn what_was_given_up_is_not_looked_at_while_it_is_wiped() {
@@ -29,4 +32,39 @@ fn what_was_given_up_is_not_looked_at_while_it_is_wiped() {
         unsafe { extent.reset(State::FREE) };
         assert_eq!((arena.verify(), arena.stats().live), (Ok(()), 0));
     });
+}
+
+#[test]
+fn threads_of_a_slot_cut_runs_in_leaves_of_their_own() {
+    with_leaves(LEAST_ZONE * SLOTS, |arena| {
+        for slot in 0..SLOTS {
+            let zone = slot * LEAST_ZONE..(slot + 1) * LEAST_ZONE;
+            for class in [0, 7, 7, 20] {
+                let cell = arena.take_in_zone(slot, class, 0).unwrap();
+                let last = cell.head + usize::from(cell.shape.leaves) - 1;
+                assert!(zone.contains(&cell.head) && zone.contains(&last));
+            }
+            let zone_is_full = &arena.slots[slot].zone_is_full;
+            assert!(!zone_is_full.load(Relaxed));
+            zone_is_full.store(true, Relaxed);
+            assert!(arena.take_in_zone(slot, 0, 0).is_none());
+        }
+    });
+    with_leaves(LEAST_ZONE * SLOTS - 1, |arena| {
+        assert!(arena.take_in_zone(0, 0, 0).is_none(), "here density matters more");
+    });
+}
+
+/// Calls `test` with an arena of so many leaves.
+fn with_leaves(leaves: usize, test: impl FnOnce(&Arena<'_>)) {
+    let mut region = vec![MaybeUninit::uninit(); leaves * LEAF * 2];
+    for len in (leaves * LEAF..region.len()).step_by(LEAF) {
+        let arena = Arena::new(&mut region[..len], &mut Counting(1));
+        if let Ok(arena) = arena.as_ref()
+            && arena.runs.leaves() == leaves
+        {
+            return test(arena);
+        }
+    }
+    panic!("no region has {leaves} leaves");
 }
