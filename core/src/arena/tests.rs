@@ -55,6 +55,16 @@ fn threads_of_a_slot_cut_runs_in_leaves_of_their_own() {
     });
 }
 
+#[test]
+fn only_what_is_aligned_to_more_than_a_leaf_takes_whole_leaves() {
+    for (align, blocks) in [(LEAF / 2, 0), (LEAF, 0), (2 * LEAF, 1)] {
+        with_arena(16384, |arena| {
+            assert!(arena.allocate(Layout::from_size_align(8, align).unwrap()).is_ok());
+            assert_eq!((arena.stats().live, arena.stats().live_blocks), (1, blocks));
+        });
+    }
+}
+
 /// Calls `test` with an arena of so many leaves.
 fn with_leaves(leaves: usize, test: impl FnOnce(&Arena<'_>)) {
     let mut region = vec![MaybeUninit::uninit(); leaves * LEAF * 2];
