@@ -114,6 +114,23 @@ fn underflow_of_the_first_cell_of_a_run() {
 }
 
 #[test]
+fn canaries_beside_free_cells_are_reported_once() {
+    with_lab(|lab| {
+        let [first, second, kept] = [(); 3].map(|()| place(lab, bytes(64)));
+        for offset in [first, second] {
+            release(lab, offset, bytes(64)).unwrap();
+        }
+        lab.flip(first - 1, 1);
+        assert_eq!(found_by_verify(lab), [fault(CanaryBefore, first)]);
+        assert_eq!(lab.arena().verify(), Ok(()));
+        lab.flip(second + 64, 1);
+        assert_eq!(found_by_verify(lab), [fault(CanaryAfter, second)]);
+        assert_eq!(lab.arena().stats().quarantined, 2);
+        release(lab, kept, bytes(64)).unwrap();
+    });
+}
+
+#[test]
 fn a_write_to_any_byte_of_a_canary_is_found_by_release() {
     for (size, mask) in [64, 5104].into_iter().flat_map(|size| [(size, 1), (size, 0xff)]) {
         let kinds = [0, 1, 2, 3, 4, 5, 6, 7].map(|at| {

@@ -56,6 +56,16 @@ fn threads_of_a_slot_cut_runs_in_leaves_of_their_own() {
 }
 
 #[test]
+fn leaves_that_were_just_taken_are_not_looked_at() {
+    with_arena(16384, |arena| {
+        let leaf = arena.buddy.take(1, &(0..arena.runs.leaves())).unwrap();
+        // SAFETY: the leaf was just taken, and nobody else knows of it.
+        unsafe { arena.leaves.bytes_mut(leaf * LEAF..leaf * LEAF + 1) }.fill(1);
+        assert_eq!(arena.verify(), Ok(()), "a run or block is being made of it");
+    });
+}
+
+#[test]
 fn only_what_is_aligned_to_more_than_a_leaf_takes_whole_leaves() {
     for (align, blocks) in [(LEAF / 2, 0), (LEAF, 0), (2 * LEAF, 1)] {
         with_arena(16384, |arena| {
