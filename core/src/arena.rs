@@ -192,6 +192,21 @@ impl<'r> Arena<'r> {
         self.leaves.region_len()
     }
 
+    /// Allocates like [`allocate`](Self::allocate), but as near to the first leaf as there is room,
+    /// whichever thread calls: what stays for good must not part what is free.
+    pub(crate) fn allocate_aside(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocateError> {
+        let everywhere = 0..self.runs.leaves();
+        let cell = class_of(layout).and_then(|class| {
+            self.search(class, 0, &everywhere).or_else(|| self.cut_run(class, &everywhere))
+        });
+        let Some(cell) = cell else {
+            return self.allocate(layout);
+        };
+        // SAFETY: the cell was just taken and found ready; its class was chosen for the layout.
+        let start = unsafe { self.extent(cell).hand_out(layout) };
+        Ok(NonNull::slice_from_raw_parts(start, layout.size()))
+    }
+
     /// Allocates a cell of a run, if there is one that `layout` fits.
     fn allocate_cell(&self, layout: Layout) -> Option<NonNull<u8>> {
         let class = class_of(layout)?;

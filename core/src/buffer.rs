@@ -159,6 +159,12 @@ impl<'a, T> Memory<'a, T> {
         Ok(Self { arena, bytes: arena.allocate(layout)?, aligned_for: PhantomData })
     }
 
+    /// Memory for a `T` that stays as long as the arena.
+    pub(crate) fn aside(arena: &'a Arena<'_>) -> Result<Self, AllocateError> {
+        let bytes = arena.allocate_aside(Layout::new::<T>())?;
+        Ok(Self { arena, bytes, aligned_for: PhantomData })
+    }
+
     #[inline]
     pub(crate) fn pointer(&self) -> NonNull<T> {
         self.bytes.cast()

@@ -30,7 +30,7 @@ impl<'a> Key<'a> {
     /// A fresh random key: both shares are, so it need not be known.
     pub(crate) fn random(arena: &'a Arena<'_>) -> Result<Self, AllocateError> {
         let key = Self {
-            shares: [Secret::zeroed(arena)?, Secret::zeroed(arena)?],
+            shares: [Secret::zeroed_aside(arena)?, Secret::zeroed_aside(arena)?],
             arena,
             sequence: AtomicUsize::new(0),
             destroyed: AtomicBool::new(false),

@@ -121,6 +121,12 @@ impl<'a, T: Zeroable> Secret<'a, T> {
         let memory = Memory::new(arena, size_of::<T>())?;
         Ok(Self { memory, value: PhantomData })
     }
+
+    /// Like [`zeroed`](Self::zeroed), where a secret that stays as long as the arena is least in the
+    /// way.
+    pub(crate) fn zeroed_aside(arena: &'a Arena<'_>) -> Result<Self, AllocateError> {
+        Ok(Self { memory: Memory::aside(arena)?, value: PhantomData })
+    }
 }
 
 impl<'a, T: Pod> Secret<'a, T> {

@@ -233,7 +233,8 @@ fn the_longest_secret_that_is_named_fits_and_no_longer_one_does() {
         let error = vault.allocate_timeout(largest + 1, LONG).unwrap_err();
         assert_eq!(error, OpenError::TooLarge { requested: largest + 1, largest });
         if floor == ceiling {
-            assert!(largest > floor * 4096 / 2, "{largest} of {floor} pages");
+            // The key lies aside, and the bookkeeping is no more than a part in sixteen and a few.
+            assert!(largest > floor * 4096 * 9 / 10 - 1024, "{largest} of {floor} pages");
             // It is not the check before that refuses.
             assert!(
                 vault
