@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Changes the core in small ways, one at a time, and sees whether a test fails (cargo-mutants 27).
+#
+#   scripts/mutants.sh FILE...          for example: scripts/mutants.sh buddy arena/cut
+#
+# It works on a copy, in which the tests that use the core from outside are modules of the core's own
+# test program, so that a mutant costs one small program instead of twelve. What survives a pass that
+# is not optimised and leaves slow tests out is tried again, optimised and with all of them. The
+# models draw the same operations each time. docs/MUTANTS.md says what was left over.
+#
+# The lists are in $CARGO_TARGET_DIR/mutants (target/mutants by default).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CARGO_TERM_COLOR=never
+unset RUST_BACKTRACE
+# A mutant may allocate for ever.
+ulimit -v 16000000
+
+[ $# -gt 0 ] || { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 2; }
+command -v cargo-mutants >/dev/null || { echo "skipped: there is no cargo-mutants (cargo install cargo-mutants)"; exit 0; }
+mutants=${CARGO_TARGET_DIR:-$PWD/target}/mutants
+tree=$mutants/tree
+export CARGO_TARGET_DIR=$mutants/target CARGO_PROFILE_TEST_DEBUG=0 CARGO_PROFILE_DEV_DEBUG=0
+
+# What the tests from outside are made of, and those tests.
+parts=(aead arena enclave faults noise raw script)
+outside=(arena_model enclave_model overwrites quarantine records regions releases secrets sizes threads)
+
+# Tests of other parts, and slow ones.
+others=(aead:: bulk:: classes:: drbg:: equal:: floors:: keystream:: sync:: wipe::)
+slow=(any_bit_flipped arena_model::bytes enclave_model::bytes many_arenas of_one_length of_up_to_3000
+    outside::threads readers_never_see released_in_order released_in_reverse small_regions)
+
+copy_tree() {
+    rm -rf "$tree"
+    mkdir -p "$tree"
+    git ls-files -z | tar -c --null -T - | tar -x -C "$tree"
+    local core=$tree/core/src name
+    mkdir "$core/outside"
+    for name in "${parts[@]}"; do
+        cp -r "tests/src/$name.rs" "$core/outside/"
+        [ -d "tests/src/$name" ] && cp -r "tests/src/$name" "$core/outside/"
+    done
+    find "$core/outside" -name '*.rs' -exec sed -i 's/\bcrate::/crate::outside::/g' {} +
+    cp tests/tests/support/mod.rs "$core/outside/support.rs"
+    for name in "${outside[@]}"; do cp "tests/tests/$name.rs" "$core/outside/"; done
+    local draws='cases: 50, failure_persistence: None, max_shrink_iters: 0, rng_seed: proptest::test_runner::RngSeed::Fixed(7),'
+    (cd "$core/outside" && sed -i -e 's/\bstrongroom_tests::/crate::outside::/g' \
+        -e 's/^mod support;/use crate::outside::support;/' -e "s/cases: [0-9]*,/$draws/" \
+        support.rs "${outside[@]/%/.rs}")
+    { echo '//! The tests from outside, and what they are made of.'
+      printf 'pub mod %s;\n' "${parts[@]}" support
+      printf 'mod %s;\n' "${outside[@]}"; } >"$core/outside.rs"
+    sed -i -e 's/^#!\[no_std\]/#![cfg_attr(not(test), no_std)]/' \
+        -e 's/^extern crate std;/extern crate self as strongroom_core;/' \
+        -e 's/^#\[cfg(feature = "internals")\]/#[cfg(any(test, feature = "internals"))]/' "$core/lib.rs"
+    printf '\n#[cfg(test)]\n#[allow(warnings, unsafe_code)]\nmod outside;\n' >>"$core/lib.rs"
+    sed -i 's/^\[dev-dependencies\]/&\nproptest.workspace = true/' "$tree/core/Cargo.toml"
+}
+
+# One pass over a file: the file, whether only what survived before, and the arguments for the tests.
+pass() {
+    local out=$mutants/${1//\//-} more=()
+    $2 && more=(--iterate)
+    mkdir -p "$out"
+    (cd "$tree" && cargo mutants --in-place --no-shuffle --package strongroom-core --file "core/src/$1.rs" \
+        --output "$out" "${more[@]}" -- --lib -- "${@:3}") || [ $? -le 3 ]
+}
+
+skips() { printf -- '--skip %s ' "$@"; }
+
+try() {
+    local first
+    case $1 in
+        aead* | keystream) first="aead:: keystream::" ;;
+        buddy | bitmap) first="buddy:: bitmap::" ;;
+        *) first=$(skips "${others[@]}" "${slow[@]}" buddy:: bitmap::) ;;
+    esac
+    # shellcheck disable=SC2086 # a list of words
+    CARGO_PROFILE_TEST_OPT_LEVEL=0 CARGO_PROFILE_DEV_OPT_LEVEL=0 pass "$1" false $first
+    CARGO_PROFILE_TEST_OPT_LEVEL=1 CARGO_PROFILE_DEV_OPT_LEVEL=1 pass "$1" true --skip floors::
+}
+
+copy_tree
+for file in "$@"; do try "$file"; done
