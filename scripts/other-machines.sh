@@ -54,6 +54,8 @@ not_emulated=(
     "a_process_that_locks_everything_meets_the_limit_in_mmap: it would lock what is QEMU's own"
     "exhausted_mappings_are_told_from_the_lock_limit: QEMU's own mappings count"
     "want_of_address_space_is_told_from_the_lock_limit: QEMU ignores a limit on it"
+    "nor_does_what_was_typed_at_a_terminal: the registers lie in memory of QEMU's own"
+    "no_moment_shows_plaintext_nor_does_a_forked_child: the registers lie in memory of QEMU's own"
     "a_planted_copy_is_found: the heap that /proc shows is QEMU's own"
     "nothing_lies_outside_the_locked_region: $no_registers"
     "nor_do_the_registers_in_it: $no_registers"

@@ -10,10 +10,14 @@
 use std::env;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::mem;
 use std::ops::Range;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::ptr;
 use std::thread;
 use std::time::Duration;
 
@@ -68,6 +72,25 @@ fn nor_do_the_registers_in_it() {
     let (finds, registers) = found_in_core_dump("registers");
     let in_registers = finds.into_iter().filter(|find| registers.contains(&find.place.start));
     assert_eq!(in_registers.collect::<Vec<_>>(), []);
+}
+
+/// A person types a secret, which no echo shows.
+#[test]
+fn nor_does_what_was_typed_at_a_terminal() {
+    let mut subject = Subject::start("terminal", Some("terminal"));
+    let typed = subject.secrets.len() - 1;
+    let search = subject.search();
+    let regions = subject.regions();
+    let finds = search.process(subject.id()).unwrap();
+    let place = subject.opened[typed].place;
+    assert!(finds.iter().any(|find| find.place.start == place), "what was typed was not found");
+    let mut outside = finds.into_iter().filter(|find| {
+        find.name != SECRET || !regions.iter().any(|region| region.contains(&find.place.start))
+    });
+    assert_eq!(outside.next(), None);
+    subject.go_on("dropped");
+    assert_eq!(search.process(subject.id()).unwrap(), [], "after all secrets were dropped");
+    subject.end();
 }
 
 /// While a secret is sealed or opened, its keystream and the key lie on a stack; the plaintext never
@@ -225,7 +248,21 @@ impl Subject {
         command.arg(&directory).args(word);
         // One heap, so that core dumps stay small.
         command.env("MALLOC_ARENA_MAX", "1");
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let terminal = (word == Some("terminal")).then(|| terminal_of(&mut command));
+        let mut child = command.spawn().unwrap();
+        if let Some(mut terminal) = terminal {
+            secrets.push(random(40));
+            let mut shown = [0; PROMPT.len()];
+            terminal.read_exact(&mut shown).unwrap();
+            assert_eq!(shown, *PROMPT);
+            terminal.write_all(&[&secrets[secrets.len() - 1][..], b"\n"].concat()).unwrap();
+            // It stays open as long as the child runs, which would be hung up otherwise.
+            let mut shown = [0; 1];
+            terminal.read_exact(&mut shown).unwrap();
+            assert!(b"\r\n".contains(&shown[0]), "what was typed is shown");
+            mem::forget(terminal);
+        }
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let (stdout, vault, opened) = (BufReader::new(stdout), 0..0, Vec::new());
         let mut subject =
@@ -365,6 +402,28 @@ impl Drop for Subject {
     }
 }
 
+/// Gives a command that is about to be run a terminal of its own, and the test the other end of it.
+fn terminal_of(command: &mut Command) -> File {
+    let (mut ours, mut its) = (0, 0);
+    // SAFETY: both places are valid for the answer; no name and no settings are asked for.
+    let made = unsafe {
+        libc::openpty(&raw mut ours, &raw mut its, ptr::null_mut(), ptr::null(), ptr::null())
+    };
+    assert_eq!(made, 0);
+    // SAFETY: the descriptors were just made and are nobody else's.
+    let (ours, its) = unsafe { (OwnedFd::from_raw_fd(ours), OwnedFd::from_raw_fd(its)) };
+    let adopt = move || {
+        // SAFETY: the child, which has no other threads, begins a session of its own.
+        let session = unsafe { libc::setsid() };
+        // SAFETY: the descriptor is open; it becomes the session's terminal.
+        let adopted = unsafe { libc::ioctl(its.as_raw_fd(), libc::TIOCSCTTY, 0) };
+        if session < 0 || adopted < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+    };
+    // SAFETY: `adopt` makes system calls only.
+    unsafe { command.pre_exec(adopt) };
+    ours.into()
+}
+
 /// Canaries of one run differ in their state at most, which takes two bytes.
 fn are_alike(one: &[u8], other: &[u8]) -> bool {
     one.iter().zip(other).filter(|(a, b)| a != b).count() <= 2
@@ -382,6 +441,7 @@ fn hex(text: &str) -> usize {
 }
 
 const SECRET: &str = "a secret";
+const PROMPT: &[u8; 8] = b"secret? ";
 
 /// Bytes that may lie on a stack while they are added.
 const WORD: usize = if cfg!(debug_assertions) { size_of::<u64>() } else { 0 };

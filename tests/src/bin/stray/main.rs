@@ -3,7 +3,7 @@
 //! It knows no secret of its own: all are in files that the test wrote. `tests/stray.rs` reads this
 //! process's memory while it waits for the next line on its standard input.
 //!
-//! With `plant` it does once what must not be done: it keeps a copy on the heap. With `busy` it goes on
+//! With `terminal` it also asks a person, who is the test. With `plant` it does once what must not be done: it keeps a copy on the heap. With `busy` it goes on
 //! after that, without standing still, in several threads; `fork` on its standard input then has it
 //! fork a child, which does nothing.
 
@@ -35,7 +35,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                 assert!(worked.is_ok());
             });
         }
-        let sealed = work(vault, directory.as_ref());
+        let mut sealed = work(vault, directory.as_ref());
+        if word == "terminal" {
+            sealed = sealed.and_then(|sealed| ask(vault, sealed));
+        }
         all_are_done.wait();
         let shown = sealed.and_then(|sealed| {
             show(vault, &sealed, word == "plant")?;
@@ -89,6 +92,13 @@ fn work(vault: &Vault, directory: &Path) -> Result<Vec<Record>, Box<dyn Error>> 
     }
     drop(lines);
     use_all(vault, &sealed)?;
+    Ok(sealed)
+}
+
+/// Reads one more secret from the terminal.
+fn ask(vault: &Vault, mut sealed: Vec<Record>) -> Result<Vec<Record>, Box<dyn Error>> {
+    let typed = vault.read_terminal("secret? ", LONGEST)?;
+    sealed.push(typed.seal(b"line")?);
     Ok(sealed)
 }
 
