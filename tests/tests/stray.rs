@@ -252,7 +252,9 @@ impl Subject {
         let terminal = (word == Some("terminal")).then(|| terminal_of(&mut command));
         let mut child = command.spawn().unwrap();
         if let Some(mut terminal) = terminal {
-            secrets.push(random(40));
+            // Other bytes mean something to a terminal.
+            let letters = random(400).into_iter().filter(u8::is_ascii_alphanumeric);
+            secrets.push(letters.take(40).collect());
             let mut shown = [0; PROMPT.len()];
             terminal.read_exact(&mut shown).unwrap();
             assert_eq!(shown, *PROMPT);
@@ -410,8 +412,10 @@ fn terminal_of(command: &mut Command) -> File {
         libc::openpty(&raw mut ours, &raw mut its, ptr::null_mut(), ptr::null(), ptr::null())
     };
     assert_eq!(made, 0);
-    // SAFETY: the descriptors were just made and are nobody else's.
-    let (ours, its) = unsafe { (OwnedFd::from_raw_fd(ours), OwnedFd::from_raw_fd(its)) };
+    // SAFETY: the descriptor was just made and is nobody else's.
+    let ours = unsafe { OwnedFd::from_raw_fd(ours) };
+    // SAFETY: likewise.
+    let its = unsafe { OwnedFd::from_raw_fd(its) };
     let adopt = move || {
         // SAFETY: the child, which has no other threads, begins a session of its own.
         let session = unsafe { libc::setsid() };
