@@ -21,6 +21,11 @@ impl Load {
         Self { shortest: size, longest: size, live, fragment: false }
     }
 
+    /// The most that are live at any time.
+    pub(crate) const fn most_live(self) -> usize {
+        if self.fragment { 2 * self.live } else { self.live }
+    }
+
     /// A heap full of holes.
     pub(crate) const FRAGMENTED: Self =
         Self { shortest: 16, longest: 256, live: 10_000, fragment: true };
@@ -48,7 +53,7 @@ impl<'s, S: Store> Workload<'s, S> {
         let random = Random::new(seed);
         let mut work =
             Self { store, live: Vec::new(), load, random, source, offset: 0, refused: 0 };
-        let count = if load.fragment { 2 * load.live } else { load.live };
+        let count = load.most_live();
         work.live.reserve_exact(count);
         for number in 0..count {
             let secret = work.allocate().ok_or(number)?;

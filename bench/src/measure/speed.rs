@@ -93,7 +93,7 @@ impl Race {
         load: Load,
         open: impl Fn(usize) -> Result<S, String>,
     ) -> Result<Paired, String> {
-        if peer.kind == Kind::PageEach && load.live > self.plan.most_pages {
+        if peer.kind == Kind::PageEach && load.most_live() > self.plan.most_pages {
             return Err("not tried: a locked page for each".to_owned());
         }
         if peer.kind == Kind::Stack && load.live > 1 {
