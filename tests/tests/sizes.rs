@@ -64,6 +64,7 @@ fn everything_is_one_block(lab: &Lab<'_>) {
     assert_eq!((requested, largest), (too_large.size(), lab.arena().capacity() - 16));
     let whole = Layout::array::<u8>(largest).unwrap();
     let offset = lab.allocate(whole).unwrap().unwrap();
+    assert_eq!(lab.arena().stats().peak, lab.arena().capacity(), "leaves that nobody has count");
     lab.release(offset.cast_signed(), whole).unwrap();
     assert!(lab.allocate(Layout::array::<u8>(largest + 1).unwrap()).is_err());
 }
@@ -154,6 +155,54 @@ fn a_full_arena_says_so_and_recovers() {
 }
 
 #[test]
+fn leaves_of_empty_runs_become_cells_of_another_size() {
+    let mut ground = Ground::new(1 << 14, 0);
+    let lab = Lab::new(&mut ground, 1).unwrap();
+    let (large, small) = (Layout::new::<[u8; 448]>(), Layout::new::<[u8; 8]>());
+    let secrets: Vec<_> = (0..).map_while(|_| lab.allocate(large).ok()?).collect();
+    while lab.allocate(small).is_ok() {}
+    secrets.iter().for_each(|offset| lab.release(offset.cast_signed(), large).unwrap());
+    let before = lab.arena().stats().classes[0];
+    lab.allocate(small).unwrap().unwrap();
+    let after = lab.arena().stats().classes[0];
+    assert_eq!((after.live, after.runs), (before.live + 1, before.runs + 1));
+}
+
+#[test]
+fn runs_are_short_again_when_those_before_them_are_gone() {
+    let mut ground = Ground::new(1 << 18, 0);
+    let lab = Lab::new(&mut ground, 1).unwrap();
+    for class in 0..lab.arena().stats().classes.len() {
+        let cells = || lab.arena().stats().classes[class].cells;
+        let layout = Layout::array::<u8>(lab.arena().stats().classes[class].cell_size).unwrap();
+        let first_runs = [1, 4, 40].map(|count| {
+            let place = |_| lab.allocate(layout).unwrap().unwrap();
+            let first = place(0);
+            let first_run = cells();
+            let mut secrets: Vec<_> = (1..count).map(place).collect();
+            secrets.push(first);
+            secrets.iter().for_each(|at| lab.release(at.cast_signed(), layout).unwrap());
+            everything_is_one_block(&lab);
+            assert_eq!(cells(), 0);
+            first_run
+        });
+        assert_eq!(first_runs, [first_runs[0]; 3], "{layout:?}");
+    }
+}
+
+#[test]
+fn runs_grow_with_the_secrets_of_their_class() {
+    let mut ground = Ground::new(1 << 18, 0);
+    let lab = Lab::new(&mut ground, 1).unwrap();
+    for count in 0..160 {
+        assert!(lab.allocate(Layout::new::<[u8; 64]>()).is_ok(), "the {count}th");
+    }
+    let class = lab.arena().stats().classes[7];
+    assert_eq!((class.cell_size, class.live), (64, 160));
+    assert!(class.runs < 20, "{} runs; of one leaf each they were 54", class.runs);
+}
+
+#[test]
 fn a_larger_cell_is_used_before_anything_is_refused() {
     let mut ground = Ground::new(1 << 14, 0);
     let lab = Lab::new(&mut ground, 1).unwrap();
@@ -170,6 +219,25 @@ fn a_larger_cell_is_used_before_anything_is_refused() {
     // All the rest of the cell is canary.
     lab.flip(cell + 448 - 1, 1);
     assert!(lab.arena().verify().is_err());
+}
+
+/// From the second leaf on, where a leaf's multiple is: the first has the gap before the secret.
+#[test]
+fn the_longest_secret_of_every_alignment_fills_the_rest_of_the_arena() {
+    for (log2, misalignment) in (9..13).flat_map(|log2| (0..16).map(move |at| (log2, at * 256))) {
+        let mut ground = Ground::new(1 << 13, misalignment);
+        let lab = Lab::new(&mut ground, 1).unwrap();
+        let leaves = Survey::of(lab.arena()).leaves;
+        let align = 1 << log2;
+        let first = lab.address(leaves.start + 256).next_multiple_of(align) - lab.address(0);
+        let longest = leaves.end - 8 - first;
+        let layout = Layout::from_size_align(longest, align).unwrap();
+        assert_eq!(lab.allocate(layout), Ok(Some(first)), "{layout:?}");
+        assert!(matches!(lab.allocate(layout), Err(AllocateError::Full { .. })), "{layout:?}");
+        let layout = Layout::from_size_align(longest + 1, align).unwrap();
+        let refused = lab.allocate(layout);
+        assert!(matches!(refused, Err(AllocateError::TooLarge { .. })), "{layout:?}: {refused:?}");
+    }
 }
 
 #[test]
