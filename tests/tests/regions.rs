@@ -35,7 +35,7 @@ fn of_the_length_that_the_error_asks_for() {
     let mut ground = Ground::new(0, 0);
     let error = Arena::new(ground.region(), &mut Noise(1)).unwrap_err();
     let ArenaError::RegionTooSmall { bytes: 0, needed } = error else { panic!("{error}") };
-    let mut least = usize::MAX;
+    let (mut least, mut most) = (usize::MAX, 0);
     for misalignment in 0..512 {
         let mut ground = Ground::new(needed, misalignment);
         let arena = Arena::new(ground.region(), &mut Noise(1)).unwrap();
@@ -43,9 +43,11 @@ fn of_the_length_that_the_error_asks_for() {
         drop(arena);
         let works =
             |len| Arena::new(Ground::new(len, misalignment).region(), &mut Noise(1)).is_ok();
-        least = least.min((0..needed).find(|&len| works(len)).unwrap_or(needed));
+        let enough = (0..needed).find(|&len| works(len)).unwrap_or(needed);
+        (least, most) = (least.min(enough), most.max(enough));
         assert!(works(needed + 1));
     }
+    assert_eq!(most, needed, "no address needs so much");
     assert!(least < needed, "a lucky address needs less");
 }
 

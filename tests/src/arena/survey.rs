@@ -104,6 +104,8 @@ impl Survey {
         match kind {
             SpanKind::Bookkeeping => self.leaves.start = bytes.end,
             SpanKind::Free => {
+                let before = self.vacant.last().map(|vacant| vacant.end);
+                assert_ne!(before, Some(bytes.start), "one span in two");
                 self.vacant.push(bytes.clone());
                 self.add_usable(bytes);
             }
