@@ -88,6 +88,22 @@ fn foreign_pointers_inside_the_region() {
 }
 
 #[test]
+fn foreign_pointers_into_a_damaged_secret() {
+    for size in [64, 5104] {
+        with_lab(|lab| {
+            let offset = place(lab, bytes(size));
+            lab.flip(offset + size, 1);
+            for layout in [bytes(size - 8), bytes(8), aligned(8, 256)] {
+                let error = release(lab, offset + 8, layout);
+                assert_eq!(error, Err(fault(ForeignFree, offset + 8)), "{layout:?}");
+            }
+            assert_eq!(lab.arena().stats().quarantined, 0, "the owner is to be told");
+            assert_eq!(release(lab, offset, bytes(size)), Err(fault(CanaryAfter, offset)));
+        });
+    }
+}
+
+#[test]
 fn wrong_sizes() {
     // Sizes 4,096 bytes apart leave slack that is the same in twelve bits.
     for (size, wrong) in [

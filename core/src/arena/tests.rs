@@ -35,6 +35,27 @@ fn what_was_given_up_is_not_looked_at_while_it_is_wiped() {
 }
 
 #[test]
+fn what_is_free_but_not_ready_is_in_use_a_moment_longer_or_damaged() {
+    let in_use = [State::RELEASED, State::live(0, 0), State::live(3, 7), State::live(12, 248)];
+    let never_free = [State::EDGE, State::QUARANTINED];
+    with_arena(4096, |arena| {
+        let secret = arena.allocate(Layout::new::<[u8; 64]>()).unwrap();
+        let cell = arena.runs.cell_at(arena.leaves.offset_of(secret.cast()).unwrap()).unwrap();
+        let after_reset = |state| {
+            // SAFETY: the cell is taken, and nobody uses the secret in it.
+            unsafe { arena.extent(cell).reset(state) };
+            // SAFETY: likewise.
+            unsafe { arena.extent(cell).readiness() }
+        };
+        assert!(matches!(after_reset(State::FREE), Readiness::Ready));
+        assert!(in_use.iter().all(|&state| matches!(after_reset(state), Readiness::Busy)));
+        assert!(never_free.iter().all(|&state| {
+            matches!(after_reset(state), Readiness::Damaged(FaultKind::CanaryAfter))
+        }));
+    });
+}
+
+#[test]
 fn threads_of_a_slot_cut_runs_in_leaves_of_their_own() {
     with_leaves(LEAST_ZONE * SLOTS, |arena| {
         for slot in 0..SLOTS {
