@@ -86,3 +86,52 @@ const STACK_LOG2: u32 = 16;
 /// 2^BITS divided by the golden ratio: multiples of it spread evenly (Knuth, volume 3, 6.4).
 #[expect(clippy::cast_possible_truncation, reason = "on 32 bits the lower half will do")]
 const SPREAD: usize = 0x9e37_79b9_7f4a_7c15_u64 as usize | 1;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Barrier;
+    use std::thread;
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn the_latest_runs_are_remembered_each_once() {
+        let recent = Recent::none();
+        assert_eq!((recent.first(), recent.rest().count()), (NO_HINT as usize, 0));
+        [1, 2, 3, 4, 5, 5].into_iter().for_each(|head| recent.push(head));
+        assert_eq!(recent.first(), 5);
+        assert_eq!(recent.rest().next(), Some(4));
+        assert_eq!(recent.first(), 4, "what led to nothing is forgotten");
+        recent.push(6);
+        assert_eq!(recent.rest().collect::<Vec<_>>(), [4, 3, 2]);
+        assert_eq!(recent.first(), NO_HINT as usize);
+    }
+
+    #[test]
+    fn threads_spread_over_the_slots() {
+        let all_there = Barrier::new(64);
+        let slots: BTreeSet<usize> = thread::scope(|scope| {
+            let here = || {
+                all_there.wait();
+                slot()
+            };
+            let threads: Vec<_> = (0..64).map(|_| scope.spawn(here)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(slots.len() > SLOTS / 2 && slots.iter().all(|&slot| slot < SLOTS), "{slots:?}");
+    }
+
+    #[test]
+    fn a_thread_stays_in_its_slot() {
+        let slots: BTreeSet<usize> = (0..100).map(slot_deeper).collect();
+        assert!(slots.len() <= 2, "one end of so short a stack may lie elsewhere: {slots:?}");
+    }
+
+    /// The slot of the caller, seen from deeper in its stack.
+    fn slot_deeper(calls: usize) -> usize {
+        let frame = core::hint::black_box([calls; 8]);
+        if frame[0] == 0 { slot() } else { slot_deeper(frame[1] - 1) }
+    }
+}
