@@ -96,7 +96,7 @@ impl<'r> Arena<'r> {
         entropy: &mut impl Entropy,
     ) -> Result<Self, ArenaError> {
         let region = region.into();
-        plan::Plan::new(&region)?.carve(region, entropy)
+        plan::Plan::for_region(&region)?.carve(region, entropy)
     }
 
     /// Sets what is called when damage is found where it cannot be returned as a value: by a

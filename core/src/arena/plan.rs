@@ -26,7 +26,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The plan with the most leaves that fits `region`.
-    pub(super) fn new(region: &Region<'_>) -> Result<Self, ArenaError> {
+    pub(super) fn for_region(region: &Region<'_>) -> Result<Self, ArenaError> {
         let bytes = region.len();
         let padding = region.padding_to(LEAF);
         let mut leaves = bytes / LEAF;
