@@ -47,7 +47,7 @@ fn of_the_length_that_the_error_asks_for() {
         (least, most) = (least.min(enough), most.max(enough));
         assert!(works(needed + 1));
     }
-    assert_eq!(most, needed, "no address needs so much");
+    assert!(needed - most < 8, "{most} bytes are enough at every address");
     assert!(least < needed, "a lucky address needs less");
 }
 
