@@ -131,6 +131,19 @@ fn canaries_beside_free_cells_are_reported_once() {
 }
 
 #[test]
+fn a_write_to_any_byte_of_a_canary_is_found_by_verify() {
+    for (at, mask) in (0..8).flat_map(|at| [(at, 1), (at, 0xff)]) {
+        with_lab(|lab| {
+            let first = lab.first_leaf() + 8;
+            while place(lab, bytes(64)) != first {}
+            // Two of the bytes may now claim more slack than there are bytes before them.
+            lab.flip(first + 64 + at, mask);
+            assert_eq!(found_by_verify(lab), [fault(CanaryAfter, first)], "{mask:#x} at {at}");
+        });
+    }
+}
+
+#[test]
 fn a_write_to_any_byte_of_a_canary_is_found_by_release() {
     for (size, mask) in [64, 5104].into_iter().flat_map(|size| [(size, 1), (size, 0xff)]) {
         let kinds = [0, 1, 2, 3, 4, 5, 6, 7].map(|at| {
