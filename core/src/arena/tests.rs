@@ -2,6 +2,7 @@
 
 use core::mem::MaybeUninit;
 use std::vec;
+use std::vec::Vec;
 
 use super::*;
 use crate::testing::{Counting, with_arena};
@@ -52,6 +53,23 @@ fn what_is_free_but_not_ready_is_in_use_a_moment_longer_or_damaged() {
         assert!(never_free.iter().all(|&state| {
             matches!(after_reset(state), Readiness::Damaged(FaultKind::CanaryAfter))
         }));
+    });
+}
+
+#[test]
+fn the_ledger_counts_what_is_left_when_empty_runs_are_returned() {
+    with_arena(1 << 16, |arena| {
+        let layout = Layout::new::<[u8; 64]>();
+        let secrets: Vec<_> = (0..160).map(|_| arena.allocate(layout).unwrap()).collect();
+        for secret in &secrets[40..] {
+            // SAFETY: allocated for this layout, and not used any more.
+            unsafe { arena.deallocate(secret.cast(), layout) };
+        }
+        assert!(arena.return_empty_runs(&mut arena.ledger.lock()) > 0);
+        let left = arena.stats().classes[7].cells;
+        let ledger = arena.ledger.lock();
+        assert_eq!((ledger.cells[7], left >= 40), (left, true));
+        assert_eq!(ledger.cut, arena.runs.leaves() - arena.buddy.vacant_count());
     });
 }
 
