@@ -192,14 +192,15 @@ mod tests {
                 |left: Vec<u8>| left.windows(8).any(|eight| pieces.iter().any(|p| p == eight));
             let mut probe = crate::stack_probe::StackProbe::new();
             assert!(!is_in(probe.run(|| key.with(|_| ()).unwrap_or_default())));
-            let kept = probe.run(|| key.with(|key| plant(*key)).unwrap_or_default());
+            let kept = probe.run(|| key.with(plant).unwrap_or_default());
             assert!(is_in(kept), "then this would prove nothing");
         });
     }
 
     #[cfg(target_os = "linux")]
     #[inline(never)]
-    fn plant(copy: [u8; KEY]) {
+    fn plant(key: &[u8; KEY]) {
+        let copy = core::hint::black_box(*key);
         core::hint::black_box(&copy);
     }
 
