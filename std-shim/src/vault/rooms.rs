@@ -173,7 +173,7 @@ impl Rooms {
         if let Some(settled) = self.growth_settled(known, needed) {
             return settled;
         }
-        let locked = self.locked();
+        let locked = locked_in(&self.read());
         let mut size = locked.max(needed).min(self.left(locked));
         let refusal = loop {
             match Room::new(size, &self.options) {
@@ -203,18 +203,13 @@ impl Rooms {
     /// What there is to say of growth by `needed` bytes without trying: somebody has added a room to
     /// the `known` ones, or it is of no use now.
     fn growth_settled(&self, known: usize, needed: usize) -> Option<Result<(), CannotGrow>> {
-        let rooms = self.read().len();
-        if rooms > known {
+        let rooms = self.read();
+        if rooms.len() > known {
             return Some(Ok(()));
         }
+        let has_left = needed <= self.left(locked_in(&rooms));
         let is_refused = self.now() < self.refused_until.load(Ordering::Relaxed);
-        let has_left = needed <= self.left(self.locked());
         (is_refused || !has_left).then_some(Err(CannotGrow::Now))
-    }
-
-    /// Bytes of pages in all rooms.
-    fn locked(&self) -> usize {
-        self.read().iter().map(|room| room.pages().bytes()).sum()
     }
 
     /// Bytes of whole pages up to the ceiling, when so many are locked.
@@ -233,6 +228,11 @@ enum CannotGrow {
     Now,
     /// Not even if all other rooms were given back.
     Ever,
+}
+
+/// Bytes of pages in all of `rooms`.
+fn locked_in(rooms: &[Arc<Room>]) -> usize {
+    rooms.iter().map(|room| room.pages().bytes()).sum()
 }
 
 /// Opens in one of `rooms`, oldest first.
