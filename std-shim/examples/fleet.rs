@@ -10,6 +10,8 @@
 //! moment and drop it. Whoever finds no room waits for some. The report at the end says what it
 //! took.
 
+#[path = "common/bytes.rs"]
+mod bytes;
 #[path = "fleet/digest.rs"]
 mod digest;
 #[path = "fleet/kernel.rs"]

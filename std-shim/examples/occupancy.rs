@@ -9,7 +9,7 @@
 //! their class, live, free or quarantined, and the bookkeeping; on the terminal and, if asked for, as
 //! SVG.
 
-#[path = "occupancy/bytes.rs"]
+#[path = "common/bytes.rs"]
 mod bytes;
 #[path = "occupancy/load.rs"]
 mod load;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::bytes::parse;
+
 /// Seals a million secrets into ordinary memory, opens them all in random order under a small
 /// budget of locked memory, and reports what it took
 #[derive(Debug, Parser)]
@@ -23,7 +25,7 @@ pub(crate) struct Options {
     pub(crate) input: Option<PathBuf>,
 
     /// The locked memory to get along with, in bytes or with a unit (64KiB, 1MiB)
-    #[arg(long, default_value = "64KiB", value_name = "BYTES", value_parser = bytes)]
+    #[arg(long, default_value = "64KiB", value_name = "BYTES", value_parser = parse)]
     pub(crate) budget: usize,
 
     /// How many threads open secrets
@@ -64,21 +66,6 @@ fn positive(text: &str) -> Result<usize, String> {
         Ok(number) => Ok(number),
         Err(error) => Err(error.to_string()),
     }
-}
-
-/// Zero is let through: the vault has the better answer.
-fn bytes(text: &str) -> Result<usize, String> {
-    let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
-    let unit = match text[digits.len()..].trim_start() {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        other => return Err(format!("`{other}` is no unit: use KiB, MiB, GiB or none for bytes")),
-    };
-    let number: u64 = digits.parse().map_err(|_| "it is no number of bytes".to_owned())?;
-    let bytes = number.checked_mul(unit).and_then(|bytes| usize::try_from(bytes).ok());
-    bytes.ok_or_else(|| "it is more than the address space has".to_owned())
 }
 
 fn microseconds(text: &str) -> Result<Duration, String> {

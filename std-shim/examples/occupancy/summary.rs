@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::bytes::thousands;
+use indicatif::HumanCount;
+
 use crate::load::Load;
 use crate::picture::{CANARY, Cell, Kind, Picture};
 
@@ -117,4 +118,9 @@ impl Display for Summary {
         }
         Ok(())
     }
+}
+
+/// Writes `65,536`.
+pub(crate) fn thousands(number: usize) -> String {
+    HumanCount(number as u64).to_string()
 }

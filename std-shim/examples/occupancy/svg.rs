@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::bytes::thousands;
 use crate::picture::{Cell, Kind, Picture, Piece, hue, number};
-use crate::summary::Summary;
+use crate::summary::{Summary, thousands};
 
 /// Draws the region, a headline above it and what the colours mean below.
 pub(crate) fn draw(picture: &Picture, summary: &Summary) -> String {

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::ops::Range;
 
-use crate::bytes::thousands;
 use crate::picture::{Cell, Kind, Picture, hue, number};
+use crate::summary::thousands;
 
 /// Draws the region, then what the characters mean.
 pub(crate) fn draw(picture: &Picture, in_colour: bool) -> String {
