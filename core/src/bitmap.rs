@@ -208,6 +208,8 @@ mod tests {
         let bitmap = Bitmap::new(&store, &summary);
         bitmap.insert(WORD_BITS - 1);
         bitmap.insert(WORD_BITS);
+        // What is a member stays one.
+        bitmap.insert(WORD_BITS);
         assert_eq!(bitmap.first_stretch(0, 2), Some(WORD_BITS - 1));
         bitmap.remove(WORD_BITS - 1);
         assert_eq!(bitmap.first(0..2 * WORD_BITS), Some(WORD_BITS));

@@ -236,17 +236,19 @@ fn write_after_free_to_a_vacant_leaf() {
         assert_eq!(lab.arena().verify(), Ok(()), "what was found is wiped");
         assert_eq!(place(lab, block), offset);
     });
-    with_lab(|lab| {
-        let offset = place(lab, block);
-        release(lab, offset, block).unwrap();
-        lab.flip(offset + 700, 1);
-        let given = place(lab, block);
-        assert!(given >= offset + 6000, "the damaged leaves are not handed out");
-        assert_eq!(faults::take(), [fault(WriteAfterFree, offset - 8)]);
-        assert_eq!(lab.arena().stats().quarantined, 1);
-        assert_eq!(lab.arena().verify(), Ok(()));
-        release(lab, given, block).unwrap();
-    });
+    for at in [0, 700, 5999] {
+        with_lab(|lab| {
+            let offset = place(lab, block);
+            release(lab, offset, block).unwrap();
+            lab.flip(offset + at, 1);
+            let given = place(lab, block);
+            assert!(given >= offset + 6000, "the damaged leaves are not handed out");
+            assert_eq!(faults::take(), [fault(WriteAfterFree, offset - 8)]);
+            assert_eq!(lab.arena().stats().quarantined, 1);
+            assert_eq!(lab.arena().verify(), Ok(()));
+            release(lab, given, block).unwrap();
+        });
+    }
 }
 
 #[test]
