@@ -28,12 +28,12 @@ impl Plan {
     /// The plan with the most leaves that fits `region`.
     pub(super) fn for_region(region: &Region<'_>) -> Result<Self, ArenaError> {
         let bytes = region.len();
-        let padding = region.padding_to(LEAF);
-        let mut leaves = bytes / LEAF;
-        if leaves > MAX_LEAVES {
-            let limit = MAX_LEAVES.saturating_mul(LEAF);
+        let limit = MAX_LEAVES.saturating_mul(LEAF);
+        if bytes > limit {
             return Err(ArenaError::RegionTooLarge { bytes, limit });
         }
+        let padding = region.padding_to(LEAF);
+        let mut leaves = bytes / LEAF;
         while leaves > 0 {
             let plan = Self::for_leaves(leaves);
             // Tables begin where the region does; leaves begin at the next whole leaf.
@@ -139,3 +139,29 @@ fn least_region() -> usize {
 
 /// More than the tables take for one leaf, in bytes.
 const MOST_TABLE_BYTES: usize = 32;
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn a_region_with_more_leaves_than_can_be_counted_is_refused() {
+        let limit = MAX_LEAVES * LEAF;
+        // Reserved, and never touched.
+        let mut memory = Vec::new();
+        if memory.try_reserve_exact(limit + 1).is_err() {
+            std::eprintln!("skipped: this system does not reserve 8 GiB");
+            return;
+        }
+        let mut leaves_in = |bytes| {
+            let region = Region::new(&mut memory.spare_capacity_mut()[..bytes]);
+            Plan::for_region(&region).map(|plan| plan.leaves)
+        };
+        let too_large = ArenaError::RegionTooLarge { bytes: limit + 1, limit };
+        assert_eq!(leaves_in(limit + 1), Err(too_large));
+        let leaves = leaves_in(limit).unwrap();
+        assert!((MAX_LEAVES / 100 * 95..MAX_LEAVES).contains(&leaves), "{leaves} leaves");
+    }
+}
