@@ -144,6 +144,10 @@ impl<'a> Enclave<'a> {
         if ciphertext.len() > Self::LONGEST_SECRET {
             return Err(OpenError::Tampered);
         }
+        // Said first, so that nobody waits for room who cannot open at all.
+        if self.is_destroyed() {
+            return Err(OpenError::Destroyed);
+        }
         let nonce = self.nonce(u64::from_le_bytes(*counter));
         let mut opened = Buffer::new(arena, ciphertext.len())?;
         let secret = opened.expose_secret_mut();
@@ -162,6 +166,12 @@ impl<'a> Enclave<'a> {
     /// answers that the enclave was destroyed. Secrets that are open stay open.
     pub fn destroy(&self) {
         self.key.destroy();
+    }
+
+    /// Whether the key was [destroyed](Self::destroy).
+    #[must_use]
+    pub fn is_destroyed(&self) -> bool {
+        self.key.is_destroyed()
     }
 
     /// The arena that secrets are opened into.

@@ -76,6 +76,11 @@ impl<'a> Key<'a> {
         });
     }
 
+    /// Whether there is no key to lend any more.
+    pub(crate) fn is_destroyed(&self) -> bool {
+        self.destroyed.load(Relaxed)
+    }
+
     #[inline]
     fn join(&self, key: &mut [u8; KEY]) -> Result<(), Destroyed> {
         loop {

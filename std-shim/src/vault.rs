@@ -157,7 +157,8 @@ impl Vault {
         sealed: &Sealed<S>,
         context: &[u8],
     ) -> Result<Opened<'_>, OpenError> {
-        self.everybody().now(sealed.secret_len(), &self.opening(sealed, context))
+        let open = self.opening(sealed, context);
+        self.everybody(Self::check_key).now(sealed.secret_len(), &open)
     }
 
     /// Opens a sealed secret, waiting up to `timeout` for room.
@@ -172,7 +173,7 @@ impl Vault {
         timeout: Duration,
     ) -> Result<Opened<'_>, OpenError> {
         let open = self.opening(sealed, context);
-        self.everybody().within(timeout, sealed.secret_len(), &open)
+        self.everybody(Self::check_key).within(timeout, sealed.secret_len(), &open)
     }
 
     /// Opens a sealed secret as a future, which waits for room without end and without a thread.
@@ -193,7 +194,7 @@ impl Vault {
     /// # Errors
     /// [`OpenError`], as [`try_open`](Self::try_open).
     pub fn try_allocate(&self, len: usize) -> Result<Opened<'_>, OpenError> {
-        self.everybody().now(len, &|arena| Ok(Buffer::new(arena, len)?))
+        self.everybody(Self::check_process).now(len, &|arena| Ok(Buffer::new(arena, len)?))
     }
 
     /// Room for a new secret of `len` bytes, waiting up to `timeout` for it.
@@ -201,7 +202,8 @@ impl Vault {
     /// # Errors
     /// [`OpenError`], as [`open_timeout`](Self::open_timeout).
     pub fn allocate_timeout(&self, len: usize, timeout: Duration) -> Result<Opened<'_>, OpenError> {
-        self.everybody().within(timeout, len, &|arena| Ok(Buffer::new(arena, len)?))
+        let open = |arena| Ok(Buffer::new(arena, len)?);
+        self.everybody(Self::check_process).within(timeout, len, &open)
     }
 
     /// The reserve of that name, if the vault was [built](Builder::reserve) with one.
@@ -241,10 +243,12 @@ impl Vault {
         }
     }
 
-    /// Wipes the key: all that was sealed is unreadable for good. What is open stays open.
+    /// Wipes the key: all that was sealed is unreadable for good, and those who wait to open it are
+    /// told at once. What is open stays open.
     pub fn destroy(&self) {
         if self.check_process().is_ok() {
             self.enclave.destroy();
+            self.wake_lines();
         }
     }
 
@@ -320,8 +324,8 @@ impl Vault {
         rooms
     }
 
-    fn everybody(&self) -> Opener<'_> {
-        Opener { vault: self, own: None }
+    fn everybody(&self, check: fn(&Self) -> Result<(), OpenError>) -> Opener<'_> {
+        Opener { vault: self, own: None, check }
     }
 
     /// How `sealed` is opened into an arena.
@@ -344,6 +348,12 @@ impl Vault {
         }
     }
 
+    /// The same, and whether there still is a key to open anything with.
+    fn check_key(&self) -> Result<(), OpenError> {
+        self.check_process()?;
+        if self.enclave.is_destroyed() { Err(OpenError::Destroyed) } else { Ok(()) }
+    }
+
     fn opened(&self, held: Held) -> Opened<'_> {
         self.counts.opened();
         Opened::new(held, self)
@@ -353,6 +363,11 @@ impl Vault {
     fn make_room(&self, room: &Room) {
         room.release(|| self.rooms.now());
         self.counts.held.fetch_sub(1, Ordering::Relaxed);
+        self.wake_lines();
+    }
+
+    /// Has the first of each line try again.
+    fn wake_lines(&self) {
         self.queue.wake();
         self.reserves.values().for_each(|own| own.queue.wake());
     }

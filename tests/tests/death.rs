@@ -107,6 +107,7 @@ fn use_after_destroy_and_after_a_wipe() {
         ends(name, REFUSED, gone);
     }
     ends("wipe-under-open-secrets", REFUSED, &format!("all zero: true\n{gone}"));
+    ends("wait-through-a-wipe", REFUSED, gone);
 }
 
 #[test]

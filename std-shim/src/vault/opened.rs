@@ -8,7 +8,7 @@ use strongroom_core::{Buffer, Fault, Sealed};
 
 use super::room::Room;
 use super::rooms::Held;
-use super::{SealError, Vault};
+use super::{OpenError, SealError, Vault};
 
 /// A secret that is open in a vault's locked memory. Dropping it wipes it and makes room for those
 /// who wait.
@@ -90,8 +90,14 @@ impl<'v> Opened<'v> {
                 self.0.make_room(self.1);
             }
         }
-        // In a forked child and after an emergency there is nothing to wipe, and no line.
-        self.vault.check_process().ok()?;
+        if let Err(error) = self.vault.check_process() {
+            // There is nothing to wipe. A forked child has no line either; after an emergency those
+            // in it learn of that.
+            if error == OpenError::Destroyed {
+                self.vault.wake_lines();
+            }
+            return None;
+        }
         // SAFETY: the caller does not use the buffer after this.
         let buffer = unsafe { ManuallyDrop::take(&mut self.buffer) };
         let _after = MakeRoom(self.vault, &self.room);

@@ -37,6 +37,8 @@ pub(super) struct Reserved {
 pub(super) struct Opener<'v> {
     pub(super) vault: &'v Vault,
     pub(super) own: Option<&'v Reserved>,
+    /// What has to hold of the vault.
+    pub(super) check: fn(&Vault) -> Result<(), OpenError>,
 }
 
 impl<'v> Opener<'v> {
@@ -45,7 +47,7 @@ impl<'v> Opener<'v> {
         len: usize,
         open: &impl Fn(&'static Arena<'static>) -> Result<Buffer<'static>, OpenError>,
     ) -> Result<Opened<'v>, OpenError> {
-        self.vault.check_process()?;
+        (self.check)(self.vault)?;
         let largest = self.own.map_or(0, |own| own.longest).max(self.vault.longest);
         if len > largest {
             return Err(OpenError::TooLarge { requested: len, largest });
@@ -95,7 +97,7 @@ impl<'v> Opener<'v> {
         len: usize,
         open: &impl Fn(&'static Arena<'static>) -> Result<Buffer<'static>, OpenError>,
     ) -> Option<Result<Held, OpenError>> {
-        match self.vault.check_process().and_then(|()| self.attempt(len, open)) {
+        match (self.check)(self.vault).and_then(|()| self.attempt(len, open)) {
             Err(error) if error.is_shortage() => None,
             settled => Some(settled),
         }
@@ -137,7 +139,8 @@ impl<'v> Reserve<'v> {
         sealed: &Sealed<S>,
         context: &[u8],
     ) -> Result<Opened<'v>, OpenError> {
-        self.opener().now(sealed.secret_len(), &self.vault.opening(sealed, context))
+        let open = self.vault.opening(sealed, context);
+        self.opener(Vault::check_key).now(sealed.secret_len(), &open)
     }
 
     /// Opens a sealed secret, waiting up to `timeout` for room; see [`Vault::open_timeout`].
@@ -151,7 +154,7 @@ impl<'v> Reserve<'v> {
         timeout: Duration,
     ) -> Result<Opened<'v>, OpenError> {
         let open = self.vault.opening(sealed, context);
-        self.opener().within(timeout, sealed.secret_len(), &open)
+        self.opener(Vault::check_key).within(timeout, sealed.secret_len(), &open)
     }
 
     /// Room for a new secret, or says at once why there is none; see [`Vault::try_allocate`].
@@ -159,11 +162,11 @@ impl<'v> Reserve<'v> {
     /// # Errors
     /// [`OpenError`].
     pub fn try_allocate(self, len: usize) -> Result<Opened<'v>, OpenError> {
-        self.opener().now(len, &|arena| Ok(Buffer::new(arena, len)?))
+        self.opener(Vault::check_process).now(len, &|arena| Ok(Buffer::new(arena, len)?))
     }
 
-    fn opener(self) -> Opener<'v> {
-        Opener { vault: self.vault, own: Some(self.own) }
+    fn opener(self, check: fn(&Vault) -> Result<(), OpenError>) -> Opener<'v> {
+        Opener { vault: self.vault, own: Some(self.own), check }
     }
 }
 
@@ -195,8 +198,9 @@ impl<'v, S: AsRef<[u8]>> Future for Opening<'v, '_, S> {
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let (vault, len) = (this.vault, this.sealed.secret_len());
-        let (opener, open) = (vault.everybody(), vault.opening(this.sealed, this.context));
-        if let Err(error) = vault.check_process() {
+        let open = vault.opening(this.sealed, this.context);
+        let opener = vault.everybody(Vault::check_key);
+        if let Err(error) = (opener.check)(vault) {
             return Poll::Ready(Err(error));
         }
         if this.waiting.is_none() {

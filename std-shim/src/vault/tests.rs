@@ -60,8 +60,29 @@ fn what_is_no_matter_of_room_is_said_at_once() {
     let error = vault.open_timeout(&long, b"", LONG).unwrap_err();
     assert!(matches!(error, OpenError::TooLarge { requested: 5000, .. }), "{error}");
     assert!(matches!(vault.try_allocate(usize::MAX), Err(OpenError::TooLarge { .. })));
+    let small = vault.seal(b"s", b"").unwrap();
+    let _open = fill(&vault, &small);
     vault.destroy();
     assert_eq!(vault.open_timeout(&sealed, b"a", LONG).unwrap_err(), OpenError::Destroyed);
+}
+
+#[test]
+fn those_who_wait_are_told_that_the_key_was_destroyed() {
+    let vault = vault();
+    let sealed = vault.seal(&[7; 64], b"").unwrap();
+    let open = fill(&vault, &sealed);
+    thread::scope(|scope| {
+        let wait = || vault.open_timeout(&sealed, b"", LONG).map(drop);
+        let waiting = [(); 3].map(|()| scope.spawn(wait));
+        while vault.waiters() < waiting.len() {
+            thread::yield_now();
+        }
+        vault.destroy();
+        for thread in waiting {
+            assert_eq!(thread.join().unwrap(), Err(OpenError::Destroyed));
+        }
+    });
+    assert!(open.iter().all(|opened| opened.expose_secret() == [7; 64]));
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! What a faulty program can do to a vault, and what it can ask of one that is gone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
+use std::{iter, thread};
 
-use strongroom::{LockedPages, Opened, Sealed, Vault, wipe_all};
+use strongroom::{LockedPages, OpenError, Opened, Sealed, Vault, wipe_all};
 
 use crate::{Outcome, Table, answer};
 
@@ -29,6 +31,7 @@ pub(crate) const ALL: Table = &[
     ("read-after-wipe", || wiped(|vault, _| answer(vault.read_to_end(&b"secret"[..], 8)))),
     ("random-after-wipe", || wiped(|vault, _| answer(vault.fill_random(&mut [0; 8])))),
     ("wipe-under-open-secrets", wipe_under_open_secrets),
+    ("wait-through-a-wipe", wait_through_a_wipe),
     ("second-install", second_install),
 ];
 
@@ -117,6 +120,29 @@ fn wipe_under_open_secrets() -> Outcome {
         let zero = opened.iter().all(|opened| opened.expose_secret().iter().all(|&b| b == 0));
         eprintln!("all zero: {zero}");
         drop(opened);
+        open(vault, sealed, CONTEXT)
+    })
+}
+
+/// Those who wait learn of it when somebody drops what was open.
+fn wait_through_a_wipe() -> Outcome {
+    with_sealed(|vault, sealed| {
+        let opened: Vec<_> = iter::from_fn(|| vault.try_open(sealed, CONTEXT).ok()).collect();
+        let long = Duration::from_mins(1);
+        let answers = thread::scope(|scope| {
+            let wait = || vault.open_timeout(sealed, CONTEXT, long).map(drop);
+            let waiting = [(); 3].map(|()| scope.spawn(wait));
+            while vault.waiters() < waiting.len() {
+                thread::yield_now();
+            }
+            wipe_all();
+            drop(opened);
+            waiting.map(|thread| thread.join().map_err(|_| "a thread panicked"))
+        });
+        answers.into_iter().try_for_each(|answer| match answer? {
+            Err(OpenError::Destroyed) => Ok(()),
+            other => Err(format!("not told: {other:?}")),
+        })?;
         open(vault, sealed, CONTEXT)
     })
 }
