@@ -70,7 +70,7 @@ fn what_is_no_matter_of_room_is_said_at_once() {
 fn those_who_wait_are_told_that_the_key_was_destroyed() {
     let vault = vault();
     let sealed = vault.seal(&[7; 64], b"").unwrap();
-    let open = fill(&vault, &sealed);
+    let (open, begun) = (fill(&vault, &sealed), Instant::now());
     thread::scope(|scope| {
         let wait = || vault.open_timeout(&sealed, b"", LONG).map(drop);
         let waiting = [(); 3].map(|()| scope.spawn(wait));
@@ -82,6 +82,7 @@ fn those_who_wait_are_told_that_the_key_was_destroyed() {
             assert_eq!(thread.join().unwrap(), Err(OpenError::Destroyed));
         }
     });
+    assert!(begun.elapsed() < LONG, "they waited to the end");
     assert!(open.iter().all(|opened| opened.expose_secret() == [7; 64]));
 }
 
