@@ -105,7 +105,11 @@ fn refresh_keeps_and_destroy_ends_what_was_sealed() {
         let sealed = seal(&enclave, b"secret", b"");
         enclave.refresh();
         let open = enclave.open(&sealed, b"").unwrap();
+        assert!(!enclave.is_destroyed());
         enclave.destroy();
+        assert!(enclave.is_destroyed());
+        // Who cannot open at all is not told of room.
+        let _full: Vec<_> = std::iter::from_fn(|| Buffer::new(arena, 6).ok()).collect();
         assert_eq!(enclave.open(&sealed, b"").unwrap_err(), OpenError::Destroyed);
         let error = enclave.seal(b"secret", b"", vec![0; 30]).unwrap_err();
         assert_eq!(error, SealError::Destroyed);
