@@ -15,7 +15,8 @@ use crate::sys;
 /// It takes no lock, allocates nothing and is async-signal-safe (`signal-safety(7)`): call it in a
 /// handler of a fatal signal, in a panic hook, or before `_exit(2)`. It is for a process that ends:
 /// afterwards every call on every vault answers that it was destroyed, whatever is still open reads
-/// as zeros, and nothing brings it back. A thread that is decrypting at this very moment may still
+/// as zeros, and nothing brings it back; those who wait for room learn of it when one of the open
+/// secrets is dropped. A thread that is decrypting at this very moment may still
 /// write the rest of its secret; the wipe is done twice to make that unlikely.
 ///
 /// ```standalone_crate

@@ -226,7 +226,7 @@ impl<'v, S: AsRef<[u8]>> Future for Opening<'v, '_, S> {
 
 impl<S> Drop for Opening<'_, '_, S> {
     fn drop(&mut self) {
-        if self.vault.check_process().is_err() {
+        if self.vault.check_process() == Err(OpenError::Forked) {
             // The line of a forked child is not its own, and may be locked for good.
             std::mem::forget(self.waiting.take());
         }

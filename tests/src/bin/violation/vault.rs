@@ -1,8 +1,12 @@
 //! What a faulty program can do to a vault, and what it can ask of one that is gone.
 
+use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::Duration;
-use std::{iter, thread};
 
 use strongroom::{LockedPages, OpenError, Opened, Sealed, Vault, wipe_all};
 
@@ -130,8 +134,10 @@ fn wait_through_a_wipe() -> Outcome {
         let opened: Vec<_> = iter::from_fn(|| vault.try_open(sealed, CONTEXT).ok()).collect();
         let long = Duration::from_mins(1);
         let answers = thread::scope(|scope| {
-            let wait = || vault.open_timeout(sealed, CONTEXT, long).map(drop);
-            let waiting = [(); 3].map(|()| scope.spawn(wait));
+            let thread = || vault.open_timeout(sealed, CONTEXT, long).map(drop);
+            let task = || block_on(vault.open(sealed, CONTEXT)).map(drop);
+            let waiting =
+                [scope.spawn(task), scope.spawn(thread), scope.spawn(task), scope.spawn(thread)];
             while vault.waiters() < waiting.len() {
                 thread::yield_now();
             }
@@ -145,6 +151,24 @@ fn wait_through_a_wipe() -> Outcome {
         })?;
         open(vault, sealed, CONTEXT)
     })
+}
+
+/// Waits for a future on this thread.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(answer) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return answer;
+        }
+        thread::park();
+    }
 }
 
 fn second_install() -> Outcome {
