@@ -2,7 +2,9 @@
 //! that works, and never a byte written outside.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use strongroom_core::{Arena, ArenaError, EntropyError};
+use std::mem::MaybeUninit;
+
+use strongroom_core::{Arena, ArenaError, EntropyError, Region};
 use strongroom_tests::arena::{Finder, Op, Setup};
 use strongroom_tests::noise::{Noise, Refusing};
 use strongroom_tests::raw::Ground;
@@ -51,6 +53,15 @@ fn of_the_length_that_the_error_asks_for() {
     let spare = if cfg!(target_pointer_width = "64") { 0 } else { 7 };
     assert!(needed - most <= spare, "{most} bytes are enough at every address");
     assert!(least < needed, "a lucky address needs less");
+}
+
+#[test]
+fn a_region_is_as_long_as_its_memory() {
+    let mut memory = [MaybeUninit::uninit(); 2];
+    for len in 0..=2 {
+        let region = Region::new(&mut memory[..len]);
+        assert_eq!((region.len(), region.is_empty()), (len, len == 0));
+    }
 }
 
 #[test]
