@@ -273,8 +273,16 @@ mod tests {
 
     #[test]
     fn runs_grow_with_their_class() {
-        let class = class_for(64).unwrap();
-        assert_eq!(shape_for(class, 0), shapes_of(class).start);
-        assert_eq!(shape_for(class, 10_000), shapes_of(class).end - 1);
+        for class in 0..CLASSES {
+            assert_eq!(shape_for(class, 0), shapes_of(class).start);
+            assert_eq!(shape_for(class, 10_000), shapes_of(class).end - 1);
+            for cells in 0..200 {
+                let best = shape_for(class, cells);
+                for number in shapes_of(class).skip(1) {
+                    let is_small = usize::from(SHAPES[number].cells) <= cells / 2;
+                    assert_eq!(is_small, number <= best, "one more run of {class} at {cells}");
+                }
+            }
+        }
     }
 }
