@@ -159,6 +159,7 @@ mod tests {
                     assert!(len < LEAST + 2 * (WORD - 1));
                     continue;
                 };
+                assert!(len >= 4 * WORD, "room for two holes");
                 let mut boxes = Vec::new();
                 while let Ok(mut record) = bulk.allocate(25) {
                     record.as_mut().fill(boxes.len().to_le_bytes()[0]);
@@ -192,6 +193,22 @@ mod tests {
             let mut outside = bytes[..inner.start].iter().chain(&bytes[inner.end..]);
             assert!(outside.all(|&byte| byte == 0xaa), "{len} bytes at {offset}");
         }
+    }
+
+    #[test]
+    fn what_is_free_is_counted_and_can_be_taken_whole() {
+        let mut memory = [MaybeUninit::uninit(); 4096];
+        let bulk = Bulk::new(&mut memory).unwrap();
+        let all = bulk.free();
+        assert!(all <= 4096 && all > 4096 - 2 * WORD);
+        let record = bulk.allocate(1000).unwrap();
+        assert_eq!(bulk.free(), all - 1000);
+        drop(record);
+        let whole = bulk.allocate(all).unwrap();
+        let error = bulk.allocate(1).unwrap_err();
+        assert_eq!(error, BulkError::Full { requested: 1, free: 0 });
+        drop(whole);
+        assert_eq!(bulk.free(), all);
     }
 
     #[test]
