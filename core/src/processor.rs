@@ -58,6 +58,9 @@ mod tests {
             assert!(any_bit_of(&blocks) != 0 && any_bit(&blocks) != 0, "bit {bit}");
             blocks.as_flattened_mut()[bit / 8] = 0;
         }
+        // Equal words do not cancel out.
+        blocks.as_flattened_mut()[..16].fill(1);
+        assert!(any_bit_of(&blocks) != 0 && any_bit(&blocks) != 0);
         assert_eq!(any_bit_of(&[]), 0);
     }
 }

@@ -93,4 +93,17 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn two_equal_words_do_not_cancel_out() {
+        for len in 9..600 {
+            for (first, second) in
+                (8..len).step_by(8).flat_map(|d| [(0, d), (len - 1 - d, len - 1)])
+            {
+                let mut bytes = [0; 600];
+                (bytes[first], bytes[second]) = (0x10, 0x10);
+                assert!(!is_zero(&bytes[..len]), "bytes {first} and {second} of {len}");
+            }
+        }
+    }
 }
