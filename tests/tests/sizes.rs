@@ -199,7 +199,9 @@ fn runs_grow_with_the_secrets_of_their_class() {
     }
     let class = lab.arena().stats().classes[7];
     assert_eq!((class.cell_size, class.live), (64, 160));
-    assert!(class.runs < 20, "{} runs; of one leaf each they were 54", class.runs);
+    // A word has a bit for each cell of a run.
+    let most = if usize::BITS == 64 { 20 } else { 30 };
+    assert!(class.runs < most, "{} runs; of one leaf each they were 54", class.runs);
 }
 
 #[test]
