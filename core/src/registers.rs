@@ -131,7 +131,52 @@ cpufeatures::new!(avx512, "avx512f");
 
 #[cfg(test)]
 mod tests {
-    /// On x86-64 a core dump shows it: see `tests/tests/stray.rs`.
+    /// Plants ones in registers, calls a function and finds zeros there. `$bytes` is their length,
+    /// of which the kind of processor that every x86-64 is has 16.
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+    macro_rules! empties {
+        ($wipe:expr, $bytes:literal, $plant:literal, $store:literal, $($register:tt)+) => {{
+            let mut left = [[0xa5_u8; $bytes]; 2];
+            // SAFETY: the caller has looked whether the registers exist; those that change are named.
+            unsafe {
+                core::arch::asm!($plant, $(out($register) _,)+ options(nomem, nostack));
+            }
+            $wipe();
+            // SAFETY: likewise, and there is room for what is stored.
+            unsafe {
+                core::arch::asm!($store, to = in(reg) left.as_mut_ptr(), options(nostack));
+            }
+            assert_eq!(left, [[0; $bytes]; 2], "{:?}", [$($register),+]);
+        }};
+    }
+
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+    #[test]
+    fn nothing_is_left() {
+        empties!(
+            super::wipe_short, 16,
+            "pcmpeqd xmm0, xmm0; pcmpeqd xmm15, xmm15",
+            "movups [{to}], xmm0; movups [{to} + 16], xmm15",
+            "xmm0" "xmm15"
+        );
+        if super::avx::get() {
+            empties!(
+                super::wipe_vectors, 32,
+                "vxorps ymm0, ymm0, ymm0; vcmpps ymm0, ymm0, ymm0, 0; vmovaps ymm15, ymm0",
+                "vmovups [{to}], ymm0; vmovups [{to} + 32], ymm15",
+                "xmm0" "xmm15"
+            );
+        }
+        if super::avx512::get() {
+            empties!(
+                super::wipe_vectors, 64,
+                "vpternlogd zmm16, zmm16, zmm16, 255; vpternlogd zmm31, zmm31, zmm31, 255",
+                "vmovdqu64 [{to}], zmm16; vmovdqu64 [{to} + 64], zmm31",
+                "xmm16" "xmm31"
+            );
+        }
+    }
+
     #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
     #[test]
     fn nothing_is_left() {
