@@ -16,9 +16,12 @@ fn many_tasks_share_a_small_budget() {
     let lines: Vec<_> = said.lines().collect();
     let [tasks, more] = lines[..] else { panic!("{said}") };
     assert!(tasks.starts_with("200000 bytes used by 200 tasks, "), "{tasks}");
-    let at_once: usize = tasks.split(' ').nth(6).unwrap().parse().unwrap();
-    assert!((2..=8).contains(&at_once), "they did not share: {tasks}");
-    assert_eq!(more, format!("one more gave up while {at_once} were held, 0 wait"));
+    let held = more.strip_prefix("one more gave up while ").unwrap();
+    let held = held.strip_suffix(" were held, 0 wait").unwrap();
+    // How many fit depends on how the runs were cut, and so on who came when.
+    for at_once in [tasks.split(' ').nth(6).unwrap(), held] {
+        assert!((2..=8).contains(&at_once.parse::<usize>().unwrap()), "they did not share: {said}");
+    }
 }
 
 #[test]
