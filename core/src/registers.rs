@@ -131,9 +131,11 @@ cpufeatures::new!(avx512, "avx512f");
 
 #[cfg(test)]
 mod tests {
-    /// Plants ones in registers, calls a function and finds zeros there. `$bytes` is their length,
-    /// of which the kind of processor that every x86-64 is has 16.
-    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+    /// Plants ones in two registers of `$bytes` bytes, calls a function and finds zeros there.
+    #[cfg(any(
+        all(target_arch = "x86_64", target_feature = "sse2"),
+        all(target_arch = "aarch64", target_feature = "neon"),
+    ))]
     macro_rules! empties {
         ($wipe:expr, $bytes:literal, $plant:literal, $store:literal, $($register:tt)+) => {{
             let mut left = [[0xa5_u8; $bytes]; 2];
@@ -180,31 +182,18 @@ mod tests {
     #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
     #[test]
     fn nothing_is_left() {
-        let mut registers = [[0_u8; 16]; 32];
         // Of each eight one, both of those that calls preserve in part and of those they do not.
-        // SAFETY: the registers are named, and `registers` has room for all that is stored.
-        unsafe {
-            core::arch::asm!(
-                "movi v0.16b, #255", "movi v7.16b, #255", "movi v16.16b, #255", "movi v31.16b, #255",
-                out("v0") _, out("v7") _, out("v16") _, out("v31") _,
-                options(nomem, nostack, preserves_flags));
-        }
-        super::wipe_vectors();
-        // SAFETY: likewise.
-        unsafe {
-            core::arch::asm!(
-                "stp q0, q1, [{to}]", "stp q2, q3, [{to}, #32]", "stp q4, q5, [{to}, #64]",
-                "stp q6, q7, [{to}, #96]", "stp q8, q9, [{to}, #128]", "stp q10, q11, [{to}, #160]",
-                "stp q12, q13, [{to}, #192]", "stp q14, q15, [{to}, #224]",
-                "stp q16, q17, [{to}, #256]", "stp q18, q19, [{to}, #288]",
-                "stp q20, q21, [{to}, #320]", "stp q22, q23, [{to}, #352]",
-                "stp q24, q25, [{to}, #384]", "stp q26, q27, [{to}, #416]",
-                "stp q28, q29, [{to}, #448]", "stp q30, q31, [{to}, #480]",
-                to = in(reg) registers.as_mut_ptr(),
-                options(nostack, preserves_flags));
-        }
-        for number in [0, 7, 16, 31] {
-            assert_eq!(registers[number], [0; 16], "v{number}");
-        }
+        empties!(
+            super::wipe_vectors, 16,
+            "movi v0.16b, #255; movi v7.16b, #255",
+            "stp q0, q7, [{to}]",
+            "v0" "v7"
+        );
+        empties!(
+            super::wipe_vectors, 16,
+            "movi v16.16b, #255; movi v31.16b, #255",
+            "stp q16, q31, [{to}]",
+            "v16" "v31"
+        );
     }
 }
