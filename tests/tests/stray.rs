@@ -33,9 +33,8 @@ fn nothing_lies_outside_the_locked_region() {
     let regions = subject.regions();
 
     let finds = search.process(subject.id()).unwrap();
-    let (inside, outside): (Vec<_>, Vec<_>) = finds.into_iter().partition(|find| {
-        find.name == SECRET && regions.iter().any(|region| region.contains(&find.place.start))
-    });
+    let (inside, outside): (Vec<_>, Vec<_>) =
+        finds.into_iter().partition(|find| find.name == SECRET && begins_in(find, &regions));
     assert_eq!(outside, [], "while secrets are open, of regions {regions:x?}");
     assert!(inside.len() >= subject.opened.len(), "the search does not find what is open");
 
@@ -84,9 +83,8 @@ fn nor_does_what_was_typed_at_a_terminal() {
     let finds = search.process(subject.id()).unwrap();
     let place = subject.opened[typed].place;
     assert!(finds.iter().any(|find| find.place.start == place), "what was typed was not found");
-    let mut outside = finds.into_iter().filter(|find| {
-        find.name != SECRET || !regions.iter().any(|region| region.contains(&find.place.start))
-    });
+    let mut outside =
+        finds.into_iter().filter(|find| find.name != SECRET || !begins_in(find, &regions));
     assert_eq!(outside.next(), None);
     subject.go_on("dropped");
     assert_eq!(search.process(subject.id()).unwrap(), [], "after all secrets were dropped");
@@ -108,9 +106,8 @@ fn no_moment_shows_plaintext_nor_does_a_forked_child() {
         let (finds, regions) = while_stopped(subject.id(), || {
             (search.process(subject.id()).unwrap(), locked_mappings(subject.id()))
         });
-        let is_inside =
-            |find: &Find| regions.iter().any(|region| region.contains(&find.place.start));
-        let (inside, outside): (Vec<_>, Vec<_>) = finds.into_iter().partition(is_inside);
+        let (inside, outside): (Vec<_>, Vec<_>) =
+            finds.into_iter().partition(|find| begins_in(find, &regions));
         assert_eq!(longer_than_a_word(outside), [], "at moment {moment}");
         found_inside += inside.len();
 
@@ -127,6 +124,10 @@ fn no_moment_shows_plaintext_nor_does_a_forked_child() {
         assert_eq!(longer_than_a_word(finds), [], "in a core dump");
     }
     subject.end();
+}
+
+fn begins_in(find: &Find, regions: &[Range<usize>]) -> bool {
+    regions.iter().any(|region| region.contains(&find.place.start))
 }
 
 fn longer_than_a_word(mut finds: Vec<Find>) -> Vec<Find> {

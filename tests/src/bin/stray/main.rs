@@ -3,9 +3,9 @@
 //! It knows no secret of its own: all are in files that the test wrote. `tests/stray.rs` reads this
 //! process's memory while it waits for the next line on its standard input.
 //!
-//! With `terminal` it also asks a person, who is the test. With `plant` it does once what must not be done: it keeps a copy on the heap. With `busy` it goes on
-//! after that, without standing still, in several threads; `fork` on its standard input then has it
-//! fork a child, which does nothing.
+//! With `terminal` it also asks a person, who is the test. With `plant` it does once what must not be
+//! done: it keeps a copy on the heap. With `busy` it goes on after that, without standing still, in
+//! several threads; `fork` on its standard input then has it fork a child, which does nothing.
 
 use std::env;
 use std::error::Error;
