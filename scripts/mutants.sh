@@ -62,9 +62,13 @@ copy_tree() {
     sed -i 's/^\[dev-dependencies\]/&\nproptest.workspace = true/' "$tree/core/Cargo.toml"
 }
 
+# Where a file's lists are.
+lists() { echo "$mutants/${1//\//-}"; }
+
 # One pass over a file: the file, whether only what survived before, and the arguments for the tests.
 pass() {
-    local out=$mutants/${1//\//-} more=()
+    local out more=()
+    out=$(lists "$1")
     $2 && more=(--iterate)
     mkdir -p "$out"
     (cd "$tree" && cargo mutants --in-place --no-shuffle --package strongroom-core --file "core/src/$1.rs" \
@@ -88,8 +92,8 @@ try() {
 
 # A row of the table in docs/MUTANTS.md: what became of a file's mutants in both passes.
 row() {
-    local first=$mutants/${1//\//-}/mutants.out.old second=$mutants/${1//\//-}/mutants.out
-    local caught unviable timed_out survived
+    local first second caught unviable timed_out survived
+    first=$(lists "$1")/mutants.out.old second=$(lists "$1")/mutants.out
     caught=$(cat {"$first","$second"}/caught.txt | wc -l)
     unviable=$(cat {"$first","$second"}/unviable.txt | wc -l)
     # These are tried again by the second pass.
@@ -103,4 +107,4 @@ for file in "$@"; do try "$file"; done
 printf '\n| file of `core/src` | mutants | caught | timed out | unviable | survived |\n|---|---:|---:|---:|---:|---:|\n'
 for file in "$@"; do row "$file"; done
 printf '\nWhat survived:\n'
-for file in "$@"; do cat "$mutants/${file//\//-}/mutants.out/missed.txt"; done
+for file in "$@"; do cat "$(lists "$file")/mutants.out/missed.txt"; done
