@@ -14,10 +14,8 @@ export PATH=$toolchain/bin:$PATH
 [ -d "$(rustc --print sysroot)/lib/rustlib/src/rust/library/std" ] ||
     skip "the thread sanitizer needs a standard library built for it: rustup component add rust-src --toolchain nightly, or scripts/toolchain.sh DIR and STRONGROOM_TOOLCHAIN=DIR"
 
-# The sanitizer knows no fences: with the `cfg`, the words that they surround order by themselves
-# (core/src/sync.rs); that the fences are enough is explored on a model in tests/loom/.
 # `halt_on_error` makes any report a failure. The target keeps build scripts free of the flags.
-export RUSTFLAGS="-Zsanitizer=thread --cfg strongroom_thread_sanitizer"
+export RUSTFLAGS="-Zsanitizer=thread"
 export TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS:-}"
 tests() { cargo test --locked --release -Zbuild-std --target x86_64-unknown-linux-gnu "$@"; }
 

@@ -10,7 +10,6 @@
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
-use core::sync::atomic::{Ordering, fence};
 
 use crate::canary::{Canary, State};
 use crate::classes::{CANARY, LEAF};
@@ -84,9 +83,7 @@ impl<'a> Extent<'a> {
         if !self.canary.is(self.after(), State::FREE) {
             return why_not_free(self.canary, self.after());
         }
-        // Pairs with the release in `reset`: the wipe is over.
-        fence(Ordering::Acquire);
-        // SAFETY: the caller has claimed the extent, and whoever wiped it is done.
+        // SAFETY: the caller has claimed the extent, and whoever marked it free was done with it.
         if !is_zero(unsafe { self.leaves.bytes(self.start..self.end) }) {
             return Readiness::Damaged(FaultKind::WriteAfterFree);
         }
@@ -116,8 +113,7 @@ impl<'a> Extent<'a> {
             let gap = start - self.start;
             self.canary.fill_end(&mut bytes[..gap], gap);
         }
-        // The slack is seen by whoever sees the state.
-        fence(Ordering::Release);
+        // The state last: whoever sees it reads the slack.
         self.canary.plant(self.after(), State::live(layout.align().trailing_zeros(), slack));
         // SAFETY: the secret begins within the leaves, as its extent does.
         unsafe { self.leaves.pointer(start) }
@@ -202,16 +198,12 @@ impl<'a> Extent<'a> {
     pub(crate) unsafe fn reset(self, state: State) {
         // SAFETY: the extent is the caller's (contract).
         wipe(unsafe { self.leaves.bytes_mut(self.start..self.end) });
-        // Pairs with the acquire in `readiness`.
-        fence(Ordering::Release);
+        // The state last: whoever sees it takes the extent, or makes vacant leaves of it.
         self.canary.plant(self.after(), state);
     }
 
     pub(crate) fn state(self) -> Option<State> {
-        let state = self.canary.state(self.after());
-        // Pairs with the release in `hand_out`.
-        fence(Ordering::Acquire);
-        state
+        self.canary.state(self.after())
     }
 
     /// Plants the canary before the extent, which is a run's or block's first.

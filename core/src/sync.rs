@@ -6,107 +6,15 @@
 pub(crate) use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32 as SharedU32, AtomicUsize};
 pub(crate) use spin::Mutex;
 
+#[cfg(any(not(target_has_atomic = "64"), strongroom_no_atomic_64, test))]
+mod halves;
+#[cfg(all(target_has_atomic = "64", not(strongroom_no_atomic_64)))]
+mod whole;
+
 #[cfg(any(not(target_has_atomic = "64"), strongroom_no_atomic_64))]
 pub(crate) use self::halves::{Counter64, Shared64};
 #[cfg(all(target_has_atomic = "64", not(strongroom_no_atomic_64)))]
 pub(crate) use self::whole::{Counter64, Shared64};
-
-#[cfg(all(target_has_atomic = "64", not(strongroom_no_atomic_64)))]
-mod whole {
-    use core::sync::atomic::AtomicU64;
-    use core::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
-
-    /// What fences order, the thread sanitizer does not see: for its sake the words order it.
-    const LOAD: Ordering = if cfg!(strongroom_thread_sanitizer) { Acquire } else { Relaxed };
-    const STORE: Ordering = if cfg!(strongroom_thread_sanitizer) { Release } else { Relaxed };
-
-    /// Eight bytes of shared memory that are read and written whole where the machine can, and in
-    /// two halves where it cannot. Loads and stores are ordered only by what surrounds them.
-    #[repr(transparent)]
-    pub(crate) struct Shared64(AtomicU64);
-
-    impl Shared64 {
-        pub(crate) fn new(value: u64) -> Self {
-            Self(AtomicU64::new(value))
-        }
-
-        #[inline]
-        pub(crate) fn load(&self) -> u64 {
-            self.0.load(LOAD)
-        }
-
-        #[inline]
-        pub(crate) fn store(&self, value: u64) {
-            self.0.store(value, STORE);
-        }
-    }
-
-    /// A counter that never goes back.
-    pub(crate) struct Counter64(AtomicU64);
-
-    impl Counter64 {
-        pub(crate) const fn new(start: u64) -> Self {
-            Self(AtomicU64::new(start))
-        }
-
-        /// The count so far; the next call's is one more.
-        pub(crate) fn take(&self) -> u64 {
-            self.0.fetch_add(1, Relaxed)
-        }
-    }
-}
-
-#[cfg(any(not(target_has_atomic = "64"), strongroom_no_atomic_64, test))]
-mod halves {
-    use core::sync::atomic::AtomicU32;
-    use core::sync::atomic::Ordering::Relaxed;
-
-    use super::Mutex;
-
-    /// As above, in two halves, in the order in which the bytes lie.
-    #[repr(C, align(8))]
-    pub(crate) struct Shared64([AtomicU32; 2]);
-
-    impl Shared64 {
-        pub(crate) fn new(value: u64) -> Self {
-            let word = Self([AtomicU32::new(0), AtomicU32::new(0)]);
-            word.store(value);
-            word
-        }
-
-        #[inline]
-        pub(crate) fn load(&self) -> u64 {
-            let mut bytes = [0; 8];
-            for (bytes, half) in bytes.as_chunks_mut().0.iter_mut().zip(&self.0) {
-                *bytes = half.load(Relaxed).to_ne_bytes();
-            }
-            u64::from_ne_bytes(bytes)
-        }
-
-        #[inline]
-        pub(crate) fn store(&self, value: u64) {
-            for (bytes, half) in value.to_ne_bytes().as_chunks().0.iter().zip(&self.0) {
-                half.store(u32::from_ne_bytes(*bytes), Relaxed);
-            }
-        }
-    }
-
-    /// As above, behind a lock.
-    pub(crate) struct Counter64(Mutex<u64>);
-
-    impl Counter64 {
-        pub(crate) const fn new(start: u64) -> Self {
-            Self(Mutex::new(start))
-        }
-
-        pub(crate) fn take(&self) -> u64 {
-            let mut count = self.0.lock();
-            let before = *count;
-            *count = before.wrapping_add(1);
-            before
-        }
-    }
-}
 
 #[cfg(test)]
 #[allow(unused_qualifications, reason = "without 64-bit atomics, halves are all there is")]

@@ -1,0 +1,39 @@
+//! Eight bytes at a time, where the machine can.
+
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// Eight bytes of shared memory. Who loads a value sees all that was written before it was stored,
+/// and comes after that store itself, so may then read the bytes plainly.
+#[repr(transparent)]
+pub(crate) struct Shared64(AtomicU64);
+
+impl Shared64 {
+    pub(crate) fn new(value: u64) -> Self {
+        Self(AtomicU64::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn load(&self) -> u64 {
+        self.0.load(Acquire)
+    }
+
+    #[inline]
+    pub(crate) fn store(&self, value: u64) {
+        self.0.store(value, Release);
+    }
+}
+
+/// A counter that never goes back.
+pub(crate) struct Counter64(AtomicU64);
+
+impl Counter64 {
+    pub(crate) const fn new(start: u64) -> Self {
+        Self(AtomicU64::new(start))
+    }
+
+    /// The count so far; the next call's is one more.
+    pub(crate) fn take(&self) -> u64 {
+        self.0.fetch_add(1, Relaxed)
+    }
+}
