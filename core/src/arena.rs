@@ -13,7 +13,6 @@
 mod cut;
 mod map;
 mod plan;
-mod slots;
 mod stats;
 mod verify;
 
@@ -27,18 +26,21 @@ pub use self::map::{Map, Span, SpanKind};
 pub use self::stats::{ClassStats, Stats};
 
 use self::cut::Ledger;
-use self::slots::{SLOTS, Slot, slot};
+use self::plan::{Plan, Tables};
 use crate::buddy::Buddy;
 use crate::canary::{Canary, State};
 use crate::classes::{CANARY, CLASSES, LEAF, class_for};
-use crate::drbg::Drbg;
+use crate::drbg::{Drbg, Seed};
 use crate::entropy::Entropy;
 use crate::error::{AllocateError, ArenaError, EntropyError, Fault, FaultKind};
 use crate::extent::{Extent, Readiness};
+use crate::lock::Mutex;
+use crate::owner::{Door, Owner, Spin};
 use crate::processor::fetch;
 use crate::region::{Leaves, Region};
 use crate::runs::{Cell, Judge, Runs, Verdict};
-use crate::sync::{AtomicUsize, Mutex};
+use crate::shards::Shard;
+use crate::sync::AtomicUsize;
 
 /// An allocator over one region, with canaries on both sides of every secret.
 ///
@@ -68,13 +70,14 @@ use crate::sync::{AtomicUsize, Mutex};
 /// token.expose_secret_mut().copy_from_slice(b"correct horse battery");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Arena<'r> {
+pub struct Arena<'r, O: Owner = Spin> {
     runs: Runs<'r>,
     buddy: Buddy<'r>,
     leaves: Leaves<'r>,
-    drbg: &'r Mutex<Drbg>,
-    ledger: Mutex<Ledger>,
-    slots: [Slot; SLOTS],
+    drbg: &'r Mutex<Drbg, O::Lock>,
+    ledger: Mutex<Ledger, O::Lock>,
+    shards: O::Shards,
+    owner: O,
     refused: AtomicUsize,
     faults: AtomicUsize,
     on_fault: fn(Fault),
@@ -84,7 +87,7 @@ impl<'r> Arena<'r> {
     /// The greatest alignment in bytes that [`allocate`](Self::allocate) serves.
     pub const GREATEST_ALIGN: usize = 4096;
 
-    /// Makes an arena of a region, which is zeroed first.
+    /// Makes an arena of a region, which is zeroed first, for an owner that needs nothing: [`Spin`].
     ///
     /// `entropy` gives 32 bytes, the seed of the generator behind the canaries and
     /// [`fill_random`](Self::fill_random).
@@ -95,8 +98,46 @@ impl<'r> Arena<'r> {
         region: impl Into<Region<'r>>,
         entropy: &mut impl Entropy,
     ) -> Result<Self, ArenaError> {
-        let region = region.into();
-        plan::Plan::for_region(&region)?.carve(region, entropy)
+        Self::with_owner(region, entropy, Spin)
+    }
+}
+
+impl<'r, O: Owner> Arena<'r, O> {
+    /// Makes an arena as [`new`](Arena::new) does, for the region's own [`Owner`].
+    ///
+    /// # Errors
+    /// As for [`new`](Arena::new).
+    pub fn with_owner(
+        region: impl Into<Region<'r>>,
+        entropy: &mut impl Entropy,
+        owner: O,
+    ) -> Result<Self, ArenaError> {
+        let mut region = region.into();
+        let plan = Plan::for_region::<O>(&region)?;
+        let mut seed = Seed::zero();
+        let seeded = seed.fill(entropy);
+        let window = owner.open(Door::Whole);
+        seeded.inspect_err(|_| region.wipe())?;
+        let Tables { runs, buddy, leaves, drbg } = plan.carve::<O>(region, &seed)?;
+        drop(window);
+        Ok(Self {
+            runs,
+            buddy,
+            leaves,
+            drbg,
+            ledger: Mutex::new(Ledger::default()),
+            shards: O::Shards::default(),
+            owner,
+            refused: AtomicUsize::new(0),
+            faults: AtomicUsize::new(0),
+            on_fault: panic_on_fault,
+        })
+    }
+
+    /// What the region's owner brought.
+    #[must_use]
+    pub fn owner(&self) -> &O {
+        &self.owner
     }
 
     /// Sets what is called when damage is found where it cannot be returned as a value: by a
@@ -118,9 +159,10 @@ impl<'r> Arena<'r> {
     ///
     /// # Errors
     /// [`AllocateError`]: the arena is full, the secret would not fit even into an empty arena, or
-    /// the alignment is greater than [`GREATEST_ALIGN`](Self::GREATEST_ALIGN).
+    /// the alignment is greater than [`GREATEST_ALIGN`](Arena::GREATEST_ALIGN).
     #[inline]
     pub fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocateError> {
+        let _window = self.owner.open(Door::Allocate);
         let start = match self.allocate_cell(layout) {
             Some(start) => start,
             None => self.allocate_otherwise(layout)?,
@@ -166,18 +208,21 @@ impl<'r> Arena<'r> {
 
     /// Fills `bytes` with random bytes from the generator in the region.
     pub fn fill_random(&self, bytes: &mut [u8]) {
+        let _window = self.owner.open(Door::Random);
         // The lock is given up now and then, so that others need not wait for a long fill.
         bytes.chunks_mut(LEAF).for_each(|chunk| self.drbg.lock().fill(chunk));
     }
 
     /// Mixes 32 fresh bytes of entropy into the generator.
     ///
-    /// The source must not draw from this arena itself: it would wait for its own end.
-    ///
     /// # Errors
     /// [`EntropyError`] if the source fails; the generator then goes on as before.
     pub fn reseed(&self, entropy: &mut impl Entropy) -> Result<(), EntropyError> {
-        self.drbg.lock().reseed(entropy)
+        let mut seed = Seed::zero();
+        seed.fill(entropy)?;
+        let _window = self.owner.open(Door::Random);
+        self.drbg.lock().reseed(&seed);
+        Ok(())
     }
 
     /// The bytes that secrets and their canaries share: the region without the bookkeeping.
@@ -195,6 +240,7 @@ impl<'r> Arena<'r> {
     /// Allocates like [`allocate`](Self::allocate), but as near to the first leaf as there is room,
     /// whichever thread calls: what stays for good must not part what is free.
     pub(crate) fn allocate_aside(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocateError> {
+        let _window = self.owner.open(Door::Allocate);
         let everywhere = 0..self.runs.leaves();
         let cell = class_of(layout).and_then(|class| {
             self.search(class, 0, &everywhere).or_else(|| self.cut_run(class, &everywhere))
@@ -210,10 +256,10 @@ impl<'r> Arena<'r> {
     /// Allocates a cell of a run, if there is one that `layout` fits.
     fn allocate_cell(&self, layout: Layout) -> Option<NonNull<u8>> {
         let class = class_of(layout)?;
-        let slot = slot();
-        let head = self.slots[slot].recent[class].first();
+        let shard = self.shard();
+        let head = shard.recent(class).first();
         if head < self.runs.leaves()
-            && let Some(cell) = self.runs.claim(head, class, 0)
+            && let Ok(cell) = self.runs.claim(head, class, 0)
         {
             let extent = self.extent(cell);
             // SAFETY: the cell was just taken, and it was free.
@@ -223,13 +269,18 @@ impl<'r> Arena<'r> {
             }
             self.reject(extent.start());
         }
-        self.allocate_unhinted(slot, class, layout)
+        self.allocate_unhinted(shard, class, layout)
     }
 
     /// Goes on where the latest hint led to nothing.
     #[inline(never)]
-    fn allocate_unhinted(&self, slot: usize, class: usize, layout: Layout) -> Option<NonNull<u8>> {
-        let cell = self.take_unhinted(slot, class)?;
+    fn allocate_unhinted(
+        &self,
+        shard: &Shard,
+        class: usize,
+        layout: Layout,
+    ) -> Option<NonNull<u8>> {
+        let cell = self.take_unhinted(shard, class)?;
         // SAFETY: the cell was just taken and found ready; its class was chosen for the layout.
         Some(unsafe { self.extent(cell).hand_out(layout) })
     }
@@ -257,17 +308,16 @@ impl<'r> Arena<'r> {
     }
 
     /// Takes a ready cell of `class` or, if there is no room for that, of a greater one.
-    fn take_unhinted(&self, slot: usize, class: usize) -> Option<Cell<'_>> {
-        let recent = &self.slots[slot].recent[class];
+    fn take_unhinted(&self, shard: &Shard, class: usize) -> Option<Cell<'_>> {
+        let recent = shard.recent(class);
         // The search goes on from where it last found something.
         let start = recent.first();
-        if let Some(cell) = recent.rest().find_map(|head| self.runs.take_from(head, class, self)) {
+        if let Some(cell) = recent.rest().find_map(|head| self.take_from(head, class)) {
             return Some(cell);
         }
-        let cell = self.take_in_zone(slot, class, start).or_else(|| {
-            let everywhere = 0..self.runs.leaves();
-            self.search(class, start, &everywhere).or_else(|| self.cut_run(class, &everywhere))
-        });
+        let everywhere = 0..self.runs.leaves();
+        let cell =
+            self.search(class, start, &everywhere).or_else(|| self.cut_run(class, &everywhere));
         if let Some(cell) = cell {
             recent.push(cell.head);
             return Some(cell);
@@ -275,19 +325,21 @@ impl<'r> Arena<'r> {
         (class + 1..CLASSES).find_map(|class| self.search(class, start, &(0..self.runs.leaves())))
     }
 
-    /// Takes a cell where only the threads of this slot cut runs, so that they share no cache lines
-    /// with the others.
-    fn take_in_zone(&self, slot: usize, class: usize, start: usize) -> Option<Cell<'_>> {
-        let size = self.runs.leaves() / SLOTS;
-        let is_full = &self.slots[slot].zone_is_full;
-        // In a small arena density matters more.
-        if size < LEAST_ZONE || is_full.load(Relaxed) {
-            return None;
-        }
-        let zone = slot * size..(slot + 1) * size;
-        let cell = self.search(class, start, &zone).or_else(|| self.cut_run(class, &zone));
-        is_full.store(cell.is_none(), Relaxed);
-        cell
+    fn take_from(&self, head: usize, class: usize) -> Option<Cell<'_>> {
+        self.runs.take_from(head, class, self)
+    }
+
+    /// What the calling thread remembers.
+    #[inline(always)]
+    fn shard(&self) -> &Shard {
+        let shards = self.shards.as_ref();
+        &shards[self.owner.shard() % shards.len()]
+    }
+
+    /// Waits until what was found frozen is not any more: `verify` freezes under the lock.
+    #[cold]
+    fn wait_for_thaw(&self) {
+        drop(self.ledger.lock());
     }
 
     fn search(&self, class: usize, start: usize, zone: &Range<usize>) -> Option<Cell<'_>> {
@@ -302,6 +354,7 @@ impl<'r> Arena<'r> {
     /// # Safety
     /// As for [`deallocate`](Self::deallocate).
     unsafe fn release(&self, pointer: NonNull<u8>, layout: Layout) -> Result<(), FaultKind> {
+        let _window = self.owner.open(Door::Allocate);
         // The canaries are read only when the bookkeeping has said where they are.
         fetch(pointer.as_ptr().wrapping_sub(1));
         fetch(pointer.as_ptr().wrapping_add(layout.size()));
@@ -343,13 +396,16 @@ impl<'r> Arena<'r> {
         // SAFETY: the secret is the caller's, who gives it up.
         unsafe { extent.give_up() };
         let returned = self.runs.give_back(cell).map_err(|_| FaultKind::DoubleFree)?;
+        if returned.was_frozen {
+            self.wait_for_thaw();
+        }
         // SAFETY: the secret is released, and nobody hands the cell out until it is marked free.
         unsafe { extent.reset(State::FREE) };
         let class = usize::from(cell.shape.class);
         if returned.was_full {
             self.runs.advertise(cell.head, class);
         }
-        self.slots[slot()].recent[class].push(cell.head);
+        self.shard().recent(class).push(cell.head);
         if returned.is_empty {
             self.runs.suspect_empty();
         }
@@ -386,7 +442,7 @@ impl<'r> Arena<'r> {
     }
 }
 
-impl Judge for Arena<'_> {
+impl<O: Owner> Judge for Arena<'_, O> {
     /// Says whether a cell that was just taken can be handed out; a damaged one is quarantined.
     fn judge(&self, cell: Cell<'_>) -> Verdict {
         let extent = self.extent(cell);
@@ -402,16 +458,21 @@ impl Judge for Arena<'_> {
             }
         }
     }
+
+    fn wait_for_thaw(&self) {
+        Arena::wait_for_thaw(self);
+    }
 }
 
-impl Debug for Arena<'_> {
+impl<O: Owner> Debug for Arena<'_, O> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Arena").field("capacity", &self.capacity()).finish_non_exhaustive()
     }
 }
 
-impl Drop for Arena<'_> {
+impl<O: Owner> Drop for Arena<'_, O> {
     fn drop(&mut self) {
+        let _window = self.owner.open(Door::Whole);
         // SAFETY: secrets borrow the arena, so none is in use; the bookkeeping goes with it.
         unsafe { self.leaves.wipe_region() };
     }
@@ -445,9 +506,6 @@ fn class_of(layout: Layout) -> Option<usize> {
 fn panic_on_fault(fault: Fault) {
     panic!("{}", fault.kind.message());
 }
-
-/// Leaves from which on a zone keeps threads apart.
-const LEAST_ZONE: usize = 128;
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use core::ptr::NonNull;
 use crate::arena::Arena;
 use crate::equal::equal;
 use crate::error::{AllocateError, Fault};
+use crate::owner::{Owner, Spin};
 use crate::wipe::wipe;
 
 /// Secret bytes in an [`Arena`], between canaries.
@@ -49,17 +50,17 @@ use crate::wipe::wipe;
 /// drop(secret);
 /// # }
 /// ```
-pub struct Buffer<'a> {
-    memory: Memory<'a, u8>,
+pub struct Buffer<'a, O: Owner = Spin> {
+    memory: Memory<'a, u8, O>,
 }
 
-impl<'a> Buffer<'a> {
+impl<'a, O: Owner> Buffer<'a, O> {
     /// A secret of `len` bytes, all zero.
     ///
     /// # Errors
     /// [`AllocateError`] if the arena has no room for it.
     #[inline]
-    pub fn new(arena: &'a Arena<'_>, len: usize) -> Result<Self, AllocateError> {
+    pub fn new(arena: &'a Arena<'_, O>, len: usize) -> Result<Self, AllocateError> {
         Ok(Self { memory: Memory::new(arena, len)? })
     }
 
@@ -67,7 +68,7 @@ impl<'a> Buffer<'a> {
     ///
     /// # Errors
     /// [`AllocateError`] if the arena has no room for it; then `source` is as it was.
-    pub fn wiping(arena: &'a Arena<'_>, source: &mut [u8]) -> Result<Self, AllocateError> {
+    pub fn wiping(arena: &'a Arena<'_, O>, source: &mut [u8]) -> Result<Self, AllocateError> {
         let mut buffer = Self::new(arena, source.len())?;
         buffer.expose_secret_mut().copy_from_slice(source);
         wipe(source);
@@ -78,7 +79,7 @@ impl<'a> Buffer<'a> {
     ///
     /// # Errors
     /// [`AllocateError`] if the arena has no room for it.
-    pub fn random(arena: &'a Arena<'_>, len: usize) -> Result<Self, AllocateError> {
+    pub fn random(arena: &'a Arena<'_, O>, len: usize) -> Result<Self, AllocateError> {
         let mut buffer = Self::new(arena, len)?;
         arena.fill_random(buffer.expose_secret_mut());
         Ok(buffer)
@@ -130,28 +131,28 @@ impl<'a> Buffer<'a> {
     }
 }
 
-impl Debug for Buffer<'_> {
+impl<O: Owner> Debug for Buffer<'_, O> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Buffer").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
 /// The memory of one secret, aligned for `T` and given back when dropped. It drops no value.
-pub(crate) struct Memory<'a, T> {
-    arena: &'a Arena<'a>,
+pub(crate) struct Memory<'a, T, O: Owner> {
+    arena: &'a Arena<'a, O>,
     bytes: NonNull<[u8]>,
     aligned_for: PhantomData<fn() -> T>,
 }
 
 // SAFETY: the memory belongs to this value alone, and an arena may be used from any thread.
-unsafe impl<T> Send for Memory<'_, T> {}
+unsafe impl<T, O: Owner> Send for Memory<'_, T, O> {}
 // SAFETY: a shared `Memory` gives out nothing but the pointer's value.
-unsafe impl<T> Sync for Memory<'_, T> {}
+unsafe impl<T, O: Owner> Sync for Memory<'_, T, O> {}
 
-impl<'a, T> Memory<'a, T> {
+impl<'a, T, O: Owner> Memory<'a, T, O> {
     /// Memory of `size` bytes.
     #[inline]
-    pub(crate) fn new(arena: &'a Arena<'_>, size: usize) -> Result<Self, AllocateError> {
+    pub(crate) fn new(arena: &'a Arena<'_, O>, size: usize) -> Result<Self, AllocateError> {
         let Some(layout) = Self::layout(size) else {
             let largest = isize::MAX as usize;
             return Err(AllocateError::TooLarge { requested: size, largest });
@@ -160,7 +161,7 @@ impl<'a, T> Memory<'a, T> {
     }
 
     /// Memory for a `T` that stays as long as the arena.
-    pub(crate) fn aside(arena: &'a Arena<'_>) -> Result<Self, AllocateError> {
+    pub(crate) fn aside(arena: &'a Arena<'_, O>) -> Result<Self, AllocateError> {
         let bytes = arena.allocate_aside(Layout::new::<T>())?;
         Ok(Self { arena, bytes, aligned_for: PhantomData })
     }
@@ -186,7 +187,7 @@ impl<'a, T> Memory<'a, T> {
     }
 }
 
-impl<T> Drop for Memory<'_, T> {
+impl<T, O: Owner> Drop for Memory<'_, T, O> {
     #[inline]
     fn drop(&mut self) {
         if let Some(layout) = Self::layout(self.bytes.len()) {

@@ -11,7 +11,7 @@ use core::ptr::NonNull;
 use linked_list_allocator::Heap;
 
 use crate::error::BulkError;
-use crate::sync::Mutex;
+use crate::lock::{Lock, Mutex, SpinLock};
 
 /// A heap for sealed records, over memory that the caller lends.
 ///
@@ -40,17 +40,27 @@ use crate::sync::Mutex;
 /// assert_eq!(enclave.open(&sealed, b"")?.expose_secret(), b"hunter2");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Bulk<'m> {
-    heap: Mutex<Heap>,
+pub struct Bulk<'m, L: Lock = SpinLock> {
+    heap: Mutex<Heap, L>,
     memory: PhantomData<&'m mut [MaybeUninit<u8>]>,
 }
 
 impl<'m> Bulk<'m> {
-    /// A heap over `memory`.
+    /// A heap over `memory`, whose waiters spin.
     ///
     /// # Errors
     /// [`BulkError::RegionTooSmall`] if it cannot hold one record.
     pub fn new(memory: &'m mut [MaybeUninit<u8>]) -> Result<Self, BulkError> {
+        Self::with_lock(memory)
+    }
+}
+
+impl<'m, L: Lock> Bulk<'m, L> {
+    /// A heap over `memory`, whose users wait for each other by a [`Lock`] of the caller's choice.
+    ///
+    /// # Errors
+    /// As for [`new`](Bulk::new).
+    pub fn with_lock(memory: &'m mut [MaybeUninit<u8>]) -> Result<Self, BulkError> {
         let bytes = memory.len();
         let padding = memory.as_ptr().addr().wrapping_neg() % WORD;
         let whole = memory.get_mut(padding..).map_or(&mut [][..], |rest| {
@@ -70,7 +80,7 @@ impl<'m> Bulk<'m> {
     ///
     /// # Errors
     /// [`BulkError::Full`] if there is no hole that is long enough.
-    pub fn allocate(&self, len: usize) -> Result<BulkBox<'_>, BulkError> {
+    pub fn allocate(&self, len: usize) -> Result<BulkBox<'_, L>, BulkError> {
         let full = |heap: &Heap| BulkError::Full { requested: len, free: heap.free() };
         let mut heap = self.heap.lock();
         // Far below where adding a hole's overhead could overflow.
@@ -91,45 +101,45 @@ impl<'m> Bulk<'m> {
     }
 }
 
-impl Debug for Bulk<'_> {
+impl<L: Lock> Debug for Bulk<'_, L> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bulk").field("free", &self.free()).finish_non_exhaustive()
     }
 }
 
 /// Bytes of a [`Bulk`] heap, given back when dropped.
-pub struct BulkBox<'b> {
-    heap: &'b Mutex<Heap>,
+pub struct BulkBox<'b, L: Lock = SpinLock> {
+    heap: &'b Mutex<Heap, L>,
     bytes: NonNull<[u8]>,
 }
 
 // SAFETY: the bytes belong to this box alone, and the heap is behind a lock.
-unsafe impl Send for BulkBox<'_> {}
+unsafe impl<L: Lock> Send for BulkBox<'_, L> {}
 // SAFETY: a shared box gives out shared references to its bytes, and nothing else.
-unsafe impl Sync for BulkBox<'_> {}
+unsafe impl<L: Lock> Sync for BulkBox<'_, L> {}
 
-impl AsRef<[u8]> for BulkBox<'_> {
+impl<L: Lock> AsRef<[u8]> for BulkBox<'_, L> {
     fn as_ref(&self) -> &[u8] {
         // SAFETY: the bytes are this box's alone, were zeroed, and are only borrowed with it.
         unsafe { self.bytes.as_ref() }
     }
 }
 
-impl AsMut<[u8]> for BulkBox<'_> {
+impl<L: Lock> AsMut<[u8]> for BulkBox<'_, L> {
     fn as_mut(&mut self) -> &mut [u8] {
         // SAFETY: the bytes are this box's alone, were zeroed, and are borrowed mutably with it.
         unsafe { self.bytes.as_mut() }
     }
 }
 
-impl Drop for BulkBox<'_> {
+impl<L: Lock> Drop for BulkBox<'_, L> {
     fn drop(&mut self) {
         // SAFETY: the bytes were given out by this heap for this layout, and end here.
         unsafe { self.heap.lock().deallocate(self.bytes.cast(), layout(self.bytes.len())) };
     }
 }
 
-impl Debug for BulkBox<'_> {
+impl<L: Lock> Debug for BulkBox<'_, L> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("BulkBox").field("len", &self.bytes.len()).finish_non_exhaustive()
     }

@@ -31,25 +31,12 @@ impl Drbg {
         Self { key: [0; KEY], buffer: [0; BUFFER], available: 0 }
     }
 
-    /// Mixes 32 fresh bytes into the key.
-    ///
-    /// # Errors
-    /// [`EntropyError`] of `entropy`. What it may have written is wiped, and the generator goes on
-    /// from its old state.
-    pub(crate) fn reseed(
-        &mut self,
-        entropy: &mut (impl Entropy + ?Sized),
-    ) -> Result<(), EntropyError> {
-        // The fresh bytes land in the buffer: it lies in the region, the stack does not.
+    /// Mixes fresh bytes into the key, and drops what was drawn ahead.
+    pub(crate) fn reseed(&mut self, seed: &Seed) {
         self.available = 0;
         wipe(&mut self.buffer);
-        let fresh = entropy.fill(&mut self.buffer[..KEY]);
-        if fresh.is_ok() {
-            generate(&mut self.key, &mut []);
-            self.key.iter_mut().zip(&self.buffer).for_each(|(key, fresh)| *key ^= fresh);
-        }
-        wipe(&mut self.buffer);
-        fresh
+        generate(&mut self.key, &mut []);
+        self.key.iter_mut().zip(&seed.0).for_each(|(key, fresh)| *key ^= fresh);
     }
 
     /// Fills `out` with random bytes.
@@ -81,6 +68,29 @@ impl Drbg {
         out.copy_from_slice(drawn);
         wipe(drawn);
         self.available = rest;
+    }
+}
+
+/// Fresh bytes on the stack, wiped when they go. They are asked for before the generator is locked:
+/// the source is not ours.
+pub(crate) struct Seed([u8; KEY]);
+
+impl Seed {
+    pub(crate) fn zero() -> Self {
+        Self([0; KEY])
+    }
+
+    pub(crate) fn fill(
+        &mut self,
+        entropy: &mut (impl Entropy + ?Sized),
+    ) -> Result<(), EntropyError> {
+        entropy.fill(&mut self.0)
+    }
+}
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
     }
 }
 

@@ -17,9 +17,10 @@ pub use self::in_place::{OpenedInPlace, SealedInPlace};
 use crate::aead::{self, TAG};
 use crate::arena::Arena;
 use crate::buffer::Buffer;
+use crate::counter::Counter64;
 use crate::error::{AllocateError, OpenError, SealError};
 use crate::key::{Destroyed, Key};
-use crate::sync::Counter64;
+use crate::owner::{Owner, Spin};
 
 /// The place with the key: seals secrets, and opens what it sealed.
 ///
@@ -51,35 +52,37 @@ use crate::sync::Counter64;
 /// assert_eq!(enclave.open(&sealed, b"db/user").unwrap_err(), OpenError::Tampered);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Enclave<'a> {
-    arena: &'a Arena<'a>,
-    key: Key<'a>,
+pub struct Enclave<'a, O: Owner = Spin> {
+    arena: &'a Arena<'a, O>,
+    key: Key<'a, O>,
     /// Sets the enclave's nonces apart from those of one that came to the same key.
     prefix: [u8; NONCE - COUNTER],
-    counter: Counter64,
+    counter: Counter64<O::Lock>,
 }
 
-impl<'a> Enclave<'a> {
+impl Enclave<'_> {
     /// Bytes by which a record is longer than its secret.
     pub const OVERHEAD: usize = COUNTER + TAG;
 
     /// The longest secret in bytes that can be sealed (RFC 8439 section 2.8).
     pub const LONGEST_SECRET: usize = aead::MAX_LENGTH;
 
-    /// An enclave with a fresh random key, whose shares take two cells of 32 bytes of `arena`.
-    ///
-    /// # Errors
-    /// [`AllocateError`] if the arena has no room for them.
-    pub fn new(arena: &'a Arena<'_>) -> Result<Self, AllocateError> {
-        let mut prefix = [0; NONCE - COUNTER];
-        arena.fill_random(&mut prefix);
-        Ok(Self { arena, key: Key::random(arena)?, prefix, counter: Counter64::new(0) })
-    }
-
     /// The length in bytes of the record of a secret of `secret_len` bytes.
     #[must_use]
     pub const fn record_len(secret_len: usize) -> usize {
         secret_len.saturating_add(Self::OVERHEAD)
+    }
+}
+
+impl<'a, O: Owner> Enclave<'a, O> {
+    /// An enclave with a fresh random key, whose shares take two cells of 32 bytes of `arena`.
+    ///
+    /// # Errors
+    /// [`AllocateError`] if the arena has no room for them.
+    pub fn new(arena: &'a Arena<'_, O>) -> Result<Self, AllocateError> {
+        let mut prefix = [0; NONCE - COUNTER];
+        arena.fill_random(&mut prefix);
+        Ok(Self { arena, key: Key::random(arena)?, prefix, counter: Counter64::new(0) })
     }
 
     /// Seals `secret` into `storage`, which must be [`record_len`](Self::record_len) bytes long and
@@ -99,7 +102,7 @@ impl<'a> Enclave<'a> {
         let record = storage.as_mut();
         check_lengths(secret.len(), record.len())?;
         let Some((counter, rest)) = record.split_first_chunk_mut::<COUNTER>() else {
-            return Err(SealError::RecordLength { needed: Self::OVERHEAD, given: 0 });
+            return Err(SealError::RecordLength { needed: Enclave::OVERHEAD, given: 0 });
         };
         let number = self.take_number()?;
         let (ciphertext, tag) = rest.split_at_mut(secret.len());
@@ -123,7 +126,7 @@ impl<'a> Enclave<'a> {
         &self,
         sealed: &Sealed<S>,
         context: &[u8],
-    ) -> Result<Buffer<'a>, OpenError> {
+    ) -> Result<Buffer<'a, O>, OpenError> {
         self.open_in(self.arena, sealed, context)
     }
 
@@ -132,16 +135,16 @@ impl<'a> Enclave<'a> {
     ///
     /// # Errors
     /// As for [`open`](Self::open).
-    pub fn open_in<'b, S: AsRef<[u8]>>(
+    pub fn open_in<'b, S: AsRef<[u8]>, P: Owner>(
         &self,
-        arena: &'b Arena<'_>,
+        arena: &'b Arena<'_, P>,
         sealed: &Sealed<S>,
         context: &[u8],
-    ) -> Result<Buffer<'b>, OpenError> {
+    ) -> Result<Buffer<'b, P>, OpenError> {
         let record = sealed.storage.as_ref();
         let (counter, rest) = record.split_first_chunk().ok_or(OpenError::Tampered)?;
         let (ciphertext, tag) = rest.split_last_chunk().ok_or(OpenError::Tampered)?;
-        if ciphertext.len() > Self::LONGEST_SECRET {
+        if ciphertext.len() > Enclave::LONGEST_SECRET {
             return Err(OpenError::Tampered);
         }
         // Said first, so that nobody waits for room who cannot open at all.
@@ -176,7 +179,7 @@ impl<'a> Enclave<'a> {
 
     /// The arena that secrets are opened into.
     #[must_use]
-    pub fn arena(&self) -> &'a Arena<'a> {
+    pub fn arena(&self) -> &'a Arena<'a, O> {
         self.arena
     }
 
@@ -195,7 +198,7 @@ impl<'a> Enclave<'a> {
     }
 }
 
-impl Debug for Enclave<'_> {
+impl<O: Owner> Debug for Enclave<'_, O> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Enclave").finish_non_exhaustive()
     }

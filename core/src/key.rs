@@ -5,30 +5,32 @@
 //!
 //! Readers take no lock. A sequence number, odd while the shares are being changed, tells them to
 //! read again (a seqlock: Boehm, "Can Seqlocks Get Along With Programming Language Memory Models?",
-//! MSPC 2012).
+//! MSPC 2012), and then under the writers' lock: nobody reads again and again while a writer, who may
+//! need the processor, is not done.
 
-use core::hint::spin_loop;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::fence;
 
 use crate::arena::Arena;
 use crate::error::AllocateError;
+use crate::lock::Mutex;
+use crate::owner::{Door, Owner};
 use crate::secret::Secret;
-use crate::sync::{AtomicBool, AtomicUsize, Mutex};
+use crate::sync::{AtomicBool, AtomicUsize};
 use crate::wipe::wipe;
 
 /// A random key in two shares.
-pub(crate) struct Key<'a> {
-    shares: [Secret<'a, Share>; 2],
-    arena: &'a Arena<'a>,
+pub(crate) struct Key<'a, O: Owner> {
+    shares: [Secret<'a, Share, O>; 2],
+    arena: &'a Arena<'a, O>,
     sequence: AtomicUsize,
     destroyed: AtomicBool,
-    writer: Mutex<()>,
+    writer: Mutex<(), O::Lock>,
 }
 
-impl<'a> Key<'a> {
+impl<'a, O: Owner> Key<'a, O> {
     /// A fresh random key: both shares are, so it need not be known.
-    pub(crate) fn random(arena: &'a Arena<'_>) -> Result<Self, AllocateError> {
+    pub(crate) fn random(arena: &'a Arena<'_, O>) -> Result<Self, AllocateError> {
         let key = Self {
             shares: [Secret::zeroed_aside(arena)?, Secret::zeroed_aside(arena)?],
             arena,
@@ -37,6 +39,7 @@ impl<'a> Key<'a> {
             writer: Mutex::new(()),
         };
         for share in &key.shares {
+            let _window = arena.owner().open(Door::Key);
             let fresh = Bytes::random(arena);
             fresh
                 .words()
@@ -83,24 +86,31 @@ impl<'a> Key<'a> {
 
     #[inline]
     fn join(&self, key: &mut [u8; KEY]) -> Result<(), Destroyed> {
-        loop {
-            let before = self.sequence.load(Acquire);
-            let words = self.shares[0].expose_secret().iter().zip(self.shares[1].expose_secret());
-            for (bytes, (a, b)) in key.as_chunks_mut().0.iter_mut().zip(words) {
-                *bytes = (a.load(Relaxed) ^ b.load(Relaxed)).to_ne_bytes();
-            }
-            let destroyed = self.destroyed.load(Relaxed);
-            // The words are read before the number is read again.
-            fence(Acquire);
-            if before.is_multiple_of(2) && self.sequence.load(Relaxed) == before {
-                return if destroyed { Err(Destroyed) } else { Ok(()) };
-            }
-            spin_loop();
+        let _window = self.arena.owner().open(Door::Key);
+        let before = self.sequence.load(Acquire);
+        let joined = self.join_words(key);
+        // The words are read before the number is read again.
+        fence(Acquire);
+        if before.is_multiple_of(2) && self.sequence.load(Relaxed) == before {
+            return joined;
         }
+        let _unchanged = self.writer.lock();
+        self.join_words(key)
+    }
+
+    /// Joins the shares as they are, whole or not.
+    #[inline]
+    fn join_words(&self, key: &mut [u8; KEY]) -> Result<(), Destroyed> {
+        let words = self.shares[0].expose_secret().iter().zip(self.shares[1].expose_secret());
+        for (bytes, (a, b)) in key.as_chunks_mut().0.iter_mut().zip(words) {
+            *bytes = (a.load(Relaxed) ^ b.load(Relaxed)).to_ne_bytes();
+        }
+        if self.is_destroyed() { Err(Destroyed) } else { Ok(()) }
     }
 
     /// Makes `change` seen whole or not at all.
     fn write(&self, change: impl FnOnce()) {
+        let _window = self.arena.owner().open(Door::Key);
         let _alone = self.writer.lock();
         let before = self.sequence.load(Relaxed);
         self.sequence.store(before.wrapping_add(1), Relaxed);
@@ -122,7 +132,7 @@ impl Bytes {
         Self([0; KEY])
     }
 
-    fn random(arena: &Arena<'_>) -> Self {
+    fn random<O: Owner>(arena: &Arena<'_, O>) -> Self {
         let mut bytes = Self::zero();
         arena.fill_random(&mut bytes.0);
         bytes
@@ -152,9 +162,10 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::owner::Spin;
     use crate::testing::with_arena;
 
-    fn joined(key: &Key<'_>) -> [u8; KEY] {
+    fn joined(key: &Key<'_, Spin>) -> [u8; KEY] {
         key.with(|key| *key).unwrap_or_default()
     }
 

@@ -62,10 +62,10 @@
 //! |---|---|
 //! | 0 | `processor` `registers` |
 //! | 1 | `error` `sync` `wipe` `equal` |
-//! | 2 | `entropy` `bitmap` `keystream` |
-//! | 3 | `classes` `aead` `drbg` |
-//! | 4 | `buddy` `canary` `region` `tag` |
-//! | 5 | `runs` `extent` `bulk` |
+//! | 2 | `entropy` `bitmap` `keystream` `lock` |
+//! | 3 | `classes` `aead` `drbg` `counter` |
+//! | 4 | `buddy` `canary` `region` `tag` `shards` |
+//! | 5 | `runs` `extent` `bulk` `owner` |
 //! | 6 | `arena` |
 //! | 7 | `buffer` |
 //! | 8 | `secret` |
@@ -91,6 +91,7 @@ mod buffer;
 mod bulk;
 mod canary;
 mod classes;
+mod counter;
 mod drbg;
 mod enclave;
 mod entropy;
@@ -100,6 +101,9 @@ mod error;
 mod extent;
 mod key;
 mod keystream;
+#[expect(unsafe_code, reason = "lends a value to whoever holds its lock")]
+mod lock;
+mod owner;
 #[allow(unsafe_code, reason = "uses instructions of x86-64, where they are")]
 mod processor;
 #[expect(unsafe_code, reason = "turns a caller's memory into tables and leaves")]
@@ -112,6 +116,7 @@ mod registers;
 mod runs;
 #[expect(unsafe_code, reason = "keeps a typed value in a buffer's memory")]
 mod secret;
+mod shards;
 #[cfg(all(test, target_os = "linux"))]
 #[expect(unsafe_code, reason = "runs work on a stack that it can read afterwards")]
 mod stack_probe;
@@ -129,8 +134,11 @@ pub use entropy::Entropy;
 pub use error::{
     AllocateError, ArenaError, BulkError, EntropyError, Fault, FaultKind, OpenError, SealError,
 };
+pub use lock::{Lock, SpinLock};
+pub use owner::{Door, Owner, Spin};
 pub use region::Region;
 pub use secret::Secret;
+pub use shards::{Shard, Shards};
 
 /// Parts below the public interface, for the workspace's own tests, fuzz targets and benchmarks. No
 /// promise is made about them.

@@ -120,14 +120,6 @@ impl<'r> Carver<'r> {
         Some(unsafe { NonNull::slice_from_raw_parts(start, count).as_ref() })
     }
 
-    /// Gives up, and overwrites the whole region: with what was cut off came padding from the stack.
-    ///
-    /// # Safety
-    /// Nothing uses what was cut off any more.
-    pub(crate) unsafe fn wipe(mut self) {
-        self.region.wipe();
-    }
-
     /// Ends the cutting: what is left becomes `count` leaves.
     pub(crate) fn leaves(mut self, count: usize) -> Option<Leaves<'r>> {
         let base = self.cut(count.checked_mul(LEAF)?, LEAF)?;

@@ -14,7 +14,6 @@
 //! Opening and closing runs happens under the arena's lock; taking and giving back cells does not.
 //! It computes on numbers alone: no memory stands behind a cell here.
 
-use core::hint::spin_loop;
 use core::ops::Range;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::fence;
@@ -72,6 +71,9 @@ pub(crate) struct Cell<'r> {
 /// Says what becomes of a cell that was just taken.
 pub(crate) trait Judge {
     fn judge(&self, cell: Cell<'_>) -> Verdict;
+
+    /// Waits until what was found frozen is not any more.
+    fn wait_for_thaw(&self);
 }
 
 /// What becomes of a cell that was just taken.
@@ -87,6 +89,16 @@ pub(crate) enum Verdict {
 pub(crate) struct Returned {
     pub(crate) was_full: bool,
     pub(crate) is_empty: bool,
+    /// Somebody is looking at the cell: it must not be wiped before that is over.
+    pub(crate) was_frozen: bool,
+}
+
+/// Why no cell was claimed.
+pub(crate) enum NoCell {
+    /// There is none that is free.
+    Full,
+    /// Nobody can know before `thaw`.
+    Frozen,
 }
 
 /// A cell was given back that was not taken.
@@ -184,7 +196,14 @@ impl<'r> Runs<'r> {
     ) -> Option<Cell<'r>> {
         let mut passed_over = 0;
         loop {
-            let cell = self.claim(head, class, passed_over)?;
+            let cell = match self.claim(head, class, passed_over) {
+                Ok(cell) => cell,
+                Err(NoCell::Full) => return None,
+                Err(NoCell::Frozen) => {
+                    judge.wait_for_thaw();
+                    continue;
+                }
+            };
             match judge.judge(cell) {
                 Verdict::Take => return Some(cell),
                 Verdict::PutBack => self.put_back_cell(cell),
@@ -197,9 +216,15 @@ impl<'r> Runs<'r> {
     /// Takes the first free cell of the run at `head`, if it is one of `class`, but none of those
     /// whose bits are in `passed_over`. Nobody has looked yet whether the cell is ready.
     #[inline(always)]
-    pub(crate) fn claim(&self, head: usize, class: usize, passed_over: usize) -> Option<Cell<'r>> {
+    pub(crate) fn claim(
+        &self,
+        head: usize,
+        class: usize,
+        passed_over: usize,
+    ) -> Result<Cell<'r>, NoCell> {
         let tag = self.tags[head].load(Acquire);
-        let shape = shape_of(tag).filter(|shape| usize::from(shape.class) == class)?;
+        let shape = shape_of(tag).filter(|shape| usize::from(shape.class) == class);
+        let shape = shape.ok_or(NoCell::Full)?;
         let group = self.group(head);
         let word = &group.occupancy;
         let (first, lane) = (first_bit(head), lane(head, shape));
@@ -207,12 +232,10 @@ impl<'r> Runs<'r> {
         loop {
             let free = !taken & lane & !passed_over;
             if taken & FROZEN != 0 {
-                spin_loop();
-                taken = word.load(Relaxed);
-                continue;
+                return Err(NoCell::Frozen);
             }
             if free == 0 {
-                return None;
+                return Err(NoCell::Full);
             }
             let bit = free & free.wrapping_neg();
             if let Err(now) = word.compare_exchange_weak(taken, taken | bit, SeqCst, Relaxed) {
@@ -221,10 +244,10 @@ impl<'r> Runs<'r> {
             }
             if self.tags[head].load(Relaxed) != tag {
                 self.put_back(head, bit);
-                return None;
+                return Err(NoCell::Full);
             }
             let index = bit.trailing_zeros() as usize - first;
-            return Some(Cell { head, index, shape, group });
+            return Ok(Cell { head, index, shape, group });
         }
     }
 
@@ -267,7 +290,7 @@ impl<'r> Runs<'r> {
 
     /// Gives a cell back: from here on it counts as free, though it is not ready until it was wiped.
     ///
-    /// Waits while the run is frozen, so that the caller may wipe the cell when this returns.
+    /// If the run is frozen, the caller may wipe the cell only when that is over.
     #[expect(clippy::unused_self, reason = "a cell is asked for where it was taken")]
     #[inline(always)]
     pub(crate) fn give_back(&self, cell: Cell<'_>) -> Result<Returned, NotTaken> {
@@ -277,12 +300,11 @@ impl<'r> Runs<'r> {
         if before & bit == 0 {
             return Err(NotTaken);
         }
-        if before & FROZEN != 0 {
-            while word.load(SeqCst) & FROZEN != 0 {
-                spin_loop();
-            }
-        }
-        Ok(Returned { was_full: before & lane == lane, is_empty: before & lane == bit })
+        Ok(Returned {
+            was_full: before & lane == lane,
+            is_empty: before & lane == bit,
+            was_frozen: before & FROZEN != 0,
+        })
     }
 
     #[expect(clippy::unused_self, reason = "a cell is asked for where it was taken")]

@@ -10,6 +10,7 @@ use crate::arena::Arena;
 use crate::buffer::Memory;
 use crate::equal::equal;
 use crate::error::{AllocateError, Fault};
+use crate::owner::{Owner, Spin};
 
 /// A secret value in an [`Arena`], between canaries.
 ///
@@ -34,12 +35,12 @@ use crate::error::{AllocateError, Fault};
 /// round_keys.expose_secret_mut()[0] = u64::from(key.expose_secret()[0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Secret<'a, T> {
-    memory: Memory<'a, T>,
+pub struct Secret<'a, T, O: Owner = Spin> {
+    memory: Memory<'a, T, O>,
     value: PhantomData<T>,
 }
 
-impl<'a, T> Secret<'a, T> {
+impl<'a, T, O: Owner> Secret<'a, T, O> {
     /// A secret that `build` writes in its place.
     ///
     /// The way to keep every byte off the stack is to fill the place piece by piece; a value that
@@ -69,7 +70,7 @@ impl<'a, T> Secret<'a, T> {
     /// If `build` returns a reference to anything but its place. If `build` itself panics, the
     /// place is wiped and given back.
     pub fn build(
-        arena: &'a Arena<'_>,
+        arena: &'a Arena<'_, O>,
         build: impl for<'p> FnOnce(&'p mut MaybeUninit<T>) -> &'p mut T,
     ) -> Result<Self, AllocateError> {
         let memory = Memory::new(arena, size_of::<T>())?;
@@ -111,37 +112,37 @@ impl<'a, T> Secret<'a, T> {
     }
 }
 
-impl<'a, T: Zeroable> Secret<'a, T> {
+impl<'a, T: Zeroable, O: Owner> Secret<'a, T, O> {
     /// A secret whose bytes are all zero, to be filled through
     /// [`expose_secret_mut`](Self::expose_secret_mut).
     ///
     /// # Errors
     /// [`AllocateError`] if the arena has no room for it.
-    pub fn zeroed(arena: &'a Arena<'_>) -> Result<Self, AllocateError> {
+    pub fn zeroed(arena: &'a Arena<'_, O>) -> Result<Self, AllocateError> {
         let memory = Memory::new(arena, size_of::<T>())?;
         Ok(Self { memory, value: PhantomData })
     }
 
     /// Like [`zeroed`](Self::zeroed), where a secret that stays as long as the arena is least in the
     /// way.
-    pub(crate) fn zeroed_aside(arena: &'a Arena<'_>) -> Result<Self, AllocateError> {
+    pub(crate) fn zeroed_aside(arena: &'a Arena<'_, O>) -> Result<Self, AllocateError> {
         Ok(Self { memory: Memory::aside(arena)?, value: PhantomData })
     }
 }
 
-impl<'a, T: Pod> Secret<'a, T> {
+impl<'a, T: Pod, O: Owner> Secret<'a, T, O> {
     /// A secret of random bytes from the arena's generator.
     ///
     /// # Errors
     /// [`AllocateError`] if the arena has no room for it.
-    pub fn random(arena: &'a Arena<'_>) -> Result<Self, AllocateError> {
+    pub fn random(arena: &'a Arena<'_, O>) -> Result<Self, AllocateError> {
         let mut secret = Self::zeroed(arena)?;
         arena.fill_random(bytemuck::bytes_of_mut(secret.expose_secret_mut()));
         Ok(secret)
     }
 }
 
-impl<T: NoUninit> Secret<'_, T> {
+impl<T: NoUninit, O: Owner> Secret<'_, T, O> {
     /// Whether the secret equals `other`, byte for byte, in a time that depends on the type alone.
     #[must_use]
     pub fn constant_time_eq(&self, other: &T) -> bool {
@@ -149,13 +150,13 @@ impl<T: NoUninit> Secret<'_, T> {
     }
 }
 
-impl<T> Debug for Secret<'_, T> {
+impl<T, O: Owner> Debug for Secret<'_, T, O> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Secret").finish_non_exhaustive()
     }
 }
 
-impl<T> Drop for Secret<'_, T> {
+impl<T, O: Owner> Drop for Secret<'_, T, O> {
     fn drop(&mut self) {
         // SAFETY: the value is initialised and ends here; the memory goes after it.
         unsafe { self.memory.pointer().drop_in_place() };

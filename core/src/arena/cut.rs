@@ -1,10 +1,8 @@
 //! What happens under the lock: cutting runs and blocks, and taking empty runs apart.
 
 use core::alloc::Layout;
-use core::hint::spin_loop;
 use core::ops::Range;
 use core::ptr::NonNull;
-use core::sync::atomic::Ordering::Relaxed;
 
 use super::{Arena, plan};
 use crate::canary::{Canary, State};
@@ -13,6 +11,7 @@ use crate::classes::{
 };
 use crate::error::{AllocateError, FaultKind};
 use crate::extent::Extent;
+use crate::owner::Owner;
 use crate::runs::Cell;
 use crate::tag::Tag;
 use crate::wipe::{is_zero, wipe};
@@ -30,7 +29,7 @@ pub(super) struct Ledger {
     pub(super) quarantined_blocks: usize,
 }
 
-impl Arena<'_> {
+impl<O: Owner> Arena<'_, O> {
     /// Cuts a run of `class` and takes its first cell.
     pub(super) fn cut_run(&self, class: usize, zone: &Range<usize>) -> Option<Cell<'_>> {
         loop {
@@ -107,7 +106,6 @@ impl Arena<'_> {
             }
             leaf = leaves.end;
         }
-        self.slots.iter().for_each(|slot| slot.zone_is_full.store(false, Relaxed));
         returned
     }
 
@@ -158,8 +156,8 @@ impl Arena<'_> {
 
     /// Allocates whole leaves for one secret.
     pub(super) fn allocate_block(&self, layout: Layout) -> Result<NonNull<u8>, AllocateError> {
-        if layout.align() > Self::GREATEST_ALIGN {
-            let (requested, largest) = (layout.align(), Self::GREATEST_ALIGN);
+        if layout.align() > <Arena<'_>>::GREATEST_ALIGN {
+            let (requested, largest) = (layout.align(), <Arena<'_>>::GREATEST_ALIGN);
             return Err(AllocateError::Alignment { requested, largest });
         }
         let count = block_leaves(layout).unwrap_or(usize::MAX);
@@ -208,7 +206,7 @@ impl Arena<'_> {
     }
 
     /// The leaves but the first whose addresses are multiples of `align`.
-    fn aligned_leaves(&self, align: usize) -> impl Iterator<Item = usize> + use<'_> {
+    fn aligned_leaves(&self, align: usize) -> impl Iterator<Item = usize> + use<'_, O> {
         let first = self.leaves.address().wrapping_neg() % align / LEAF;
         let step = align / LEAF;
         (if first == 0 { step } else { first }..self.runs.leaves()).step_by(step)
@@ -258,7 +256,7 @@ impl Arena<'_> {
         loop {
             match self.runs.exchange_tag(head, Tag::Block, Tag::BlockReleasing) {
                 Ok(()) => return Ok(()),
-                Err(Tag::BlockFrozen) => spin_loop(),
+                Err(Tag::BlockFrozen) => self.wait_for_thaw(),
                 Err(Tag::BlockReleasing | Tag::BlockQuarantined) => {
                     return Err(FaultKind::DoubleFree);
                 }

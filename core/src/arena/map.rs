@@ -1,8 +1,11 @@
 //! What lies where in a region, for whoever wants to draw it.
 
+use core::fmt::{self, Debug, Formatter};
+
 use super::Arena;
 use crate::canary::State;
 use crate::classes::LEAF;
+use crate::owner::{Door, Owner, Spin};
 use crate::tag::Tag;
 
 /// A stretch of a region; see [`Arena::map`].
@@ -43,14 +46,13 @@ pub enum SpanKind {
 }
 
 /// An iterator over everything in a region, from its start to its last leaf.
-#[derive(Debug)]
-pub struct Map<'a> {
-    arena: &'a Arena<'a>,
+pub struct Map<'a, O: Owner = Spin> {
+    arena: &'a Arena<'a, O>,
     /// The next leaf; `None` before the bookkeeping.
     next: Option<usize>,
 }
 
-impl Arena<'_> {
+impl<O: Owner> Arena<'_, O> {
     /// Walks the region from its start to its last leaf.
     ///
     /// Other threads may go on; then each span is right for the moment in which it was looked at.
@@ -75,12 +77,18 @@ impl Arena<'_> {
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn map(&self) -> Map<'_> {
+    pub fn map(&self) -> Map<'_, O> {
         Map { arena: self, next: None }
     }
 }
 
-impl Iterator for Map<'_> {
+impl<O: Owner> Debug for Map<'_, O> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Map").field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+impl<O: Owner> Iterator for Map<'_, O> {
     type Item = Span;
 
     fn next(&mut self) -> Option<Span> {
@@ -93,6 +101,7 @@ impl Iterator for Map<'_> {
         if leaf >= arena.runs.leaves() {
             return None;
         }
+        let _window = arena.owner.open(Door::Inspect);
         let _held = arena.ledger.lock();
         let (leaves, kind) = arena.span_at(leaf);
         self.next = Some(leaf + leaves);
@@ -100,7 +109,7 @@ impl Iterator for Map<'_> {
     }
 }
 
-impl Arena<'_> {
+impl<O: Owner> Arena<'_, O> {
     /// How many leaves from `leaf` on belong together, and what they are. Called under the lock.
     fn span_at(&self, leaf: usize) -> (usize, SpanKind) {
         match self.runs.tag(leaf) {

@@ -2,17 +2,16 @@
 
 use core::sync::atomic::AtomicUsize;
 
-use super::slots::{SLOTS, Slot};
-use super::{Arena, Ledger, panic_on_fault};
 use crate::bitmap::{Bitmap, summary_words, words_for};
 use crate::buddy::{Buddy, MAX_LEAVES, block_bits};
 use crate::classes::{LANES, LEAF};
-use crate::drbg::Drbg;
-use crate::entropy::Entropy;
+use crate::drbg::{Drbg, Seed};
 use crate::error::ArenaError;
-use crate::region::{Carver, Region};
+use crate::lock::{Lock, Mutex};
+use crate::owner::Owner;
+use crate::region::{Carver, Leaves, Region};
 use crate::runs::{Group, Post, Runs, posts_for};
-use crate::sync::{AtomicU8, Mutex, Shared64, SharedU32};
+use crate::sync::{AtomicU8, Shared64, SharedU32};
 
 /// The sizes of the tables for a number of leaves.
 pub(super) struct Plan {
@@ -26,7 +25,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The plan with the most leaves that fits `region`.
-    pub(super) fn for_region(region: &Region<'_>) -> Result<Self, ArenaError> {
+    pub(super) fn for_region<O: Owner>(region: &Region<'_>) -> Result<Self, ArenaError> {
         let bytes = region.len();
         let limit = MAX_LEAVES.saturating_mul(LEAF);
         if bytes > limit {
@@ -37,14 +36,14 @@ impl Plan {
         while leaves > 0 {
             let plan = Self::for_leaves(leaves);
             // Tables begin where the region does; leaves begin at the next whole leaf.
-            let tables = plan.table_bytes(region.padding_to(align_of::<Group>()));
+            let tables = plan.table_bytes::<O>(region.padding_to(align_of::<Group>()));
             let end = tables + (padding + LEAF - tables % LEAF) % LEAF + leaves * LEAF;
             if end <= bytes {
                 return Ok(plan);
             }
             leaves -= ((end - bytes) / (LEAF + MOST_TABLE_BYTES)).max(1);
         }
-        Err(ArenaError::RegionTooSmall { bytes, needed: least_region() })
+        Err(ArenaError::RegionTooSmall { bytes, needed: least_region::<O>() })
     }
 
     fn for_leaves(leaves: usize) -> Self {
@@ -60,13 +59,13 @@ impl Plan {
     }
 
     /// Where the tables end, if they begin at the aligned offset `start`.
-    fn table_bytes(&self, start: usize) -> usize {
+    fn table_bytes<O: Owner>(&self, start: usize) -> usize {
         let words = self.block_words
             + summary_words(self.block_words)
             + self.vacant_words
             + summary_words(self.vacant_words);
         let mut end = start;
-        end = after::<Mutex<Drbg>>(end, 1);
+        end = after::<Mutex<Drbg, O::Lock>>(end, 1);
         end = after::<Group>(end, self.groups);
         end = after::<AtomicUsize>(end, words);
         end = after::<Post>(end, self.posts);
@@ -74,48 +73,48 @@ impl Plan {
         after::<AtomicU8>(end, self.leaves)
     }
 
-    /// Divides the region and makes the arena.
-    pub(super) fn carve<'r>(
+    /// Divides the region, and fills its tables for an empty arena.
+    pub(super) fn carve<'r, O: Owner>(
         &self,
         region: Region<'r>,
-        entropy: &mut impl Entropy,
-    ) -> Result<Arena<'r>, ArenaError> {
-        let too_small = ArenaError::RegionTooSmall { bytes: region.len(), needed: least_region() };
-        let mut carver = region.carve();
-        let drbg = carver.table(1, || Mutex::new(Drbg::unseeded())).and_then(|table| table.first());
-        let drbg = drbg.ok_or(too_small)?;
-        let seeded = drbg.lock().reseed(entropy);
-        if let Err(error) = seeded {
-            // SAFETY: the generator was the first to be carved, and is not used any more.
-            unsafe { carver.wipe() };
-            return Err(error.into());
-        }
-        self.carve_tables(carver, drbg).ok_or(too_small)
+        seed: &Seed,
+    ) -> Result<Tables<'r, O::Lock>, ArenaError> {
+        let (bytes, needed) = (region.len(), least_region::<O>());
+        self.carve_tables(region.carve(), seed).ok_or(ArenaError::RegionTooSmall { bytes, needed })
     }
 
-    fn carve_tables<'r>(&self, mut carver: Carver<'r>, drbg: &'r Mutex<Drbg>) -> Option<Arena<'r>> {
+    fn carve_tables<'r, L: Lock>(
+        &self,
+        mut carver: Carver<'r>,
+        seed: &Seed,
+    ) -> Option<Tables<'r, L>> {
+        let drbg = carver.table(1, || Mutex::new(Drbg::unseeded()))?.first()?;
+        drbg.lock().reseed(seed);
         let groups = carver.table(self.groups, || Group::closed(Shared64::new(draw(drbg))))?;
         let blocks = bitmap(&mut carver, self.block_words)?;
         let vacant = bitmap(&mut carver, self.vacant_words)?;
         let posts = carver.table(self.posts, Post::default)?;
         let districts = carver.table(self.districts, || SharedU32::new(0))?;
         let tags = carver.table(self.leaves, || AtomicU8::new(0))?;
-        Some(Arena {
+        Some(Tables {
             runs: Runs::new(tags, groups, posts, districts),
             buddy: Buddy::new(blocks, vacant, self.leaves),
             leaves: carver.leaves(self.leaves)?,
             drbg,
-            ledger: Mutex::new(Ledger::default()),
-            slots: [const { Slot::new() }; SLOTS],
-            refused: AtomicUsize::new(0),
-            faults: AtomicUsize::new(0),
-            on_fault: panic_on_fault,
         })
     }
 }
 
+/// What lies in the region.
+pub(super) struct Tables<'r, L> {
+    pub(super) runs: Runs<'r>,
+    pub(super) buddy: Buddy<'r>,
+    pub(super) leaves: Leaves<'r>,
+    pub(super) drbg: &'r Mutex<Drbg, L>,
+}
+
 /// A fresh secret for canaries.
-pub(super) fn draw(drbg: &Mutex<Drbg>) -> u64 {
+pub(super) fn draw<L: Lock>(drbg: &Mutex<Drbg, L>) -> u64 {
     let mut bytes = [0; 8];
     drbg.lock().fill(&mut bytes);
     u64::from_ne_bytes(bytes)
@@ -132,8 +131,8 @@ fn after<T>(offset: usize, count: usize) -> usize {
 }
 
 /// The shortest region in bytes that holds an arena at any alignment.
-fn least_region() -> usize {
-    let tables = Plan::for_leaves(1).table_bytes(align_of::<Group>() - 1);
+fn least_region<O: Owner>() -> usize {
+    let tables = Plan::for_leaves(1).table_bytes::<O>(align_of::<Group>() - 1);
     tables + (LEAF - 1) + LEAF
 }
 
@@ -145,6 +144,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::owner::Spin;
 
     #[test]
     fn a_region_with_more_leaves_than_can_be_counted_is_refused() {
@@ -157,7 +157,7 @@ mod tests {
         }
         let mut leaves_in = |bytes| {
             let region = Region::new(&mut memory.spare_capacity_mut()[..bytes]);
-            Plan::for_region(&region).map(|plan| plan.leaves)
+            Plan::for_region::<Spin>(&region).map(|plan| plan.leaves)
         };
         let too_large = ArenaError::RegionTooLarge { bytes: limit + 1, limit };
         assert_eq!(leaves_in(limit + 1), Err(too_large));

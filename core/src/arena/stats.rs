@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use super::Arena;
 use crate::classes::{CELL_SIZES, CLASSES, LEAF};
+use crate::owner::{Door, Owner};
 use crate::tag::Tag;
 
 /// What an arena holds, and what it has seen; see [`Arena::stats`].
@@ -46,13 +47,14 @@ pub struct ClassStats {
     pub quarantined: usize,
 }
 
-impl Arena<'_> {
+impl<O: Owner> Arena<'_, O> {
     /// Counts what the arena holds.
     ///
     /// It walks the bookkeeping, so that allocations need not count; other threads may go on. The
     /// counts are exact when none of them allocates or releases meanwhile.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        let _window = self.owner.open(Door::Inspect);
         let ledger = self.ledger.lock();
         let mut stats = Stats {
             capacity: self.capacity(),

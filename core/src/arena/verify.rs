@@ -10,11 +10,12 @@ use super::{Arena, quarantine_in};
 use crate::classes::LEAF;
 use crate::error::{Fault, FaultKind};
 use crate::extent::{Extent, Readiness};
+use crate::owner::Owner;
 use crate::runs::Cell;
 use crate::tag::Tag;
 use crate::wipe::{is_zero, wipe};
 
-impl Arena<'_> {
+impl<O: Owner> Arena<'_, O> {
     /// Checks every canary, all slack and every free byte.
     ///
     /// Other threads may go on using the arena. What they are allocating or releasing at the moment

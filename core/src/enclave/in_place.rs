@@ -6,26 +6,27 @@ use super::Enclave;
 use crate::aead::{self, TAG};
 use crate::buffer::Buffer;
 use crate::error::{OpenError, SealError};
+use crate::owner::{Owner, Spin};
 use crate::wipe::wipe;
 
 /// A secret that was sealed in its own cell.
-pub struct SealedInPlace<'a> {
-    pub(super) ciphertext: Buffer<'a>,
+pub struct SealedInPlace<'a, O: Owner = Spin> {
+    pub(super) ciphertext: Buffer<'a, O>,
     number: u64,
     tag: [u8; TAG],
 }
 
 /// The guard of a secret that is open in its own cell. Dropping it seals the secret again; a guard
 /// that is forgotten ([`core::mem::forget`]) leaves it open in its cell until that is released.
-pub struct OpenedInPlace<'s, 'a> {
-    sealed: &'s mut SealedInPlace<'a>,
-    enclave: &'s Enclave<'a>,
+pub struct OpenedInPlace<'s, 'a, O: Owner = Spin> {
+    sealed: &'s mut SealedInPlace<'a, O>,
+    enclave: &'s Enclave<'a, O>,
     context: &'s [u8],
     /// The number for sealing again, taken ahead so that the drop cannot lack one.
     next: u64,
 }
 
-impl<'a> Enclave<'a> {
+impl<'a, O: Owner> Enclave<'a, O> {
     /// Seals `secret` where it lies. `context` is as for [`seal`](Self::seal).
     ///
     /// ```
@@ -54,9 +55,9 @@ impl<'a> Enclave<'a> {
     /// [`SealError`], with the secret as it was.
     pub fn seal_in_place(
         &self,
-        mut secret: Buffer<'a>,
+        mut secret: Buffer<'a, O>,
         context: &[u8],
-    ) -> Result<SealedInPlace<'a>, (Buffer<'a>, SealError)> {
+    ) -> Result<SealedInPlace<'a, O>, (Buffer<'a, O>, SealError)> {
         let sealed = self
             .take_number()
             .and_then(|number| Ok((number, self.seal_bytes(number, context, &mut secret)?)));
@@ -70,9 +71,9 @@ impl<'a> Enclave<'a> {
         &self,
         number: u64,
         context: &[u8],
-        secret: &mut Buffer<'_>,
+        secret: &mut Buffer<'_, O>,
     ) -> Result<[u8; TAG], SealError> {
-        let (len, longest) = (secret.len(), Self::LONGEST_SECRET);
+        let (len, longest) = (secret.len(), Enclave::LONGEST_SECRET);
         if len > longest {
             return Err(SealError::TooLong { len, longest });
         }
@@ -81,7 +82,7 @@ impl<'a> Enclave<'a> {
     }
 }
 
-impl<'a> SealedInPlace<'a> {
+impl<'a, O: Owner> SealedInPlace<'a, O> {
     /// Opens the secret where it lies, until the guard is dropped.
     ///
     /// # Errors
@@ -89,9 +90,9 @@ impl<'a> SealedInPlace<'a> {
     /// was destroyed or cannot seal again. The secret stays sealed.
     pub fn open<'s>(
         &'s mut self,
-        enclave: &'s Enclave<'a>,
+        enclave: &'s Enclave<'a, O>,
         context: &'s [u8],
-    ) -> Result<OpenedInPlace<'s, 'a>, OpenError> {
+    ) -> Result<OpenedInPlace<'s, 'a, O>, OpenError> {
         let next = enclave.take_number().map_err(|_| OpenError::Exhausted)?;
         let (nonce, text) = (enclave.nonce(self.number), self.ciphertext.expose_secret_mut());
         enclave.key.with(|key| aead::open_in_place(key, &nonce, context, text, &self.tag))??;
@@ -111,7 +112,7 @@ impl<'a> SealedInPlace<'a> {
     }
 }
 
-impl OpenedInPlace<'_, '_> {
+impl<O: Owner> OpenedInPlace<'_, '_, O> {
     /// The secret.
     #[must_use]
     pub fn expose_secret(&self) -> &[u8] {
@@ -125,7 +126,7 @@ impl OpenedInPlace<'_, '_> {
     }
 }
 
-impl Drop for OpenedInPlace<'_, '_> {
+impl<O: Owner> Drop for OpenedInPlace<'_, '_, O> {
     fn drop(&mut self) {
         let SealedInPlace { ciphertext, number, tag } = &mut *self.sealed;
         match self.enclave.seal_bytes(self.next, self.context, ciphertext) {
@@ -136,13 +137,13 @@ impl Drop for OpenedInPlace<'_, '_> {
     }
 }
 
-impl Debug for SealedInPlace<'_> {
+impl<O: Owner> Debug for SealedInPlace<'_, O> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("SealedInPlace").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
-impl Debug for OpenedInPlace<'_, '_> {
+impl<O: Owner> Debug for OpenedInPlace<'_, '_, O> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("OpenedInPlace").field("len", &self.sealed.len()).finish_non_exhaustive()
     }

@@ -6,7 +6,7 @@
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::{Mutex, SharedU32};
+use super::SharedU32;
 
 /// Eight bytes of shared memory, as they would lie if they were one number.
 #[repr(C, align(8))]
@@ -30,22 +30,6 @@ impl Shared64 {
     pub(crate) fn store(&self, value: u64) {
         self.0[HIGH].store((value >> 32) as u32, Relaxed);
         self.0[LOW].store(value as u32, Release);
-    }
-}
-
-/// As above, behind a lock.
-pub(crate) struct Counter64(Mutex<u64>);
-
-impl Counter64 {
-    pub(crate) const fn new(start: u64) -> Self {
-        Self(Mutex::new(start))
-    }
-
-    pub(crate) fn take(&self) -> u64 {
-        let mut count = self.0.lock();
-        let before = *count;
-        *count = before.wrapping_add(1);
-        before
     }
 }
 

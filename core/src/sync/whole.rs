@@ -1,7 +1,7 @@
 //! Eight bytes at a time, where the machine can.
 
 use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{Acquire, Release};
 
 /// Eight bytes of shared memory. Who loads a value sees all that was written before it was stored,
 /// and comes after that store itself, so may then read the bytes plainly.
@@ -21,19 +21,5 @@ impl Shared64 {
     #[inline]
     pub(crate) fn store(&self, value: u64) {
         self.0.store(value, Release);
-    }
-}
-
-/// A counter that never goes back.
-pub(crate) struct Counter64(AtomicU64);
-
-impl Counter64 {
-    pub(crate) const fn new(start: u64) -> Self {
-        Self(AtomicU64::new(start))
-    }
-
-    /// The count so far; the next call's is one more.
-    pub(crate) fn take(&self) -> u64 {
-        self.0.fetch_add(1, Relaxed)
     }
 }

@@ -1,28 +1,43 @@
 //! What threads remember, so that each finds room quickly and keeps out of the others' way.
 
+use core::fmt::{self, Debug, Formatter};
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::classes::CLASSES;
-use crate::sync::{AtomicBool, SharedU32};
+use crate::sync::SharedU32;
 
-/// What the threads of one slot know; in cache lines of its own, so that they do not slow the others
-/// down. Threads that share a slot may lose a hint to each other, and are then slower, and no more.
-#[repr(align(128))]
-pub(super) struct Slot {
+/// What the threads of one shard know of where there was room.
+///
+/// It lies in cache lines of its own, so that shards do not slow each other down. Threads that share
+/// one may lose a hint to each other, and are then slower, and no more.
+#[repr(align(64))]
+pub struct Shard {
     /// The runs of each class that last had room.
-    pub(super) recent: [Recent; CLASSES],
-    /// The slot's own leaves are all in use.
-    pub(super) zone_is_full: AtomicBool,
+    recent: [Recent; CLASSES],
 }
 
-impl Slot {
-    pub(super) const fn new() -> Self {
-        Self { recent: [const { Recent::none() }; CLASSES], zone_is_full: AtomicBool::new(false) }
+impl Shard {
+    /// The runs of `class` that last had room.
+    #[inline]
+    pub(crate) fn recent(&self, class: usize) -> &Recent {
+        &self.recent[class]
+    }
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { recent: [const { Recent::none() }; CLASSES] }
+    }
+}
+
+impl Debug for Shard {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard").finish_non_exhaustive()
     }
 }
 
 /// First leaves of runs, latest first; or [`NO_HINT`].
-pub(super) struct Recent([SharedU32; HINTS]);
+pub(crate) struct Recent([SharedU32; HINTS]);
 
 impl Recent {
     const fn none() -> Self {
@@ -30,12 +45,12 @@ impl Recent {
     }
 
     #[inline]
-    pub(super) fn first(&self) -> usize {
+    pub(crate) fn first(&self) -> usize {
         self.0[0].load(Relaxed) as usize
     }
 
     #[inline]
-    pub(super) fn push(&self, head: usize) {
+    pub(crate) fn push(&self, head: usize) {
         if self.first() != head {
             for index in (1..HINTS).rev() {
                 self.0[index].store(self.0[index - 1].load(Relaxed), Relaxed);
@@ -45,7 +60,7 @@ impl Recent {
     }
 
     /// Drops the first, gives the next, and so on.
-    pub(super) fn rest(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn rest(&self) -> impl Iterator<Item = usize> {
         core::iter::from_fn(|| {
             for index in 1..HINTS {
                 self.0[index - 1].store(self.0[index].load(Relaxed), Relaxed);
@@ -57,13 +72,31 @@ impl Recent {
     }
 }
 
+/// `N` shards, 576 bytes each; at least one.
+#[derive(Debug)]
+pub struct Shards<const N: usize>([Shard; N]);
+
+impl<const N: usize> Default for Shards<N> {
+    fn default() -> Self {
+        const { assert!(N > 0, "an arena remembers something of where there is room") };
+        Self(core::array::from_fn(|_| Shard::default()))
+    }
+}
+
+impl<const N: usize> AsRef<[Shard]> for Shards<N> {
+    #[inline]
+    fn as_ref(&self) -> &[Shard] {
+        &self.0
+    }
+}
+
 /// A number for the calling thread, without asking an operating system: threads have their stacks
 /// in different places. Two threads may share a number; they are then slower, and no more.
 #[inline]
-pub(super) fn slot() -> usize {
+pub(crate) fn by_stack_address() -> usize {
     let here = 0_u8;
     let place = (&raw const here).addr() >> STACK_LOG2;
-    place.wrapping_mul(SPREAD) >> (usize::BITS - SLOTS.trailing_zeros())
+    place.wrapping_mul(SPREAD) >> (usize::BITS - NUMBER_BITS)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "an arena has fewer than 2^25 leaves")]
@@ -77,8 +110,8 @@ const NO_HINT: u32 = u32::MAX;
 /// How many runs with room are remembered for each class.
 const HINTS: usize = 4;
 
-/// How many kinds of thread the arena tells apart.
-pub(super) const SLOTS: usize = 16;
+/// Bits of the number for a thread: enough for any number of shards that makes sense.
+const NUMBER_BITS: u32 = 10;
 
 /// Stacks are farther apart than this.
 const STACK_LOG2: u32 = 16;
@@ -110,28 +143,28 @@ mod tests {
     }
 
     #[test]
-    fn threads_spread_over_the_slots() {
+    fn threads_spread_over_the_shards() {
         let all_there = Barrier::new(64);
-        let slots: BTreeSet<usize> = thread::scope(|scope| {
+        let shards: BTreeSet<usize> = thread::scope(|scope| {
             let here = || {
                 all_there.wait();
-                slot()
+                by_stack_address() % 16
             };
             let threads: Vec<_> = (0..64).map(|_| scope.spawn(here)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        assert!(slots.len() > SLOTS / 2 && slots.iter().all(|&slot| slot < SLOTS), "{slots:?}");
+        assert!(shards.len() > 8, "{shards:?}");
     }
 
     #[test]
-    fn a_thread_stays_in_its_slot() {
-        let slots: BTreeSet<usize> = (0..100).map(slot_deeper).collect();
-        assert!(slots.len() <= 2, "one end of so short a stack may lie elsewhere: {slots:?}");
+    fn a_thread_stays_in_its_shard() {
+        let numbers: BTreeSet<usize> = (0..100).map(number_deeper).collect();
+        assert!(numbers.len() <= 2, "one end of so short a stack may lie elsewhere: {numbers:?}");
     }
 
-    /// The slot of the caller, seen from deeper in its stack.
-    fn slot_deeper(calls: usize) -> usize {
+    /// The number of the caller, seen from deeper in its stack.
+    fn number_deeper(calls: usize) -> usize {
         let frame = core::hint::black_box([calls; 8]);
-        if frame[0] == 0 { slot() } else { slot_deeper(frame[1] - 1) }
+        if frame[0] == 0 { by_stack_address() } else { number_deeper(frame[1] - 1) }
     }
 }
