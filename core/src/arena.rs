@@ -27,16 +27,16 @@ pub use self::stats::{ClassStats, Stats};
 
 use self::cut::Ledger;
 use self::plan::{Plan, Tables};
+use crate::arch::processor::prefetch;
 use crate::buddy::Buddy;
 use crate::canary::{Canary, State};
 use crate::classes::{CANARY, CLASSES, LEAF, class_for};
-use crate::drbg::{Drbg, Seed};
+use crate::crypto::drbg::{Drbg, Seed};
 use crate::entropy::Entropy;
 use crate::error::{AllocateError, ArenaError, EntropyError, Fault, FaultKind};
-use crate::extent::{Extent, Readiness};
+use crate::guarded::{Extent, Readiness};
 use crate::lock::Mutex;
 use crate::owner::{Door, Owner, Spin};
-use crate::processor::fetch;
 use crate::region::{Leaves, Region};
 use crate::runs::{Cell, Judge, Runs, Verdict};
 use crate::shards::Shard;
@@ -356,8 +356,8 @@ impl<'r, O: Owner> Arena<'r, O> {
     unsafe fn release(&self, pointer: NonNull<u8>, layout: Layout) -> Result<(), FaultKind> {
         let _window = self.owner.open(Door::Allocate);
         // The canaries are read only when the bookkeeping has said where they are.
-        fetch(pointer.as_ptr().wrapping_sub(1));
-        fetch(pointer.as_ptr().wrapping_add(layout.size()));
+        prefetch(pointer.as_ptr().wrapping_sub(1));
+        prefetch(pointer.as_ptr().wrapping_add(layout.size()));
         let Some(offset) = self.leaves.offset_of(pointer) else {
             // A secret of no bytes has no place.
             return if layout.size() == 0 { Ok(()) } else { Err(FaultKind::ForeignFree) };

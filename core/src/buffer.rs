@@ -7,7 +7,7 @@ use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 use crate::arena::Arena;
-use crate::equal::equal;
+use crate::constant_time::constant_time_eq;
 use crate::error::{AllocateError, Fault};
 use crate::owner::{Owner, Spin};
 use crate::wipe::wipe;
@@ -117,7 +117,7 @@ impl<'a, O: Owner> Buffer<'a, O> {
     /// Whether the secret equals `other`, in a time that depends on the lengths alone.
     #[must_use]
     pub fn constant_time_eq(&self, other: &[u8]) -> bool {
-        equal(self.expose_secret(), other)
+        constant_time_eq(self.expose_secret(), other)
     }
 
     /// Wipes the secret and gives its memory back, like a drop, but returns damage as a value.

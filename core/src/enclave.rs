@@ -14,10 +14,10 @@ use core::fmt::{self, Debug, Formatter};
 
 pub use self::in_place::{OpenedInPlace, SealedInPlace};
 
-use crate::aead::{self, TAG};
 use crate::arena::Arena;
 use crate::buffer::Buffer;
 use crate::counter::Counter64;
+use crate::crypto::aead::{self, TAG};
 use crate::error::{AllocateError, OpenError, SealError};
 use crate::key::{Destroyed, Key};
 use crate::owner::{Owner, Spin};

@@ -60,12 +60,12 @@
 //!
 //! | floor | files |
 //! |---|---|
-//! | 0 | `processor` `registers` |
-//! | 1 | `error` `sync` `wipe` `equal` |
-//! | 2 | `entropy` `bitmap` `keystream` `lock` |
-//! | 3 | `classes` `aead` `drbg` `counter` |
-//! | 4 | `buddy` `canary` `region` `tag` `shards` |
-//! | 5 | `runs` `extent` `bulk` `owner` |
+//! | 0 | `arch` |
+//! | 1 | `error` `sync` `wipe` `constant_time` |
+//! | 2 | `entropy` `bitmap` `lock` |
+//! | 3 | `classes` `crypto` `counter` |
+//! | 4 | `buddy` `canary` `region` `kind` `shards` |
+//! | 5 | `runs` `guarded` `bulk` `owner` |
 //! | 6 | `arena` |
 //! | 7 | `buffer` |
 //! | 8 | `secret` |
@@ -80,7 +80,7 @@
 #[cfg(test)]
 extern crate std;
 
-mod aead;
+mod arch;
 #[expect(unsafe_code, reason = "claims cells and gives their memory out")]
 mod arena;
 mod bitmap;
@@ -91,28 +91,21 @@ mod buffer;
 mod bulk;
 mod canary;
 mod classes;
+mod constant_time;
 mod counter;
-mod drbg;
+mod crypto;
 mod enclave;
 mod entropy;
-mod equal;
 mod error;
 #[expect(unsafe_code, reason = "reads and writes what lies between two canaries")]
-mod extent;
+mod guarded;
 mod key;
-mod keystream;
+mod kind;
 #[expect(unsafe_code, reason = "lends a value to whoever holds its lock")]
 mod lock;
 mod owner;
-#[allow(unsafe_code, reason = "uses instructions of x86-64, where they are")]
-mod processor;
 #[expect(unsafe_code, reason = "turns a caller's memory into tables and leaves")]
 mod region;
-#[allow(
-    unsafe_code,
-    reason = "names the registers that a cipher leaves its state in, where there are any"
-)]
-mod registers;
 mod runs;
 #[expect(unsafe_code, reason = "keeps a typed value in a buffer's memory")]
 mod secret;
@@ -121,7 +114,6 @@ mod shards;
 #[expect(unsafe_code, reason = "runs work on a stack that it can read afterwards")]
 mod stack_probe;
 mod sync;
-mod tag;
 #[cfg(test)]
 mod testing;
 mod wipe;
@@ -145,7 +137,7 @@ pub use shards::{Shard, Shards};
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals {
-    use crate::aead;
+    use crate::crypto::aead;
 
     /// Encrypts as RFC 8439 says, section 2.8, and returns the tag.
     ///

@@ -1,14 +1,14 @@
 //! Runs: buddy blocks cut into equal cells, taken and given back by atomic operations alone.
 //!
 //! ```text
-//! tag byte of each leaf:   run | rest | rest | rest | run | block | rest of block | vacant …
+//! kind byte of each leaf:   run | rest | rest | rest | run | block | rest of block | vacant …
 //! occupancy, one word to   ← one lane of 16 bits for each leaf; a run's cells use the bits from
 //! each group of leaves       its first leaf's lane on, within that word
 //! ```
 //!
 //! Invariant: **a clear bit is a free cell of an open run.** Bits of leaves that are not in an open
-//! run, and bits beyond a run's cells, are set. So a thread that goes by an outdated tag can at
-//! worst set a bit that is not of the run it meant: it sees the tag changed, clears the bit, and
+//! run, and bits beyond a run's cells, are set. So a thread that goes by an outdated kind can at
+//! worst set a bit that is not of the run it meant: it sees the kind changed, clears the bit, and
 //! until then nobody could close the run to which the bit belongs.
 //!
 //! Opening and closing runs happens under the arena's lock; taking and giving back cells does not.
@@ -20,12 +20,12 @@ use core::sync::atomic::fence;
 
 use crate::bitmap::WORD_BITS;
 use crate::classes::{CLASSES, LANE_BITS, LANES, LEAF, SHAPES, Shape};
+use crate::kind::{Kind, distance_of, shape_of};
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Shared64, SharedU32};
-use crate::tag::{Tag, distance_of, shape_of};
 
 /// Which leaves are runs, and which of their cells are taken.
 pub(crate) struct Runs<'r> {
-    tags: &'r [AtomicU8],
+    kinds: &'r [AtomicU8],
     groups: &'r [Group],
     posts: &'r [Post],
     /// For each [`DISTRICT`] posts, the classes that any of them names.
@@ -105,18 +105,18 @@ pub(crate) enum NoCell {
 pub(crate) struct NotTaken;
 
 impl<'r> Runs<'r> {
-    /// Runs over closed tables: all tags vacant, all groups closed, no post naming a class.
+    /// Runs over closed tables: all kinds vacant, all groups closed, no post naming a class.
     pub(crate) fn new(
-        tags: &'r [AtomicU8],
+        kinds: &'r [AtomicU8],
         groups: &'r [Group],
         posts: &'r [Post],
         districts: &'r [SharedU32],
     ) -> Self {
-        Self { tags, groups, posts, districts, emptied: AtomicBool::new(false) }
+        Self { kinds, groups, posts, districts, emptied: AtomicBool::new(false) }
     }
 
     pub(crate) fn leaves(&self) -> usize {
-        self.tags.len()
+        self.kinds.len()
     }
 
     #[inline]
@@ -130,36 +130,36 @@ impl<'r> Runs<'r> {
         Cell { head, index, shape, group: self.group(head) }
     }
 
-    pub(crate) fn tag(&self, leaf: usize) -> Tag {
-        Tag::from_byte(self.tags[leaf].load(Acquire))
+    pub(crate) fn kind(&self, leaf: usize) -> Kind {
+        Kind::from_byte(self.kinds[leaf].load(Acquire))
     }
 
-    pub(crate) fn set_tag(&self, leaf: usize, tag: Tag) {
-        self.tags[leaf].store(tag.byte(), Release);
+    pub(crate) fn set_kind(&self, leaf: usize, kind: Kind) {
+        self.kinds[leaf].store(kind.byte(), Release);
     }
 
-    pub(crate) fn set_tags(&self, leaves: Range<usize>, tag: Tag) {
-        self.tags[leaves].iter().for_each(|byte| byte.store(tag.byte(), Release));
+    pub(crate) fn set_kinds(&self, leaves: Range<usize>, kind: Kind) {
+        self.kinds[leaves].iter().for_each(|byte| byte.store(kind.byte(), Release));
     }
 
-    /// Changes the tag of `leaf` from one to another, or says what it is instead.
-    pub(crate) fn exchange_tag(&self, leaf: usize, from: Tag, to: Tag) -> Result<(), Tag> {
-        self.tags[leaf]
+    /// Changes the kind of `leaf` from one to another, or says what it is instead.
+    pub(crate) fn exchange_kind(&self, leaf: usize, from: Kind, to: Kind) -> Result<(), Kind> {
+        self.kinds[leaf]
             .compare_exchange(from.byte(), to.byte(), SeqCst, SeqCst)
             .map(drop)
-            .map_err(Tag::from_byte)
+            .map_err(Kind::from_byte)
     }
 
     /// Makes the leaves from `head` on into a run of which the first cell is taken, the rest free.
     pub(crate) fn open(&self, head: usize, number: usize) -> Cell<'r> {
         let shape = &SHAPES[number];
         for distance in 1..usize::from(shape.leaves) {
-            self.set_tag(head + distance, Tag::RunRest(distance));
+            self.set_kind(head + distance, Kind::RunRest(distance));
         }
-        self.set_tag(head, Tag::Run(number));
+        self.set_kind(head, Kind::Run(number));
         let cell = self.cell(head, 0, shape);
         self.group(head).occupancy.fetch_and(!lane(head, shape) | cell.bit(), SeqCst);
-        // A search that takes a sign away after it was found here sees the tags.
+        // A search that takes a sign away after it was found here sees the kinds.
         fence(SeqCst);
         self.advertise(head, usize::from(shape.class));
         cell
@@ -182,7 +182,7 @@ impl<'r> Runs<'r> {
     /// Marks the leaves of a closed run as vacant.
     pub(crate) fn retire(&self, head: usize, shape: &Shape) {
         self.posts[head / POST].heads.fetch_and(!head_bit(head), SeqCst);
-        self.set_tags(head..head + usize::from(shape.leaves), Tag::Vacant);
+        self.set_kinds(head..head + usize::from(shape.leaves), Kind::Vacant);
     }
 
     /// Takes a free cell of the run at `head`, if it is one of `class`.
@@ -222,8 +222,8 @@ impl<'r> Runs<'r> {
         class: usize,
         passed_over: usize,
     ) -> Result<Cell<'r>, NoCell> {
-        let tag = self.tags[head].load(Acquire);
-        let shape = shape_of(tag).filter(|shape| usize::from(shape.class) == class);
+        let kind = self.kinds[head].load(Acquire);
+        let shape = shape_of(kind).filter(|shape| usize::from(shape.class) == class);
         let shape = shape.ok_or(NoCell::Full)?;
         let group = self.group(head);
         let word = &group.occupancy;
@@ -242,7 +242,7 @@ impl<'r> Runs<'r> {
                 taken = now;
                 continue;
             }
-            if self.tags[head].load(Relaxed) != tag {
+            if self.kinds[head].load(Relaxed) != kind {
                 self.put_back(head, bit);
                 return Err(NoCell::Full);
             }
@@ -367,10 +367,10 @@ impl<'r> Runs<'r> {
     #[inline(always)]
     pub(crate) fn cell_at(&self, offset: usize) -> Option<Cell<'r>> {
         let leaf = offset / LEAF;
-        let distance = distance_of(self.tags[leaf].load(Acquire));
+        let distance = distance_of(self.kinds[leaf].load(Acquire));
         let head = leaf.checked_sub(distance)?;
-        // The same tag once more if the leaf is the first: that costs less than a wrong guess.
-        let shape = shape_of(self.tags[head].load(Acquire))?;
+        // The same kind once more if the leaf is the first: that costs less than a wrong guess.
+        let shape = shape_of(self.kinds[head].load(Acquire))?;
         let index = shape.cell_at(offset - head * LEAF)?;
         Some(self.cell(head, index, shape))
     }
@@ -417,7 +417,7 @@ impl<'r> Runs<'r> {
         }
         signs.classes.fetch_and(!bit, SeqCst);
         // A run advertised before the bit went has found it set and said nothing. The fence is for
-        // the loads of tags, which are weaker.
+        // the loads of kinds, which are weaker.
         fence(SeqCst);
         if self.names(post, class) {
             // The district too: another search may have cleared it while the post had no bit.
@@ -436,7 +436,7 @@ impl<'r> Runs<'r> {
     }
 
     fn advertise_if_room(&self, head: usize) {
-        if let Some(shape) = self.tag(head).shape()
+        if let Some(shape) = self.kind(head).shape()
             && self.taken(head, shape) < usize::from(shape.cells)
         {
             self.advertise(head, usize::from(shape.class));
@@ -456,7 +456,7 @@ impl<'r> Runs<'r> {
     }
 
     fn is_run_of(&self, head: usize, class: usize) -> bool {
-        let shape = shape_of(self.tags[head].load(Acquire));
+        let shape = shape_of(self.kinds[head].load(Acquire));
         shape.is_some_and(|shape| usize::from(shape.class) == class)
     }
 

@@ -8,7 +8,7 @@ use bytemuck::{NoUninit, Pod, Zeroable};
 
 use crate::arena::Arena;
 use crate::buffer::Memory;
-use crate::equal::equal;
+use crate::constant_time::constant_time_eq;
 use crate::error::{AllocateError, Fault};
 use crate::owner::{Owner, Spin};
 
@@ -146,7 +146,7 @@ impl<T: NoUninit, O: Owner> Secret<'_, T, O> {
     /// Whether the secret equals `other`, byte for byte, in a time that depends on the type alone.
     #[must_use]
     pub fn constant_time_eq(&self, other: &T) -> bool {
-        equal(bytemuck::bytes_of(self.expose_secret()), bytemuck::bytes_of(other))
+        constant_time_eq(bytemuck::bytes_of(self.expose_secret()), bytemuck::bytes_of(other))
     }
 }
 

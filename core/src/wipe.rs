@@ -3,7 +3,7 @@
 //! Short stretches are taken as two pieces of a fixed length, of which the second ends where the
 //! stretch ends and may overlap the first: no loop whose end a processor would have to guess.
 
-use crate::processor::{Block, any_bit_of};
+use crate::arch::processor::{Block, any_bit_of};
 
 /// Sets every byte of `bytes` to zero, in a way the compiler cannot leave out.
 ///

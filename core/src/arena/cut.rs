@@ -10,10 +10,10 @@ use crate::classes::{
     CANARY, CLASSES, LANE_BITS, LANES, LEAF, SHAPES, Shape, shape_for, shapes_of,
 };
 use crate::error::{AllocateError, FaultKind};
-use crate::extent::Extent;
+use crate::guarded::Extent;
+use crate::kind::Kind;
 use crate::owner::Owner;
 use crate::runs::Cell;
-use crate::tag::Tag;
 use crate::wipe::{is_zero, wipe};
 
 /// What only the holder of the lock reads and writes.
@@ -90,7 +90,7 @@ impl<O: Owner> Arena<'_, O> {
         }
         let (mut leaf, mut returned) = (0, 0);
         while leaf < self.runs.leaves() {
-            let Some(shape) = self.runs.tag(leaf).shape() else {
+            let Some(shape) = self.runs.kind(leaf).shape() else {
                 leaf += 1;
                 continue;
             };
@@ -128,7 +128,7 @@ impl<O: Owner> Arena<'_, O> {
     fn refresh_canary(&self, leaves: Range<usize>) {
         let group = leaves.start / LANES * LANES;
         let shared = (group..self.runs.leaves().min(group + LANES)).any(|leaf| {
-            let goes_on = matches!(self.runs.tag(leaf), Tag::RunRest(_) | Tag::BlockRest);
+            let goes_on = matches!(self.runs.kind(leaf), Kind::RunRest(_) | Kind::BlockRest);
             !leaves.contains(&leaf) && !goes_on && !self.buddy.is_vacant(leaf)
         });
         if !shared {
@@ -147,8 +147,8 @@ impl<O: Owner> Arena<'_, O> {
         // SAFETY: likewise.
         wipe(unsafe { self.leaves.bytes_mut(bytes.clone()) });
         // The first leaf never looks like the rest of the block before it.
-        self.runs.set_tag(leaves.start, Tag::BlockQuarantined);
-        self.runs.set_tags(leaves.start + 1..leaves.end, Tag::BlockRest);
+        self.runs.set_kind(leaves.start, Kind::BlockQuarantined);
+        self.runs.set_kinds(leaves.start + 1..leaves.end, Kind::BlockRest);
         self.ledger.lock().quarantined_blocks += 1;
         self.report(FaultKind::WriteAfterFree, Some(bytes.start));
         true
@@ -177,8 +177,8 @@ impl<O: Owner> Arena<'_, O> {
         extent.plant_free();
         // SAFETY: the leaves were just taken and found zero, and their number fits the layout.
         let secret = unsafe { extent.hand_out(layout) };
-        self.runs.set_tags(head + 1..head + count, Tag::BlockRest);
-        self.runs.set_tag(head, Tag::Block);
+        self.runs.set_kinds(head + 1..head + count, Kind::BlockRest);
+        self.runs.set_kind(head, Kind::Block);
         Ok(secret)
     }
 
@@ -230,13 +230,13 @@ impl<O: Owner> Arena<'_, O> {
         let checked = unsafe { extent.check_release(offset, layout) };
         match checked {
             Err(kind) if !kind.is_damage() => {
-                self.runs.set_tag(head, Tag::Block);
+                self.runs.set_kind(head, Kind::Block);
                 return Err(kind);
             }
             Err(_) => {
                 // SAFETY: the block was claimed for its release.
                 unsafe { extent.reset(State::QUARANTINED) };
-                self.runs.set_tag(head, Tag::BlockQuarantined);
+                self.runs.set_kind(head, Kind::BlockQuarantined);
                 self.ledger.lock().quarantined_blocks += 1;
                 return checked;
             }
@@ -245,7 +245,7 @@ impl<O: Owner> Arena<'_, O> {
         }
         extent.clear_canaries();
         let mut ledger = self.ledger.lock();
-        self.runs.set_tags(head..head + count, Tag::Vacant);
+        self.runs.set_kinds(head..head + count, Kind::Vacant);
         self.buddy.give_back(head..head + count);
         ledger.cut -= count;
         Ok(())
@@ -254,14 +254,14 @@ impl<O: Owner> Arena<'_, O> {
     /// Claims a block for release, waiting while `verify` looks at it.
     fn claim_block(&self, head: usize, offset: usize) -> Result<(), FaultKind> {
         loop {
-            match self.runs.exchange_tag(head, Tag::Block, Tag::BlockReleasing) {
+            match self.runs.exchange_kind(head, Kind::Block, Kind::BlockReleasing) {
                 Ok(()) => return Ok(()),
-                Err(Tag::BlockFrozen) => self.wait_for_thaw(),
-                Err(Tag::BlockReleasing | Tag::BlockQuarantined) => {
+                Err(Kind::BlockFrozen) => self.wait_for_thaw(),
+                Err(Kind::BlockReleasing | Kind::BlockQuarantined) => {
                     return Err(FaultKind::DoubleFree);
                 }
                 // Where a secret once began, it was probably released before.
-                Err(Tag::Vacant) if offset % LEAF == CANARY => return Err(FaultKind::DoubleFree),
+                Err(Kind::Vacant) if offset % LEAF == CANARY => return Err(FaultKind::DoubleFree),
                 Err(_) => return Err(FaultKind::ForeignFree),
             }
         }
@@ -270,7 +270,7 @@ impl<O: Owner> Arena<'_, O> {
     /// How many leaves the block at `head` has.
     pub(super) fn block_len(&self, head: usize) -> usize {
         let rest = head + 1..self.runs.leaves();
-        1 + rest.take_while(|&leaf| self.runs.tag(leaf) == Tag::BlockRest).count()
+        1 + rest.take_while(|&leaf| self.runs.kind(leaf) == Kind::BlockRest).count()
     }
 
     pub(super) fn block_extent(&self, head: usize, count: usize) -> Extent<'_> {

@@ -5,8 +5,8 @@ use core::fmt::{self, Debug, Formatter};
 use super::Arena;
 use crate::canary::State;
 use crate::classes::LEAF;
+use crate::kind::Kind;
 use crate::owner::{Door, Owner, Spin};
-use crate::tag::Tag;
 
 /// A stretch of a region; see [`Arena::map`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,15 +112,15 @@ impl<O: Owner> Iterator for Map<'_, O> {
 impl<O: Owner> Arena<'_, O> {
     /// How many leaves from `leaf` on belong together, and what they are. Called under the lock.
     fn span_at(&self, leaf: usize) -> (usize, SpanKind) {
-        match self.runs.tag(leaf) {
-            Tag::Vacant | Tag::RunRest(_) | Tag::BlockRest => {
+        match self.runs.kind(leaf) {
+            Kind::Vacant | Kind::RunRest(_) | Kind::BlockRest => {
                 (self.vacant_len(leaf), SpanKind::Free)
             }
-            Tag::Block | Tag::BlockFrozen | Tag::BlockReleasing => {
+            Kind::Block | Kind::BlockFrozen | Kind::BlockReleasing => {
                 (self.block_len(leaf), SpanKind::Block)
             }
-            Tag::BlockQuarantined => (self.block_len(leaf), SpanKind::Quarantined),
-            tag @ Tag::Run(_) => match tag.shape() {
+            Kind::BlockQuarantined => (self.block_len(leaf), SpanKind::Quarantined),
+            kind @ Kind::Run(_) => match kind.shape() {
                 Some(shape) => (usize::from(shape.leaves), self.run_at(leaf, shape)),
                 None => (1, SpanKind::Free),
             },
@@ -129,7 +129,7 @@ impl<O: Owner> Arena<'_, O> {
 
     fn vacant_len(&self, leaf: usize) -> usize {
         let rest = leaf + 1..self.runs.leaves();
-        1 + rest.take_while(|&leaf| self.runs.tag(leaf) == Tag::Vacant).count()
+        1 + rest.take_while(|&leaf| self.runs.kind(leaf) == Kind::Vacant).count()
     }
 
     fn run_at(&self, head: usize, shape: &'static crate::classes::Shape) -> SpanKind {

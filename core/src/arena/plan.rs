@@ -5,7 +5,7 @@ use core::sync::atomic::AtomicUsize;
 use crate::bitmap::{Bitmap, summary_words, words_for};
 use crate::buddy::{Buddy, MAX_LEAVES, block_bits};
 use crate::classes::{LANES, LEAF};
-use crate::drbg::{Drbg, Seed};
+use crate::crypto::drbg::{Drbg, Seed};
 use crate::error::ArenaError;
 use crate::lock::{Lock, Mutex};
 use crate::owner::Owner;
@@ -95,9 +95,9 @@ impl Plan {
         let vacant = bitmap(&mut carver, self.vacant_words)?;
         let posts = carver.table(self.posts, Post::default)?;
         let districts = carver.table(self.districts, || SharedU32::new(0))?;
-        let tags = carver.table(self.leaves, || AtomicU8::new(0))?;
+        let kinds = carver.table(self.leaves, || AtomicU8::new(0))?;
         Some(Tables {
-            runs: Runs::new(tags, groups, posts, districts),
+            runs: Runs::new(kinds, groups, posts, districts),
             buddy: Buddy::new(blocks, vacant, self.leaves),
             leaves: carver.leaves(self.leaves)?,
             drbg,

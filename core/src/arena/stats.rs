@@ -4,8 +4,8 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use super::Arena;
 use crate::classes::{CELL_SIZES, CLASSES, LEAF};
+use crate::kind::Kind;
 use crate::owner::{Door, Owner};
-use crate::tag::Tag;
 
 /// What an arena holds, and what it has seen; see [`Arena::stats`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,14 +82,14 @@ impl<O: Owner> Arena<'_, O> {
     }
 
     fn count_leaf(&self, leaf: usize, stats: &mut Stats) {
-        match self.runs.tag(leaf) {
-            Tag::Block | Tag::BlockFrozen | Tag::BlockReleasing => {
+        match self.runs.kind(leaf) {
+            Kind::Block | Kind::BlockFrozen | Kind::BlockReleasing => {
                 stats.live_blocks += 1;
                 stats.used += LEAF;
             }
-            Tag::BlockRest | Tag::BlockQuarantined => stats.used += LEAF,
-            tag => {
-                let Some(shape) = tag.shape() else { return };
+            Kind::BlockRest | Kind::BlockQuarantined => stats.used += LEAF,
+            kind => {
+                let Some(shape) = kind.shape() else { return };
                 let taken = self.runs.taken(leaf, shape);
                 let class = &mut stats.classes[usize::from(shape.class)];
                 class.runs += 1;

@@ -9,10 +9,10 @@ use super::cut::Ledger;
 use super::{Arena, quarantine_in};
 use crate::classes::LEAF;
 use crate::error::{Fault, FaultKind};
-use crate::extent::{Extent, Readiness};
+use crate::guarded::{Extent, Readiness};
+use crate::kind::Kind;
 use crate::owner::Owner;
 use crate::runs::Cell;
-use crate::tag::Tag;
 use crate::wipe::{is_zero, wipe};
 
 impl<O: Owner> Arena<'_, O> {
@@ -39,7 +39,7 @@ impl<O: Owner> Arena<'_, O> {
     pub fn find_faults(&self, mut report: impl FnMut(Fault)) {
         let mut leaf = 0;
         while leaf < self.runs.leaves() {
-            let Some(shape) = self.runs.tag(leaf).shape() else {
+            let Some(shape) = self.runs.kind(leaf).shape() else {
                 self.check_leaf(leaf).into_iter().for_each(&mut report);
                 leaf += 1;
                 continue;
@@ -55,7 +55,7 @@ impl<O: Owner> Arena<'_, O> {
 
     fn check_cell(&self, cell: Cell<'_>) -> Option<Fault> {
         let mut ledger = self.ledger.lock();
-        if !self.runs.tag(cell.head).shape().is_some_and(|shape| shape == cell.shape) {
+        if !self.runs.kind(cell.head).shape().is_some_and(|shape| shape == cell.shape) {
             return None;
         }
         self.runs.freeze(cell.head);
@@ -91,7 +91,7 @@ impl<O: Owner> Arena<'_, O> {
     /// Checks that the bytes behind a run's last canary are zero.
     fn check_run_end(&self, head: usize) -> Option<Fault> {
         let _held = self.ledger.lock();
-        let shape = self.runs.tag(head).shape()?;
+        let shape = self.runs.kind(head).shape()?;
         let used = shape.cell_offset(usize::from(shape.cells));
         let end = (head + usize::from(shape.leaves)) * LEAF;
         self.check_zero(head * LEAF + used..end)
@@ -99,21 +99,21 @@ impl<O: Owner> Arena<'_, O> {
 
     fn check_leaf(&self, leaf: usize) -> Option<Fault> {
         let _held = self.ledger.lock();
-        match self.runs.tag(leaf) {
-            Tag::Vacant if self.buddy.is_vacant(leaf) => {
+        match self.runs.kind(leaf) {
+            Kind::Vacant if self.buddy.is_vacant(leaf) => {
                 self.check_zero(leaf * LEAF..(leaf + 1) * LEAF)
             }
-            Tag::Block => self.check_block(leaf),
+            Kind::Block => self.check_block(leaf),
             _ => None,
         }
     }
 
     fn check_block(&self, head: usize) -> Option<Fault> {
-        self.runs.exchange_tag(head, Tag::Block, Tag::BlockFrozen).ok()?;
+        self.runs.exchange_kind(head, Kind::Block, Kind::BlockFrozen).ok()?;
         let extent = self.block_extent(head, self.block_len(head));
         // SAFETY: the block is frozen.
         let found = unsafe { check_taken(extent, true) };
-        self.runs.set_tag(head, Tag::Block);
+        self.runs.set_kind(head, Kind::Block);
         found.map(|kind| self.record(kind, Some(extent.start())))
     }
 

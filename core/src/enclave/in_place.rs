@@ -3,8 +3,8 @@
 use core::fmt::{self, Debug, Formatter};
 
 use super::Enclave;
-use crate::aead::{self, TAG};
 use crate::buffer::Buffer;
+use crate::crypto::aead::{self, TAG};
 use crate::error::{OpenError, SealError};
 use crate::owner::{Owner, Spin};
 use crate::wipe::wipe;

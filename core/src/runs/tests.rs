@@ -8,7 +8,7 @@ use super::*;
 use crate::classes::{class_for, shapes_of};
 
 struct Tables {
-    tags: Vec<AtomicU8>,
+    kinds: Vec<AtomicU8>,
     groups: Vec<Group>,
     posts: Vec<Post>,
     districts: Vec<SharedU32>,
@@ -18,7 +18,7 @@ impl Tables {
     fn new(leaves: usize) -> Self {
         let (posts, districts) = posts_for(leaves);
         Self {
-            tags: (0..leaves).map(|_| AtomicU8::new(0)).collect(),
+            kinds: (0..leaves).map(|_| AtomicU8::new(0)).collect(),
             groups: (0..leaves.div_ceil(LANES)).map(|_| Group::closed(Shared64::new(0))).collect(),
             posts: (0..posts).map(|_| Post::default()).collect(),
             districts: (0..districts).map(|_| SharedU32::new(0)).collect(),
@@ -26,7 +26,7 @@ impl Tables {
     }
 
     fn runs(&self) -> Runs<'_> {
-        Runs::new(&self.tags, &self.groups, &self.posts, &self.districts)
+        Runs::new(&self.kinds, &self.groups, &self.posts, &self.districts)
     }
 }
 
@@ -347,7 +347,7 @@ fn no_cell_is_ever_held_twice() {
         scope.spawn(|| {
             for step in 0..20_000 {
                 let head = step % 64;
-                let Some(shape) = runs.tag(head).shape() else { continue };
+                let Some(shape) = runs.kind(head).shape() else { continue };
                 if runs.close(head, shape) {
                     runs.retire(head, shape);
                     let cell = runs.open(head, numbers[usize::from(step % 3 == 0)]);
@@ -357,6 +357,6 @@ fn no_cell_is_ever_held_twice() {
         });
     });
     for head in 0..64 {
-        assert_eq!(runs.taken(head, runs.tag(head).shape().unwrap()), 0, "a cell was lost");
+        assert_eq!(runs.taken(head, runs.kind(head).shape().unwrap()), 0, "a cell was lost");
     }
 }

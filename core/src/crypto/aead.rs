@@ -22,10 +22,10 @@ use ::poly1305::universal_hash::{KeyInit, UniversalHash};
 use zeroize::zeroize_stack;
 
 use self::poly1305::Poly1305;
-use crate::equal::equal;
-use crate::keystream::{self, InOutBuf, KEY, Keystream, NONCE};
+use crate::constant_time::constant_time_eq;
+use crate::crypto::keystream::{self, InOutBuf, KEY, Keystream, NONCE};
 
-pub(crate) use crate::keystream::MAX_LENGTH;
+pub(crate) use crate::crypto::keystream::MAX_LENGTH;
 
 /// Encrypts `plaintext` into `ciphertext` and returns the tag over it and `context` (the RFC's
 /// additional authenticated data).
@@ -135,7 +135,7 @@ fn open_text(
     tag: &[u8; TAG],
 ) -> Result<(), TagMismatch> {
     let mut keystream = Keystream::new(key, nonce, text.len());
-    if !equal(&authenticate(keystream.first_key(), context, text.get_in()), tag) {
+    if !constant_time_eq(&authenticate(keystream.first_key(), context, text.get_in()), tag) {
         return Err(TagMismatch);
     }
     keystream.apply(text);

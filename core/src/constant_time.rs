@@ -3,7 +3,7 @@
 /// Whether `a` and `b` hold the same bytes, in a time that depends on their lengths only.
 ///
 /// Lengths are not secret: slices of different lengths are unequal at once.
-pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
@@ -16,26 +16,29 @@ pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::equal;
+    use super::constant_time_eq;
 
     #[test]
     fn every_single_bit_counts() {
         let secret: [u8; 67] = core::array::from_fn(|i| u8::try_from(i * 3).unwrap_or(7));
         for length in 0..=secret.len() {
-            assert!(equal(&secret[..length], &secret[..length]));
+            assert!(constant_time_eq(&secret[..length], &secret[..length]));
             for bit in 0..length * 8 {
                 let mut other = secret;
                 other[bit / 8] ^= 1 << (bit % 8);
-                assert!(!equal(&secret[..length], &other[..length]), "bit {bit} of {length} bytes");
-                assert!(equal(&secret[..bit / 8], &other[..bit / 8]));
+                assert!(
+                    !constant_time_eq(&secret[..length], &other[..length]),
+                    "bit {bit} of {length} bytes"
+                );
+                assert!(constant_time_eq(&secret[..bit / 8], &other[..bit / 8]));
             }
         }
     }
 
     #[test]
     fn lengths_count() {
-        assert!(!equal(&[0; 4], &[0; 5]));
-        assert!(!equal(&[], &[0]));
-        assert!(equal(&[], &[]));
+        assert!(!constant_time_eq(&[0; 4], &[0; 5]));
+        assert!(!constant_time_eq(&[], &[0]));
+        assert!(constant_time_eq(&[], &[]));
     }
 }

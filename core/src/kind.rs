@@ -4,7 +4,7 @@ use crate::classes::{SHAPES, Shape};
 
 /// What a leaf is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tag {
+pub(crate) enum Kind {
     /// Free, or in the hands of whoever holds the lock.
     Vacant,
     /// The first leaf of a block with one large secret.
@@ -23,7 +23,7 @@ pub(crate) enum Tag {
     RunRest(usize),
 }
 
-impl Tag {
+impl Kind {
     pub(crate) fn shape(self) -> Option<&'static Shape> {
         match self {
             Self::Run(number) => SHAPES.get(number),
@@ -59,24 +59,24 @@ impl Tag {
     }
 }
 
-/// The shape of a run whose first leaf has this tag, without the detour by [`Tag`].
+/// The shape of a run whose first leaf has this kind, without the detour by [`Kind`].
 #[inline]
-pub(crate) fn shape_of(tag: u8) -> Option<&'static Shape> {
-    SHAPES.get(usize::from(tag).wrapping_sub(FIRST_RUN))
+pub(crate) fn shape_of(kind: u8) -> Option<&'static Shape> {
+    SHAPES.get(usize::from(kind).wrapping_sub(FIRST_RUN))
 }
 
 /// How many leaves before this one its run begins; 0 for all that is no further leaf of a run.
 #[inline]
-pub(crate) fn distance_of(tag: u8) -> usize {
-    usize::from(tag).saturating_sub(FIRST_REST)
+pub(crate) fn distance_of(kind: u8) -> usize {
+    usize::from(kind).saturating_sub(FIRST_REST)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "all tags fit: checked below")]
-fn narrow(tag: usize) -> u8 {
-    tag as u8
+#[expect(clippy::cast_possible_truncation, reason = "all kinds fit: checked below")]
+fn narrow(kind: usize) -> u8 {
+    kind as u8
 }
 
-/// Tag bytes: the kinds without a number, then run shapes, then distances.
+/// Kind bytes: the kinds without a number, then run shapes, then distances.
 const FIRST_RUN: usize = 6;
 const FIRST_REST: usize = 192;
 const _: () = assert!(FIRST_RUN + SHAPES.len() <= FIRST_REST);
@@ -95,14 +95,15 @@ mod tests {
     #[test]
     fn every_byte_is_one_tag_and_comes_back() {
         for byte in 0..=u8::MAX {
-            let tag = Tag::from_byte(byte);
+            let kind = Kind::from_byte(byte);
             // Bytes between the last shape and the first distance are never written.
-            if tag == Tag::from_byte(tag.byte()) && !matches!(tag, Tag::Run(n) if n >= SHAPES.len())
+            if kind == Kind::from_byte(kind.byte())
+                && !matches!(kind, Kind::Run(n) if n >= SHAPES.len())
             {
-                assert_eq!(tag.byte(), byte);
+                assert_eq!(kind.byte(), byte);
             }
-            assert!(tag.shape() == shape_of(byte));
-            let distance = if let Tag::RunRest(distance) = tag { distance } else { 0 };
+            assert!(kind.shape() == shape_of(byte));
+            let distance = if let Kind::RunRest(distance) = kind { distance } else { 0 };
             assert_eq!(distance_of(byte), distance);
         }
     }

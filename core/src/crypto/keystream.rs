@@ -18,7 +18,7 @@ use chacha20::cipher::{KeyIvInit, StreamCipherCore};
 use chacha20::{ChaChaCore, R20, variants::Ietf};
 use zeroize::zeroize_stack;
 
-use crate::registers::wipe_vectors;
+use crate::arch::registers::wipe_vectors;
 use crate::wipe::wipe;
 
 /// The keystream of one key and nonce, from block 0 on. Wiped when dropped.

@@ -8,10 +8,10 @@
 //! nobody who reads the state learns what was drawn before. Source:
 //! <https://blog.cr.yp.to/20170723-random.html>.
 
+use crate::constant_time::constant_time_eq;
+use crate::crypto::keystream::{self, KEY, Keystream, NONCE};
 use crate::entropy::Entropy;
-use crate::equal::equal;
 use crate::error::EntropyError;
-use crate::keystream::{self, KEY, Keystream, NONCE};
 use crate::wipe::wipe;
 
 /// The generator. Memory that is all zeros is a valid one that waits for its first `reseed`.
@@ -41,7 +41,7 @@ impl Drbg {
 
     /// Fills `out` with random bytes.
     pub(crate) fn fill(&mut self, out: &mut [u8]) {
-        debug_assert!(!equal(&self.key, &[0; KEY]), "drawn from before it was seeded");
+        debug_assert!(!constant_time_eq(&self.key, &[0; KEY]), "drawn from before it was seeded");
         if out.len() > BUFFER {
             // Straight to the caller. One key makes at most MAX_LENGTH bytes.
             out.chunks_mut(keystream::MAX_LENGTH).for_each(|part| generate(&mut self.key, part));

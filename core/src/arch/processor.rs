@@ -4,7 +4,7 @@
 /// Asks for the bytes around an address, which may be any: whoever reads them soon waits less.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 #[inline]
-pub(crate) fn fetch(pointer: *const u8) {
+pub(crate) fn prefetch(pointer: *const u8) {
     use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
     // SAFETY: the instruction reads nothing for the program, and an address that is not mapped or
@@ -14,7 +14,7 @@ pub(crate) fn fetch(pointer: *const u8) {
 
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 #[inline]
-pub(crate) fn fetch(_: *const u8) {}
+pub(crate) fn prefetch(_: *const u8) {}
 
 /// A block that is looked at in one go.
 pub(crate) type Block = [u8; 256];

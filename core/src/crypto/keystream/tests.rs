@@ -7,7 +7,7 @@ use chacha20::cipher::{StreamCipher, StreamCipherSeek};
 use std::vec;
 
 use super::*;
-use crate::aead::tests::{Noise, hex};
+use crate::crypto::aead::tests::{Noise, hex};
 
 #[test]
 fn rfc_8439_section_2_4_2() {
