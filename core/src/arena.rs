@@ -6,11 +6,12 @@
 //! block:   | canary | secret ................. | canary fills the slack | canary |  whole leaves
 //! ```
 //!
-//! This file finds a cell and gives it back, without a lock; `slots` says where to look first. `cut`
-//! makes new runs and blocks and takes empty runs apart, under the lock. `plan` divides the region.
-//! `verify`, `stats` and `map` look on.
+//! This file finds a cell and gives it back, without a lock. `leaves` takes leaves for new runs and
+//! takes empty runs apart, under the lock; `blocks` makes secrets of whole leaves. `plan` divides the
+//! region. `verify`, `stats` and `map` look on.
 
-mod cut;
+mod blocks;
+mod leaves;
 mod map;
 mod plan;
 mod stats;
@@ -18,27 +19,26 @@ mod verify;
 
 use core::alloc::Layout;
 use core::fmt::{self, Debug, Formatter};
-use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 
 pub use self::map::{Map, Span, SpanKind};
 pub use self::stats::{ClassStats, Stats};
 
-use self::cut::Ledger;
+use self::leaves::{Ledger, Room};
 use self::plan::{Plan, Tables};
 use crate::arch::processor::prefetch;
 use crate::buddy::Buddy;
-use crate::canary::{Canary, State};
-use crate::classes::{CANARY, CLASSES, LEAF, class_for};
+use crate::cells::{Cells, Claimed, ReadyCell};
+use crate::classes::{CANARY, LEAF, class_for};
 use crate::crypto::drbg::{Drbg, Seed};
 use crate::entropy::Entropy;
 use crate::error::{AllocateError, ArenaError, EntropyError, Fault, FaultKind};
-use crate::guarded::{Extent, Readiness};
+use crate::guarded::{NotReady, secret_start};
 use crate::lock::Mutex;
 use crate::owner::{Door, Owner, Spin};
-use crate::region::{Leaves, Region};
-use crate::runs::{Cell, Judge, Runs, Verdict};
+use crate::region::Region;
+use crate::runs::{Cell, NoCell};
 use crate::shards::Shard;
 use crate::sync::AtomicUsize;
 
@@ -71,9 +71,8 @@ use crate::sync::AtomicUsize;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Arena<'r, O: Owner = Spin> {
-    runs: Runs<'r>,
+    cells: Cells<'r>,
     buddy: Buddy<'r>,
-    leaves: Leaves<'r>,
     drbg: &'r Mutex<Drbg, O::Lock>,
     ledger: Mutex<Ledger, O::Lock>,
     shards: O::Shards,
@@ -118,12 +117,11 @@ impl<'r, O: Owner> Arena<'r, O> {
         let seeded = seed.fill(entropy);
         let window = owner.open(Door::Whole);
         seeded.inspect_err(|_| region.wipe())?;
-        let Tables { runs, buddy, leaves, drbg } = plan.carve::<O>(region, &seed)?;
+        let Tables { cells, buddy, drbg } = plan.carve::<O>(region, &seed)?;
         drop(window);
         Ok(Self {
-            runs,
+            cells,
             buddy,
-            leaves,
             drbg,
             ledger: Mutex::new(Ledger::default()),
             shards: O::Shards::default(),
@@ -186,7 +184,7 @@ impl<'r, O: Owner> Arena<'r, O> {
     pub unsafe fn deallocate(&self, pointer: NonNull<u8>, layout: Layout) {
         // SAFETY: the contract is the same.
         if let Err(kind) = unsafe { self.release(pointer, layout) } {
-            self.report(kind, self.leaves.offset_of(pointer));
+            self.report(kind, self.cells.leaves.offset_of(pointer));
         }
     }
 
@@ -203,7 +201,7 @@ impl<'r, O: Owner> Arena<'r, O> {
     pub unsafe fn try_deallocate(&self, pointer: NonNull<u8>, layout: Layout) -> Result<(), Fault> {
         // SAFETY: the contract is the same.
         let released = unsafe { self.release(pointer, layout) };
-        released.map_err(|kind| self.record(kind, self.leaves.offset_of(pointer)))
+        released.map_err(|kind| self.record(kind, self.cells.leaves.offset_of(pointer)))
     }
 
     /// Fills `bytes` with random bytes from the generator in the region.
@@ -228,29 +226,25 @@ impl<'r, O: Owner> Arena<'r, O> {
     /// The bytes that secrets and their canaries share: the region without the bookkeeping.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.leaves.count() * LEAF
+        self.cells.leaves.count() * LEAF
     }
 
     /// The length of the region in bytes, bookkeeping included.
     #[must_use]
     pub fn region_len(&self) -> usize {
-        self.leaves.region_len()
+        self.cells.leaves.region_len()
     }
 
     /// Allocates like [`allocate`](Self::allocate), but as near to the first leaf as there is room,
     /// whichever thread calls: what stays for good must not part what is free.
     pub(crate) fn allocate_aside(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocateError> {
-        let _window = self.owner.open(Door::Allocate);
-        let everywhere = 0..self.runs.leaves();
-        let cell = class_of(layout).and_then(|class| {
-            self.search(class, 0, &everywhere).or_else(|| self.cut_run(class, &everywhere))
-        });
-        let Some(cell) = cell else {
+        let window = self.owner.open(Door::Allocate);
+        let ready = class_of(layout).and_then(|class| self.find_cell(class, 0));
+        let Some(ready) = ready else {
+            drop(window);
             return self.allocate(layout);
         };
-        // SAFETY: the cell was just taken and found ready; its class was chosen for the layout.
-        let start = unsafe { self.extent(cell).hand_out(layout) };
-        Ok(NonNull::slice_from_raw_parts(start, layout.size()))
+        Ok(NonNull::slice_from_raw_parts(ready.hand_out(layout), layout.size()))
     }
 
     /// Allocates a cell of a run, if there is one that `layout` fits.
@@ -258,16 +252,13 @@ impl<'r, O: Owner> Arena<'r, O> {
         let class = class_of(layout)?;
         let shard = self.shard();
         let head = shard.recent(class).first();
-        if head < self.runs.leaves()
-            && let Ok(cell) = self.runs.claim(head, class, 0)
+        if head < self.cells.runs.occupancy.leaves()
+            && let Ok(claimed) = self.cells.claim(head, class, 0)
         {
-            let extent = self.extent(cell);
-            // SAFETY: the cell was just taken, and it was free.
-            if let Readiness::Ready = unsafe { extent.readiness() } {
-                // SAFETY: it is ready too, and its class was chosen for the layout.
-                return Some(unsafe { extent.hand_out(layout) });
+            match claimed.check() {
+                Ok(ready) => return Some(ready.hand_out(layout)),
+                Err((claimed, why)) => self.reject(claimed, why),
             }
-            self.reject(extent.start());
         }
         self.allocate_unhinted(shard, class, layout)
     }
@@ -280,9 +271,16 @@ impl<'r, O: Owner> Arena<'r, O> {
         class: usize,
         layout: Layout,
     ) -> Option<NonNull<u8>> {
-        let cell = self.take_unhinted(shard, class)?;
-        // SAFETY: the cell was just taken and found ready; its class was chosen for the layout.
-        Some(unsafe { self.extent(cell).hand_out(layout) })
+        let recent = shard.recent(class);
+        // The search goes on from where it last found something.
+        let start = recent.first();
+        let hinted = recent.rest().find_map(|head| self.take_from(head, class).ok());
+        let ready = hinted.or_else(|| {
+            let found = self.find_cell(class, start)?;
+            recent.push(found.head);
+            Some(found)
+        });
+        Some(ready?.hand_out(layout))
     }
 
     /// Allocates what goes into no cell, or says why it cannot be.
@@ -296,37 +294,80 @@ impl<'r, O: Owner> Arena<'r, O> {
         })
     }
 
-    /// Gives up the cell that begins at `start`, which was just taken and is not ready. (It is looked
-    /// up again, so that the fast path need not have it in memory.)
+    /// Takes a ready cell of `class`: of a run that has room, of a new one or, if there are no leaves
+    /// for that, of a greater class.
+    fn find_cell(&self, class: usize, start: usize) -> Option<ReadyCell<'_>> {
+        let mut tried = None;
+        loop {
+            for head in self.cells.runs.search.runs_with_room(class, start) {
+                match self.take_from(head, class) {
+                    Ok(ready) => return Some(ready),
+                    Err(_) => self.withdraw(head, class),
+                }
+            }
+            match self.find_room(class, tried)? {
+                Room::Leaves(spare, number) => {
+                    if let Some(spare) = self.if_untouched(spare) {
+                        return Some(self.cells.open_run(spare, number));
+                    }
+                }
+                Room::Run(head, class) => match self.take_from(head, class) {
+                    Ok(ready) => return Some(ready),
+                    // Others are wiping its cells, and may never be done: it is passed over.
+                    Err(NoneReady::Busy) => tried = Some((class, head)),
+                    // Others were quicker: there may be room again where there was none.
+                    Err(NoneReady::Full) => {
+                        self.withdraw(head, class);
+                        tried = None;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Takes a ready cell of the run at `head`, if it is one of `class`.
+    fn take_from(&self, head: usize, class: usize) -> Result<ReadyCell<'_>, NoneReady> {
+        let (mut passed_over, mut none) = (0, NoneReady::Full);
+        loop {
+            let claimed = match self.cells.claim(head, class, passed_over) {
+                Ok(claimed) => claimed,
+                Err(NoCell::Full) => return Err(none),
+                Err(NoCell::Frozen) => {
+                    self.wait_for_thaw();
+                    continue;
+                }
+            };
+            passed_over |= claimed.bit();
+            match claimed.check() {
+                Ok(ready) => return Ok(ready),
+                Err((claimed, why)) => {
+                    if why == NotReady::Busy {
+                        none = NoneReady::Busy;
+                    }
+                    self.reject(claimed, why);
+                }
+            }
+        }
+    }
+
+    /// Lets searches pass a run in which nothing was found.
     #[cold]
-    fn reject(&self, start: usize) {
-        if let Some(cell) = self.runs.cell_at(start)
-            && !matches!(self.judge(cell), Verdict::Discard)
-        {
-            self.runs.put_back_cell(cell);
-        }
+    fn withdraw(&self, head: usize, class: usize) {
+        let _held = self.ledger.lock();
+        self.cells.runs.search.withdraw(head, class);
     }
 
-    /// Takes a ready cell of `class` or, if there is no room for that, of a greater one.
-    fn take_unhinted(&self, shard: &Shard, class: usize) -> Option<Cell<'_>> {
-        let recent = shard.recent(class);
-        // The search goes on from where it last found something.
-        let start = recent.first();
-        if let Some(cell) = recent.rest().find_map(|head| self.take_from(head, class)) {
-            return Some(cell);
+    /// Gives up a claimed cell that is not ready; a damaged one is quarantined.
+    #[cold]
+    fn reject(&self, claimed: Claimed<'_>, why: NotReady) {
+        match why {
+            NotReady::Busy => self.cells.put_back(claimed),
+            NotReady::Damaged(kind) => {
+                let start = claimed.start();
+                self.quarantine(claimed);
+                self.report(kind, Some(start));
+            }
         }
-        let everywhere = 0..self.runs.leaves();
-        let cell =
-            self.search(class, start, &everywhere).or_else(|| self.cut_run(class, &everywhere));
-        if let Some(cell) = cell {
-            recent.push(cell.head);
-            return Some(cell);
-        }
-        (class + 1..CLASSES).find_map(|class| self.search(class, start, &(0..self.runs.leaves())))
-    }
-
-    fn take_from(&self, head: usize, class: usize) -> Option<Cell<'_>> {
-        self.runs.take_from(head, class, self)
     }
 
     /// What the calling thread remembers.
@@ -342,10 +383,6 @@ impl<'r, O: Owner> Arena<'r, O> {
         drop(self.ledger.lock());
     }
 
-    fn search(&self, class: usize, start: usize, zone: &Range<usize>) -> Option<Cell<'_>> {
-        self.runs.take(class, start, zone, self)
-    }
-
     #[cold]
     pub(crate) fn report(&self, kind: FaultKind, offset: Option<usize>) {
         (self.on_fault)(self.record(kind, offset));
@@ -358,110 +395,57 @@ impl<'r, O: Owner> Arena<'r, O> {
         // The canaries are read only when the bookkeeping has said where they are.
         prefetch(pointer.as_ptr().wrapping_sub(1));
         prefetch(pointer.as_ptr().wrapping_add(layout.size()));
-        let Some(offset) = self.leaves.offset_of(pointer) else {
+        let Some(offset) = self.cells.leaves.offset_of(pointer) else {
             // A secret of no bytes has no place.
             return if layout.size() == 0 { Ok(()) } else { Err(FaultKind::ForeignFree) };
         };
-        match self.runs.cell_at(offset) {
-            // SAFETY: the caller gives up the secret at this offset.
-            Some(cell) => unsafe { self.release_cell(cell, offset, layout) },
-            // SAFETY: likewise.
-            None => unsafe { self.release_block(offset, layout) },
+        let Some(cell) = self.cells.runs.occupancy.cell_at(offset) else {
+            // SAFETY: the caller gives up the secret at this offset, and no cell is there.
+            return unsafe { self.release_block(offset, layout) };
+        };
+        if !cell.is_taken() {
+            return Err(why_not_taken(cell, offset, layout));
         }
-    }
-
-    /// # Safety
-    /// The caller gives up the secret at `offset`.
-    #[inline(always)]
-    unsafe fn release_cell(
-        &self,
-        cell: Cell,
-        offset: usize,
-        layout: Layout,
-    ) -> Result<(), FaultKind> {
-        let extent = self.extent(cell);
-        if !self.runs.is_taken(cell) {
-            let once_live = offset == extent.secret_start(layout.align());
-            return Err(if once_live { FaultKind::DoubleFree } else { FaultKind::ForeignFree });
-        }
-        // SAFETY: the secret is being released.
-        if let Err(kind) = unsafe { extent.check_release(offset, layout) } {
+        // SAFETY: the caller gives up the secret at this offset, which is in this cell.
+        let claimed = unsafe { self.cells.take_back(cell) };
+        if let Err(kind) = claimed.check_release(offset, layout) {
             if kind.is_damage() {
-                // SAFETY: the cell is the caller's, who gives it up.
-                unsafe { self.quarantine(extent.start()) };
+                self.quarantine(claimed);
             }
             return Err(kind);
         }
-        // Before the cell can be taken: `verify` must not look for slack in what is being wiped.
-        // SAFETY: the secret is the caller's, who gives it up.
-        unsafe { extent.give_up() };
-        let returned = self.runs.give_back(cell).map_err(|_| FaultKind::DoubleFree)?;
-        if returned.was_frozen {
-            self.wait_for_thaw();
-        }
-        // SAFETY: the secret is released, and nobody hands the cell out until it is marked free.
-        unsafe { extent.reset(State::FREE) };
+        let returned = claimed.release(|| self.wait_for_thaw())?;
         let class = usize::from(cell.shape.class);
         if returned.was_full {
-            self.runs.advertise(cell.head, class);
+            self.cells.runs.search.advertise(cell.head, class);
         }
         self.shard().recent(class).push(cell.head);
         if returned.is_empty {
-            self.runs.suspect_empty();
+            self.cells.runs.search.note_empty(cell.head);
         }
         Ok(())
     }
 
-    /// Wipes the damaged cell that begins at `start`, which stays taken for good.
-    ///
-    /// # Safety
-    /// The cell is taken, by the caller.
+    /// Wipes a damaged cell, which stays taken for good.
     #[cold]
-    unsafe fn quarantine(&self, start: usize) {
+    fn quarantine(&self, claimed: Claimed<'_>) {
         // Under the lock, so that `verify` is not looking at the cell.
-        let mut ledger = self.ledger.lock();
-        if let Some(cell) = self.runs.cell_at(start) {
-            // SAFETY: the cell is the caller's.
-            unsafe { quarantine_in(&mut ledger, self.extent(cell), cell) };
-        }
-    }
-
-    #[inline(always)]
-    fn extent(&self, cell: Cell<'_>) -> Extent<'_> {
-        let start = cell.head * LEAF + cell.shape.cell_offset(cell.index);
-        let canary = Canary::new(cell.group.canary.load());
-        // SAFETY: a cell stands for a run that was seen open with this shape; whoever holds one has
-        // taken it, has frozen the run, or holds the lock, so the run is not closed meanwhile.
-        unsafe { Extent::new(&self.leaves, canary, start, cell.shape.cell_size()) }
+        self.ledger.lock().quarantine(claimed);
     }
 
     #[cold]
     fn record(&self, kind: FaultKind, offset: Option<usize>) -> Fault {
         self.faults.fetch_add(1, Relaxed);
-        Fault { kind, offset: offset.map(|offset| self.leaves.region_offset(offset)) }
+        Fault { kind, offset: offset.map(|offset| self.cells.leaves.region_offset(offset)) }
     }
 }
 
-impl<O: Owner> Judge for Arena<'_, O> {
-    /// Says whether a cell that was just taken can be handed out; a damaged one is quarantined.
-    fn judge(&self, cell: Cell<'_>) -> Verdict {
-        let extent = self.extent(cell);
-        // SAFETY: the cell was just taken, and it was free.
-        match unsafe { extent.readiness() } {
-            Readiness::Ready => Verdict::Take,
-            Readiness::Busy => Verdict::PutBack,
-            Readiness::Damaged(kind) => {
-                // SAFETY: the cell was just taken, and it was free.
-                unsafe { self.quarantine(extent.start()) };
-                self.report(kind, Some(extent.start()));
-                Verdict::Discard
-            }
-        }
-    }
-
-    fn wait_for_thaw(&self) {
-        Arena::wait_for_thaw(self);
-    }
+/// Why there was no ready cell in a run.
+enum NoneReady {
+    /// All are taken.
+    Full,
+    /// Some are still being wiped.
+    Busy,
 }
 
 impl<O: Owner> Debug for Arena<'_, O> {
@@ -474,22 +458,15 @@ impl<O: Owner> Drop for Arena<'_, O> {
     fn drop(&mut self) {
         let _window = self.owner.open(Door::Whole);
         // SAFETY: secrets borrow the arena, so none is in use; the bookkeeping goes with it.
-        unsafe { self.leaves.wipe_region() };
+        unsafe { self.cells.leaves.wipe_region() };
     }
 }
 
-/// Wipes a damaged cell, which stays taken for good, and notes it.
-///
-/// # Safety
-/// The cell is taken, by the caller.
-unsafe fn quarantine_in(ledger: &mut Ledger, extent: Extent<'_>, cell: Cell<'_>) {
-    // SAFETY: the cell is the caller's.
-    unsafe { extent.reset(State::QUARANTINED) };
-    if cell.index == 0 {
-        // The canary before belongs to no other cell: nobody else would repair it.
-        extent.plant_edge();
-    }
-    ledger.quarantined[usize::from(cell.shape.class)] += 1;
+/// What is wrong when a secret is released from a cell that is not taken.
+#[cold]
+fn why_not_taken(cell: Cell<'_>, offset: usize, layout: Layout) -> FaultKind {
+    let once_live = offset == secret_start(cell.start(), layout.align());
+    if once_live { FaultKind::DoubleFree } else { FaultKind::ForeignFree }
 }
 
 /// The class whose cells hold `layout` wherever they lie.

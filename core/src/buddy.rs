@@ -1,368 +1,452 @@
-//! The buddy allocator: which leaves are free, in aligned blocks of 2^order.
+//! The buddy allocator: which leaves are free, and where so many in a row are.
 //!
 //! ```text
-//! leaves    | 0 1 2 3 4 5 6 7 | 8 9 …        order 3: one block of eight leaves
-//! order 0     a . . . . . . .                a: five leaves were asked for; the block's tail
-//! order 1           . 6-7 .                     came back as a block of one and a block of two
+//! order 7                    ┌ start 0, end 70, longest 70 ┐
+//! order 6 (a word of bits)   0…0 1…1 (6 free at its end)    1…1 (64, all free)
 //! ```
 //!
-//! Invariants: no two free blocks overlap; a free block's buddy is never free too (they would have
-//! coalesced); `vacant` holds exactly the leaves of the free blocks. It computes on numbers alone:
-//! no memory stands behind a leaf here. Callers hold the arena's lock.
+//! Each block of 2^order leaves, from a word's bits upwards, knows how many leaves are free at its
+//! start, at its end and in a row at most; two buddies join by adding up what meets in the middle. So
+//! the lowest stretch that is long enough is found on one way down, wherever it begins, and a
+//! stretch is taken or given back on two: the time grows with the logarithm of the region.
+//!
+//! Invariant: a block knows what its halves say, unless it is free or taken as a whole: then what its
+//! halves say is out of date, and is brought up to date when the block is divided again.
+//!
+//! It computes on numbers alone: no memory stands behind a leaf here. Callers hold the arena's lock;
+//! the words are atomic only so that they can be shared and the arena stay covariant.
 
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 
-use crate::bitmap::{Bitmap, WORD_BITS, words_for};
-use crate::sync::AtomicUsize;
+use crate::classes::WORD_BITS;
+use crate::sync::{AtomicUsize, SharedU32};
 
 /// The free leaves of one arena.
 pub(crate) struct Buddy<'r> {
-    /// Free blocks of all orders; the block `index` of order `k` is member `starts[k] + index`.
-    blocks: Bitmap<'r>,
-    /// Free leaves.
-    vacant: Bitmap<'r>,
-    starts: [usize; ORDERS],
+    /// A bit for each leaf: the blocks of the lowest order.
+    words: &'r [AtomicUsize],
+    /// The blocks of higher orders, order by order.
+    blocks: &'r [Block],
     leaves: usize,
-    /// The greatest order of a block that lies wholly within the leaves.
-    top: usize,
-    vacant_count: AtomicUsize,
+}
+
+/// What a block knows of its free leaves.
+#[derive(Default)]
+pub(crate) struct Block {
+    start: SharedU32,
+    end: SharedU32,
+    longest: SharedU32,
 }
 
 impl<'r> Buddy<'r> {
-    /// A buddy allocator over `leaves` leaves, all of them free.
-    ///
-    /// `blocks` and `vacant` are empty and hold `block_bits(leaves)` and `leaves` bits.
-    pub(crate) fn new(blocks: Bitmap<'r>, vacant: Bitmap<'r>, leaves: usize) -> Self {
-        let (starts, _) = order_starts(leaves);
-        let top = top_order(leaves);
-        let buddy = Self { blocks, vacant, starts, leaves, top, vacant_count: AtomicUsize::new(0) };
+    /// A buddy allocator over `leaves` leaves, all of them free, with zeroed tables of
+    /// [`tables_for`] entries.
+    pub(crate) fn new(words: &'r [AtomicUsize], blocks: &'r [Block], leaves: usize) -> Self {
+        debug_assert_eq!((words.len(), blocks.len()), tables_for(leaves));
+        let buddy = Self { words, blocks, leaves };
         buddy.give_back(0..leaves);
         buddy
     }
 
-    /// How many leaves are free.
-    pub(crate) fn vacant_count(&self) -> usize {
-        self.vacant_count.load(Relaxed)
-    }
-
-    pub(crate) fn is_vacant(&self, leaf: usize) -> bool {
-        self.vacant.contains(leaf)
-    }
-
-    /// Takes `count` leaves from the smallest free block of `zone` that holds them. They begin at a
-    /// multiple of `count` rounded up to a power of two.
-    pub(crate) fn take(&self, count: usize, zone: &Range<usize>) -> Option<usize> {
-        let order = order_for(count);
-        let (index, order_found) = self.find(order, zone)?;
-        // A block that begins before the zone is split where the zone begins.
-        let wanted = zone.start.next_multiple_of(1 << order);
-        let in_block = block_range(index, order_found).contains(&wanted);
-        let start = if in_block { wanted } else { index << order_found };
-        self.carve(start..start + count);
-        Some(start)
-    }
-
-    /// Takes the lowest `count` leaves in a row that begin in `zone`, whatever blocks they belong to.
-    pub(crate) fn take_unaligned(&self, count: usize, zone: &Range<usize>) -> Option<usize> {
-        if self.vacant_count() < count {
-            return None;
-        }
-        let start = self.vacant.first_stretch(zone.start, count)?;
-        if !zone.contains(&start) {
-            return None;
-        }
-        self.carve(start..start + count);
-        Some(start)
-    }
-
-    /// Takes `count` leaves in a row of which the second is one of `seconds` (none of them 0).
-    pub(crate) fn take_around(
-        &self,
-        count: usize,
-        mut seconds: impl Iterator<Item = usize>,
-    ) -> Option<usize> {
-        let first = seconds.find_map(|second| {
-            let end = (second - 1).checked_add(count)?;
-            let free = end <= self.leaves && (second - 1..end).all(|leaf| self.is_vacant(leaf));
-            free.then_some(second - 1)
-        })?;
-        self.carve(first..first + count);
+    /// Takes `count` leaves in a row of which the first is `offset` more than a multiple of `step`,
+    /// a power of two: among the lowest if such leaves lie there, or else wherever there are some to
+    /// spare.
+    pub(crate) fn take(&self, count: usize, step: usize, offset: usize) -> Option<usize> {
+        let align = |start: usize| start + (offset.wrapping_sub(start) & (step - 1));
+        let among_the_lowest = || {
+            let mut from = 0;
+            for _ in 0..TRIES {
+                let start = self.find(count, from)?;
+                from = align(start);
+                if from == start {
+                    return Some(start);
+                }
+            }
+            None
+        };
+        let first = among_the_lowest()
+            .or_else(|| Some(align(self.find(count.checked_add(step - 1)?, 0)?)))?;
+        self.set(first..first + count, false);
         Some(first)
     }
 
     /// Gives leaves back, joining them with their free buddies.
     pub(crate) fn give_back(&self, leaves: Range<usize>) {
-        debug_assert!(leaves.clone().all(|leaf| !self.vacant.contains(leaf)));
-        self.vacant.insert_all(leaves.clone());
-        self.vacant_count.store(self.vacant_count() + leaves.len(), Relaxed);
-        for_each_block(leaves, self.top, |index, order| self.insert_joined(index, order));
+        debug_assert!(leaves.clone().all(|leaf| !self.is_free(leaf)));
+        self.set(leaves, true);
     }
 
-    /// The smallest free block of at least `order` that begins or contains a leaf of `zone`.
-    fn find(&self, order: usize, zone: &Range<usize>) -> Option<(usize, usize)> {
-        (order..=self.top).find_map(|order| {
-            let base = self.starts[order];
-            let found = self.blocks.first(base + (zone.start >> order)..base + self.len(order))?;
-            let index = found - base;
-            ((index << order) < zone.end).then_some((index, order))
-        })
-    }
-
-    /// Takes `leaves`, all free, out of their blocks; what is left of the blocks stays free.
-    fn carve(&self, leaves: Range<usize>) {
-        let mut at = leaves.start;
-        while at < leaves.end {
-            let (index, order) = self.block_of(at);
-            let block = block_range(index, order);
-            self.blocks.remove(self.starts[order] + index);
-            if block.start < leaves.start {
-                self.insert_parts(block.start..leaves.start);
+    pub(crate) fn is_free(&self, leaf: usize) -> bool {
+        let mut order = self.top();
+        while order > 0 {
+            let stretch = self.stretch(order, leaf >> order_log2(order));
+            if let Some(free) = stretch.is_whole() {
+                return free;
             }
-            if block.end > leaves.end {
-                self.insert_parts(leaves.end..block.end);
-            }
-            at = block.end;
+            order -= 1;
         }
-        self.vacant_count.store(self.vacant_count() - leaves.len(), Relaxed);
-        self.vacant.remove_all(leaves);
+        self.words[leaf / WORD_BITS].load(Relaxed) >> (leaf % WORD_BITS) & 1 != 0
     }
 
-    /// The free block that contains a free leaf.
-    fn block_of(&self, leaf: usize) -> (usize, usize) {
-        (0..=self.top)
-            .map(|order| (leaf >> order, order))
-            .find(|&(index, order)| self.blocks.contains(self.starts[order] + index))
-            .unwrap_or((leaf, 0))
-    }
-
-    fn insert_parts(&self, leaves: Range<usize>) {
-        for_each_block(leaves, self.top, |index, order| {
-            self.blocks.insert(self.starts[order] + index);
-        });
-    }
-
-    fn insert_joined(&self, mut index: usize, mut order: usize) {
-        while order < self.top && (index ^ 1) < self.len(order) {
-            let buddy = self.starts[order] + (index ^ 1);
-            if !self.blocks.contains(buddy) {
-                break;
-            }
-            self.blocks.remove(buddy);
-            index >>= 1;
-            order += 1;
+    /// The lowest start, `from` or greater, of `count` free leaves in a row.
+    fn find(&self, count: usize, from: usize) -> Option<usize> {
+        let top = self.top();
+        if from >= self.leaves || self.stretch(top, 0).longest < count {
+            return None;
         }
-        self.blocks.insert(self.starts[order] + index);
+        self.find_in(top, 0, &mut Search { count, from, before: 0 })
     }
 
-    /// How many blocks of `order` lie wholly within the leaves.
-    fn len(&self, order: usize) -> usize {
-        self.leaves >> order
+    fn find_in(&self, order: usize, index: usize, search: &mut Search) -> Option<usize> {
+        let Range { start, end } = self.leaves_of(order, index);
+        if end <= search.from {
+            return None;
+        }
+        if start >= search.from {
+            let stretch = self.stretch(order, index);
+            if search.before + stretch.start >= search.count {
+                return Some(start - search.before);
+            }
+            if stretch.longest < search.count {
+                search.before = if stretch.start == stretch.len {
+                    search.before + stretch.len
+                } else {
+                    stretch.end
+                };
+                return None;
+            }
+        } else if let Some(free) = self.stretch(order, index).is_whole() {
+            search.before = if free { end - search.from } else { 0 };
+            return (search.before >= search.count).then_some(search.from);
+        }
+        if order == 0 {
+            let skipped = search.from.saturating_sub(start);
+            let bits = self.words[index].load(Relaxed) >> skipped << skipped;
+            let stretch = Stretch::of_word(bits, end - start);
+            if let Some(found) = first_ones(bits, search.count) {
+                return Some(start + found);
+            }
+            search.before = stretch.end;
+            return None;
+        }
+        self.find_in(order - 1, 2 * index, search)
+            .or_else(|| self.find_in(order - 1, 2 * index + 1, search))
+    }
+
+    /// Marks leaves as free or taken.
+    fn set(&self, leaves: Range<usize>, free: bool) {
+        self.set_in(self.top(), 0, &leaves, free);
+    }
+
+    /// Marks those of `leaves` that lie in a block, and says what the block is then.
+    fn set_in(&self, order: usize, index: usize, leaves: &Range<usize>, free: bool) -> Stretch {
+        let block = self.leaves_of(order, index);
+        if block.end <= leaves.start || leaves.end <= block.start {
+            return self.stretch(order, index);
+        }
+        if leaves.start <= block.start && block.end <= leaves.end {
+            return self.store(order, index, Stretch::whole(block.len(), free));
+        }
+        if order == 0 {
+            let within = leaves.start.max(block.start)..leaves.end.min(block.end);
+            let mask = ones(within.len()) << (within.start - block.start);
+            let before = self.words[index].load(Relaxed);
+            let bits = if free { before | mask } else { before & !mask };
+            self.words[index].store(bits, Relaxed);
+            return Stretch::of_word(bits, block.len());
+        }
+        let halves = [2 * index, 2 * index + 1];
+        if let Some(whole) = self.stretch(order, index).is_whole() {
+            for half in halves {
+                let len = self.leaves_of(order - 1, half).len();
+                self.store(order - 1, half, Stretch::whole(len, whole));
+            }
+        }
+        let [left, right] = halves.map(|half| self.set_in(order - 1, half, leaves, free));
+        self.store(order, index, left.join(right))
+    }
+
+    fn stretch(&self, order: usize, index: usize) -> Stretch {
+        let len = self.leaves_of(order, index).len();
+        if len == 0 {
+            return Stretch::whole(0, false);
+        }
+        if order == 0 {
+            return Stretch::of_word(self.words[index].load(Relaxed), len);
+        }
+        let block = &self.blocks[self.place(order, index)];
+        let load = |number: &SharedU32| number.load(Relaxed) as usize;
+        let [start, end, longest] = [&block.start, &block.end, &block.longest].map(load);
+        Stretch { len, start, end, longest }
+    }
+
+    fn store(&self, order: usize, index: usize, stretch: Stretch) -> Stretch {
+        if stretch.len == 0 {
+            return stretch;
+        }
+        if order == 0 {
+            self.words[index].store(ones(stretch.start), Relaxed);
+        } else {
+            let block = &self.blocks[self.place(order, index)];
+            block.start.store(narrow(stretch.start), Relaxed);
+            block.end.store(narrow(stretch.end), Relaxed);
+            block.longest.store(narrow(stretch.longest), Relaxed);
+        }
+        stretch
+    }
+
+    /// The leaves of a block, of which the last of an order may have fewer than the others.
+    fn leaves_of(&self, order: usize, index: usize) -> Range<usize> {
+        let limit = |block: usize| self.leaves.min(block << order_log2(order));
+        limit(index)..limit(index + 1)
+    }
+
+    fn place(&self, order: usize, index: usize) -> usize {
+        (1..order).map(|order| blocks_of(self.words.len(), order)).sum::<usize>() + index
+    }
+
+    /// The order of the block that all leaves are in.
+    fn top(&self) -> usize {
+        top_of(self.words.len())
     }
 }
 
-/// How many bits the block bitmap needs for `leaves` leaves.
-pub(crate) const fn block_bits(leaves: usize) -> usize {
-    order_starts(leaves).1
+/// Where a search is.
+struct Search {
+    count: usize,
+    from: usize,
+    /// Free leaves right before the block that is looked at next.
+    before: usize,
 }
 
-/// Where each order's bits begin, each at a word of its own, and where the last order's end.
-const fn order_starts(leaves: usize) -> ([usize; ORDERS], usize) {
-    let mut starts = [0; ORDERS];
-    let mut next = 0;
-    let mut order = 0;
-    while order < ORDERS && leaves >> order > 0 {
-        starts[order] = next;
-        next += words_for(leaves >> order) * WORD_BITS;
-        order += 1;
+/// What is free of `len` leaves.
+#[derive(Clone, Copy)]
+struct Stretch {
+    len: usize,
+    start: usize,
+    end: usize,
+    longest: usize,
+}
+
+impl Stretch {
+    fn whole(len: usize, free: bool) -> Self {
+        let count = if free { len } else { 0 };
+        Self { len, start: count, end: count, longest: count }
     }
-    (starts, next)
-}
 
-/// The least order whose blocks hold `count` leaves.
-fn order_for(count: usize) -> usize {
-    count.next_power_of_two().trailing_zeros() as usize
-}
+    fn of_word(bits: usize, len: usize) -> Self {
+        let start = bits.trailing_ones() as usize;
+        let end = (bits << (WORD_BITS - len)).leading_ones() as usize;
+        Self { len, start, end: end.min(len), longest: longest_ones(bits) }
+    }
 
-fn top_order(leaves: usize) -> usize {
-    leaves.checked_ilog2().unwrap_or(0) as usize
-}
+    fn join(self, right: Self) -> Self {
+        let joined = |whole: bool, one: usize, other: usize| if whole { one + other } else { one };
+        Self {
+            len: self.len + right.len,
+            start: joined(self.start == self.len, self.start, right.start),
+            end: joined(right.end == right.len, right.end, self.end),
+            longest: self.longest.max(right.longest).max(self.end + right.start),
+        }
+    }
 
-fn block_range(index: usize, order: usize) -> Range<usize> {
-    index << order..(index + 1) << order
-}
-
-/// Splits `leaves` into the fewest aligned blocks.
-fn for_each_block(leaves: Range<usize>, top: usize, mut each: impl FnMut(usize, usize)) {
-    let mut at = leaves.start;
-    while at < leaves.end {
-        let by_size = top_order(leaves.end - at);
-        let by_address = if at == 0 { top } else { at.trailing_zeros() as usize };
-        let order = by_size.min(by_address).min(top);
-        each(at >> order, order);
-        at += 1 << order;
+    /// Whether all leaves are free, or none is; or neither.
+    fn is_whole(self) -> Option<bool> {
+        match self.longest {
+            0 => Some(false),
+            longest if longest == self.len => Some(true),
+            _ => None,
+        }
     }
 }
 
-/// Orders 0 to 24: up to [`MAX_LEAVES`] leaves.
-const ORDERS: usize = 25;
+/// How many words and blocks a buddy allocator over `leaves` leaves has.
+pub(crate) fn tables_for(leaves: usize) -> (usize, usize) {
+    let words = leaves.div_ceil(WORD_BITS);
+    (words, (1..=top_of(words)).map(|order| blocks_of(words, order)).sum())
+}
+
+fn top_of(words: usize) -> usize {
+    words.next_power_of_two().trailing_zeros() as usize
+}
+
+fn blocks_of(words: usize, order: usize) -> usize {
+    words.div_ceil(1 << order)
+}
+
+/// The logarithm of how many leaves a whole block has.
+fn order_log2(order: usize) -> usize {
+    WORD_BITS.trailing_zeros() as usize + order
+}
+
+/// The lowest `count` bits.
+fn ones(count: usize) -> usize {
+    usize::MAX.checked_shr(usize::BITS - narrow(count)).unwrap_or(0)
+}
+
+/// Where the lowest `count` set bits in a row begin.
+fn first_ones(bits: usize, count: usize) -> Option<usize> {
+    if count > WORD_BITS {
+        return None;
+    }
+    let (mut starts, mut length) = (bits, 1);
+    while length < count {
+        let more = length.min(count - length);
+        starts &= starts >> more;
+        length += more;
+    }
+    (starts != 0).then_some(starts.trailing_zeros() as usize)
+}
+
+/// The most set bits in a row.
+fn longest_ones(mut bits: usize) -> usize {
+    let mut longest = 0;
+    while bits != 0 {
+        bits &= bits << 1;
+        longest += 1;
+    }
+    longest
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "no more than the leaves, or a word's bits")]
+fn narrow(count: usize) -> u32 {
+    count as u32
+}
+
+/// How many stretches are looked at for leaves that happen to be aligned: all of them in a small
+/// region, and in a large one so many that the search still takes microseconds.
+const TRIES: usize = 64;
 
 /// The most leaves that one buddy allocator counts.
-pub(crate) const MAX_LEAVES: usize = (1 << ORDERS) - 1;
+pub(crate) const MAX_LEAVES: usize = (1 << 25) - 1;
 
 #[cfg(test)]
 mod tests {
-    use core::iter;
     use std::vec::Vec;
 
     use super::*;
-    use crate::bitmap::summary_words;
 
-    struct Tables(Vec<AtomicUsize>, Vec<AtomicUsize>, Vec<AtomicUsize>, Vec<AtomicUsize>);
+    struct Tables(Vec<AtomicUsize>, Vec<Block>);
 
-    fn tables(leaves: usize) -> Tables {
-        let zeros = |count| (0..count).map(|_| AtomicUsize::new(0)).collect();
-        let (blocks, vacant) = (words_for(block_bits(leaves)), words_for(leaves));
-        Tables(
-            zeros(blocks),
-            zeros(summary_words(blocks)),
-            zeros(vacant),
-            zeros(summary_words(vacant)),
-        )
+    impl Tables {
+        fn new(leaves: usize) -> Self {
+            let (words, blocks) = tables_for(leaves);
+            let words = (0..words).map(|_| AtomicUsize::new(0)).collect();
+            Self(words, (0..blocks).map(|_| Block::default()).collect())
+        }
+
+        fn buddy(&self, leaves: usize) -> Buddy<'_> {
+            Buddy::new(&self.0, &self.1, leaves)
+        }
     }
 
-    fn buddy(tables: &Tables, leaves: usize) -> Buddy<'_> {
-        let blocks = Bitmap::new(&tables.0, &tables.1);
-        Buddy::new(blocks, Bitmap::new(&tables.2, &tables.3), leaves)
-    }
-
-    fn free_blocks(buddy: &Buddy<'_>) -> Vec<(usize, usize)> {
-        let mut found = Vec::new();
-        for order in 0..=buddy.top {
-            for index in 0..buddy.len(order) {
-                if buddy.blocks.contains(buddy.starts[order] + index) {
-                    found.push((index, order));
-                }
-            }
-        }
-        found
-    }
-
-    /// Every invariant of the module's first lines, by looking at every leaf.
-    fn check(buddy: &Buddy<'_>, taken: &[Range<usize>]) {
-        let mut owner = std::vec![0; buddy.leaves];
-        for (index, order) in free_blocks(buddy) {
-            block_range(index, order).for_each(|leaf| owner[leaf] += 1);
-            let twin = (index ^ 1, order);
-            assert!(
-                order == buddy.top || !free_blocks(buddy).contains(&twin),
-                "buddies did not join"
-            );
-        }
-        for (leaf, &count) in owner.iter().enumerate() {
-            assert_eq!(count == 1, buddy.is_vacant(leaf));
-        }
-        for range in taken {
-            range.clone().for_each(|leaf| owner[leaf] += 1);
-        }
-        assert!(owner.iter().all(|&count| count == 1), "a leaf lost or held twice");
-        assert_eq!(buddy.vacant_count(), (0..buddy.leaves).filter(|&l| buddy.is_vacant(l)).count());
+    /// The naive twin: a flag for each leaf.
+    fn lowest(free: &[bool], count: usize, from: usize) -> Option<usize> {
+        let mut starts = from..=free.len().checked_sub(count)?;
+        starts.find(|&start| free[start..start + count].iter().all(|&free| free))
     }
 
     #[test]
-    fn random_takes_and_returns_keep_the_invariants() {
-        for leaves in [1, 2, 3, 7, 64, 65, 249, 1000] {
-            let tables = tables(leaves);
-            let buddy = buddy(&tables, leaves);
+    fn random_takes_and_returns_against_the_twin() {
+        for leaves in [1, 2, 3, 7, 63, 64, 65, 128, 129, 249, 1000, 4097] {
+            let tables = Tables::new(leaves);
+            let buddy = tables.buddy(leaves);
+            let mut free = std::vec![true; leaves];
             let mut taken: Vec<Range<usize>> = Vec::new();
             let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-            for _ in 0..400 {
+            for step in 0..2000 {
                 random ^= random << 13;
                 random ^= random >> 7;
                 random ^= random << 17;
-                let pick = usize::try_from(random >> 32).unwrap();
-                let count = 1 + pick % 33;
-                let start = match random % 5 {
-                    0 => buddy.take(count, &(0..leaves)),
-                    1 => buddy.take(count, &(pick % leaves..leaves)),
-                    2 => buddy.take_unaligned(count, &(pick % leaves..leaves)),
-                    _ => None,
-                };
-                if let Some(start) = start {
+                let pick = usize::try_from(random >> 33).unwrap();
+                let count = 1 + pick % if step % 5 == 0 { leaves } else { 33 };
+                let from = pick % leaves;
+                assert_eq!(buddy.find(count, from), lowest(&free, count, from), "{leaves}");
+                if random.is_multiple_of(3) && !taken.is_empty() {
+                    let range: Range<usize> = taken.swap_remove(pick % taken.len());
+                    free[range.clone()].fill(true);
+                    buddy.give_back(range);
+                } else if let Some(start) = buddy.take(count, 1, 0) {
+                    assert_eq!(Some(start), lowest(&free, count, 0), "{leaves}: {count}");
+                    free[start..start + count].fill(false);
                     taken.push(start..start + count);
-                } else if !taken.is_empty() {
-                    buddy.give_back(taken.swap_remove(pick % taken.len()));
+                } else {
+                    assert_eq!(lowest(&free, count, 0), None, "{leaves}: {count}");
                 }
-                check(&buddy, &taken);
+                let leaf = pick % leaves;
+                assert_eq!(buddy.is_free(leaf), free[leaf]);
             }
             taken.drain(..).for_each(|range| buddy.give_back(range));
-            check(&buddy, &[]);
-            let mut whole = Vec::new();
-            for_each_block(0..leaves, buddy.top, |index, order| whole.push((index, order)));
-            whole.sort_by_key(|&(index, order)| (order, index));
-            assert_eq!(free_blocks(&buddy), whole, "everything coalesces back");
+            assert!((0..leaves).all(|leaf| buddy.is_free(leaf)));
+            assert_eq!(buddy.take(leaves, 1, 0), Some(0), "everything joins again");
+            assert_eq!(buddy.take(1, 1, 0), None);
         }
     }
 
     #[test]
-    fn the_tail_of_a_block_comes_back() {
-        let tables = tables(32);
-        let buddy = buddy(&tables, 32);
-        assert_eq!(buddy.take(17, &(0..32)), Some(0));
-        assert_eq!(buddy.vacant_count(), 15);
-        assert_eq!(free_blocks(&buddy), [(17, 0), (9, 1), (5, 2), (3, 3)]);
-        assert_eq!(buddy.take(8, &(0..32)), Some(24));
-        assert_eq!(buddy.take(8, &(0..32)), None, "the seven left are no block");
-        assert_eq!(buddy.take_unaligned(8, &(0..32)), None);
-        assert_eq!(buddy.take_unaligned(7, &(0..32)), Some(17));
-    }
-
-    #[test]
-    fn a_zone_is_kept_to() {
-        let tables = tables(256);
-        let buddy = buddy(&tables, 256);
-        assert_eq!(buddy.take(4, &(128..192)), Some(128));
-        assert_eq!(buddy.take(4, &(0..64)), Some(0));
-        assert_eq!(buddy.take(64, &(128..192)), None);
-        assert_eq!(buddy.take(64, &(0..256)), Some(64));
-        assert_eq!(buddy.take_unaligned(70, &(100..132)), None);
-        assert_eq!(buddy.take_unaligned(70, &(100..133)), Some(132));
-    }
-
-    #[test]
-    fn the_second_leaf_can_be_chosen() {
-        let tables = tables(40);
-        let buddy = buddy(&tables, 40);
-        let seconds = || (16..40).step_by(16);
-        assert_eq!(buddy.take_around(3, seconds()), Some(15));
-        assert_eq!(buddy.take_around(3, seconds()), Some(31));
-        assert_eq!(buddy.take_around(3, seconds()), None);
-        assert_eq!(buddy.take_around(usize::MAX, seconds()), None);
-    }
-
-    #[test]
-    fn the_table_has_a_bit_for_every_block_and_hardly_more() {
-        for leaves in [1, 2, 64, 1000, 1 << 20, MAX_LEAVES] {
-            let orders = top_order(leaves) + 1;
-            let blocks: usize = (0..orders).map(|order| leaves >> order).sum();
-            let bits = block_bits(leaves);
-            let enough = blocks..blocks + orders * WORD_BITS;
-            assert!(enough.contains(&bits), "{leaves} leaves: {bits} bits");
+    fn what_is_aligned_lies_where_it_was_asked_for() {
+        for (leaves, step, offset) in [(249, 4, 0), (249, 4, 3), (70, 16, 5), (40, 16, 15)] {
+            let tables = Tables::new(leaves);
+            let buddy = tables.buddy(leaves);
+            let mut starts = Vec::new();
+            while let Some(start) = buddy.take(3, step, offset) {
+                assert_eq!(start % step, offset % step);
+                starts.push(start);
+            }
+            let expected: Vec<_> = (offset..leaves - 2).step_by(step).collect();
+            assert_eq!(starts, expected);
+            assert_eq!(
+                buddy.take(1, 1, 0),
+                (offset > 0).then_some(0).or(Some(3)),
+                "the rest is free"
+            );
         }
-        assert_eq!(top_order(MAX_LEAVES), ORDERS - 1, "and no leaf more");
-        assert_eq!(top_order(MAX_LEAVES + 1), ORDERS);
     }
 
     #[test]
-    fn leaves_around_the_second_are_free_from_the_first_to_the_last() {
-        let tables = tables(40);
-        let buddy = buddy(&tables, 40);
-        assert_eq!(buddy.take_around(6, iter::once(36)), None, "one leaf too many");
-        assert_eq!(buddy.take_around(5, iter::once(36)), Some(35));
-        assert_eq!(buddy.take_around(3, iter::once(36)), None);
-        buddy.give_back(36..40);
-        assert_eq!(buddy.take_around(3, iter::once(36)), None, "the first is taken");
-        buddy.give_back(35..36);
-        assert_eq!(buddy.take_around(5, iter::once(36)), Some(35));
+    fn aligned_leaves_are_found_behind_many_stretches_that_are_not() {
+        let tables = Tables::new(1000);
+        let buddy = tables.buddy(1000);
+        assert_eq!(buddy.take(1000, 1, 0), Some(0));
+        (0..100).for_each(|index| buddy.give_back(index * 8 + 1..index * 8 + 5));
+        assert_eq!(buddy.take(4, 4, 0), None);
+        buddy.give_back(901..908);
+        assert_eq!(buddy.take(4, 4, 0), Some(904));
+    }
+
+    #[test]
+    fn absurd_counts_are_not_found() {
+        let tables = Tables::new(100);
+        let buddy = tables.buddy(100);
+        assert_eq!(buddy.take(101, 1, 0), None);
+        assert_eq!(buddy.take(usize::MAX, 1, 0), None);
+        assert_eq!(buddy.take(usize::MAX, 16, 3), None);
+        assert_eq!(buddy.take(100, 16, 1), None);
+        assert_eq!(buddy.take(99, 16, 1), Some(1));
+    }
+
+    #[test]
+    fn the_tables_have_hardly_more_than_a_bit_for_each_leaf() {
+        for leaves in [1, 64, 249, 32_000, 1 << 22, MAX_LEAVES] {
+            let (words, blocks) = tables_for(leaves);
+            assert!(words * WORD_BITS < leaves + WORD_BITS);
+            assert!(blocks <= words + 25, "{leaves} leaves: {blocks} blocks");
+        }
+    }
+
+    #[test]
+    fn ones_are_counted() {
+        for bits in [0, 1, 0b1011_1000, usize::MAX, usize::MAX << 1, 1 << (WORD_BITS - 1)] {
+            let text = std::format!("{bits:064b}");
+            let longest = text.split('0').map(str::len).max().unwrap();
+            assert_eq!(longest_ones(bits), longest);
+            for count in 1..=WORD_BITS {
+                let found =
+                    (0..=WORD_BITS - count).find(|&s| bits >> s & ones(count) == ones(count));
+                assert_eq!(first_ones(bits, count), found);
+            }
+        }
+        assert_eq!((ones(0), ones(WORD_BITS)), (0, usize::MAX));
     }
 }

@@ -4,10 +4,11 @@
 //! cells. Each class has several shapes, so that a class with few secrets holds few leaves and one
 //! with many wastes little on run ends.
 
-use crate::bitmap::WORD_BITS;
-
 /// Bytes in a leaf, the unit in which the buddy allocator hands out memory.
 pub(crate) const LEAF: usize = 256;
+
+/// Bits in a machine word.
+pub(crate) const WORD_BITS: usize = usize::BITS as usize;
 
 /// Bytes in a canary.
 pub(crate) const CANARY: usize = 8;
@@ -56,7 +57,7 @@ pub(crate) const CELL_SIZES: [usize; 32] = [
 pub(crate) const LARGEST_CELL: usize = 4096;
 
 /// A run length of a class.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) class: u8,
     pub(crate) leaves: u8,

@@ -2,11 +2,14 @@
 //!
 //! ```text
 //! | canary | gap | secret ........... | slack | canary |
-//!          ^ start                            ^ start + size
+//!          ^ start                            ^ end
 //! ```
 //!
-//! The gap brings the secret to its alignment; gap and slack are filled with canary too. While the
-//! extent is free, all of it is zero.
+//! The gap brings the secret to its alignment; gap and slack are filled with canary too. While it is
+//! free, all of it is zero.
+//!
+//! The state in the canary behind it is stored last, after everything else that belongs to a change,
+//! and loaded first: whoever sees a state comes after that store and all before it.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -18,31 +21,44 @@ use crate::region::Leaves;
 use crate::sync::Shared64;
 use crate::wipe::{is_zero, wipe};
 
-/// An extent of an arena's leaves, and the right to do with it what a method's contract says.
+/// Where the bytes between two canaries are, with the canaries; no right to the bytes.
 #[derive(Clone, Copy)]
-pub(crate) struct Extent<'a> {
+pub(crate) struct Between<'a> {
     leaves: &'a Leaves<'a>,
     canary: Canary,
     start: usize,
     end: usize,
 }
 
-/// What a free extent turned out to be.
-pub(crate) enum Readiness {
-    /// Zero, between intact canaries.
-    Ready,
-    /// Somebody is still wiping it.
+/// The right to the bytes between two canaries: nobody else claims them, and they stay where they
+/// are. Those of them that are a live secret are its owner's.
+#[must_use]
+pub(crate) struct Guarded<'a> {
+    between: Between<'a>,
+}
+
+/// Guarded bytes that are free: zero, between intact canaries.
+#[must_use]
+pub(crate) struct Ready<'a> {
+    between: Between<'a>,
+}
+
+/// Why guarded bytes cannot be handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotReady {
+    /// Somebody is still wiping them.
     Busy,
-    /// Somebody wrote to it.
+    /// Somebody wrote to them.
     Damaged(FaultKind),
 }
 
-impl<'a> Extent<'a> {
-    /// The extent of `size` bytes from `start` on, both multiples of eight.
+impl<'a> Between<'a> {
+    /// The `size` bytes from `start` on, both multiples of eight.
     ///
     /// # Safety
-    /// While the extent or a copy of it is in use:
-    /// - the run or block around it cannot be returned, and has canaries on both sides of it;
+    /// While this or a copy of it is in use:
+    /// - the run or block around the bytes cannot be returned, and has canaries on both sides of
+    ///   them;
     /// - `canary` is that run's or block's;
     /// - both canaries lie within the leaves.
     #[inline(always)]
@@ -56,124 +72,18 @@ impl<'a> Extent<'a> {
     }
 
     #[inline]
-    pub(crate) fn start(&self) -> usize {
+    pub(crate) fn start(self) -> usize {
         self.start
     }
 
     /// Where a secret of this alignment, a power of two, begins.
     #[inline]
-    pub(crate) fn secret_start(&self, align: usize) -> usize {
+    pub(crate) fn secret_start(self, align: usize) -> usize {
         secret_start(self.start, align)
     }
 
-    /// Where a secret of `layout` begins, and how much slack is behind it, if it fits.
-    #[inline(always)]
-    fn place(&self, layout: Layout) -> Option<(usize, usize)> {
-        let start = self.secret_start(layout.align());
-        let slack = (self.end.checked_sub(start)?).checked_sub(layout.size())?;
-        Some((start, slack))
-    }
-
-    /// What the extent is, seen by somebody who has claimed it and found it free.
-    ///
-    /// # Safety
-    /// The caller has claimed the extent and no secret is in it.
-    #[inline(always)]
-    pub(crate) unsafe fn readiness(self) -> Readiness {
-        if !self.canary.is(self.after(), State::FREE) {
-            return why_not_free(self.canary, self.after());
-        }
-        // SAFETY: the caller has claimed the extent, and whoever marked it free was done with it.
-        if !is_zero(unsafe { self.leaves.bytes(self.start..self.end) }) {
-            return Readiness::Damaged(FaultKind::WriteAfterFree);
-        }
-        if self.is_before_intact() {
-            Readiness::Ready
-        } else {
-            Readiness::Damaged(FaultKind::CanaryBefore)
-        }
-    }
-
-    /// Makes a ready extent into a secret of `layout`, all zero, between fresh slack.
-    ///
-    /// # Safety
-    /// The caller has claimed the extent, found it ready, and `layout` fits.
-    #[inline(always)]
-    pub(crate) unsafe fn hand_out(self, layout: Layout) -> NonNull<u8> {
-        let Some((start, slack)) = self.place(layout) else {
-            unreachable!("the class was chosen for the layout");
-        };
-        // SAFETY: the extent is the caller's.
-        let bytes = unsafe { self.leaves.bytes_mut(self.start..self.end) };
-        // The slack first: what is before it in its piece is taken to be zero.
-        if slack > 0 {
-            self.canary.fill_end(bytes, slack);
-        }
-        if start > self.start {
-            let gap = start - self.start;
-            self.canary.fill_end(&mut bytes[..gap], gap);
-        }
-        // The state last: whoever sees it reads the slack.
-        self.canary.plant(self.after(), State::live(layout.align().trailing_zeros(), slack));
-        // SAFETY: the secret begins within the leaves, as its extent does.
-        unsafe { self.leaves.pointer(start) }
-    }
-
-    /// Checks that `offset` and `layout` are those of the live secret in here, and that nobody
-    /// wrote past its ends.
-    ///
-    /// # Safety
-    /// Nobody writes to the gap or the slack: the extent is live, and is being released or frozen.
-    #[inline(always)]
-    pub(crate) unsafe fn check_release(
-        self,
-        offset: usize,
-        layout: Layout,
-    ) -> Result<(), FaultKind> {
-        let align_log2 = layout.align().trailing_zeros();
-        match self.place(layout) {
-            Some((start, slack))
-                if start == offset
-                    && slack <= State::MOST_SLACK
-                    && self.canary.is(self.after(), State::live(align_log2, slack)) =>
-            {
-                // SAFETY: the secret is being released: its owner and `verify` keep off.
-                let bytes = unsafe { self.leaves.bytes(self.start..self.end) };
-                let gap = start - self.start;
-                if slack > 0 && !self.canary.fills_end(bytes, slack) {
-                    Err(FaultKind::CanaryAfter)
-                } else if gap > 0 && !self.canary.fills_end(&bytes[..gap], gap) {
-                    Err(FaultKind::CanaryBefore)
-                } else if self.is_before_intact() {
-                    Ok(())
-                } else {
-                    Err(FaultKind::CanaryBefore)
-                }
-            }
-            _ => Err(mismatch(self.canary, self.after(), self.start, offset, layout.align())),
-        }
-    }
-
-    /// Checks the gap and the slack of a live secret that begins at `secret`.
-    ///
-    /// # Safety
-    /// Nobody writes to the gap or the slack: the extent is live, and is being released or frozen.
-    #[inline(always)]
-    pub(crate) unsafe fn check_padding(self, secret: usize, slack: usize) -> Result<(), FaultKind> {
-        let end = self.end;
-        if secret + slack > end {
-            return Err(FaultKind::CanaryAfter);
-        }
-        // SAFETY: nobody writes to the slack (contract).
-        if slack > 0 && !self.canary.fills(unsafe { self.leaves.bytes(end - slack..end) }) {
-            return Err(FaultKind::CanaryAfter);
-        }
-        if secret == self.start {
-            return Ok(());
-        }
-        // SAFETY: nobody writes to the gap (contract).
-        let gap = unsafe { self.leaves.bytes(self.start..secret) };
-        if self.canary.fills(gap) { Ok(()) } else { Err(FaultKind::CanaryBefore) }
+    pub(crate) fn state(self) -> Option<State> {
+        self.canary.state(self.after())
     }
 
     #[inline]
@@ -181,63 +91,193 @@ impl<'a> Extent<'a> {
         self.canary.is_intact(self.before())
     }
 
-    /// Marks a live secret as given up, so that nobody takes it for one while it is wiped.
-    ///
-    /// # Safety
-    /// The secret is the caller's, who gives it up.
-    #[inline(always)]
-    pub(crate) unsafe fn give_up(self) {
-        self.canary.plant(self.after(), State::RELEASED);
-    }
-
-    /// Zeroes the whole extent and marks it free or quarantined.
-    ///
-    /// # Safety
-    /// The caller has claimed the extent, and the secret's owner uses it no more.
-    #[inline(always)]
-    pub(crate) unsafe fn reset(self, state: State) {
-        // SAFETY: the extent is the caller's (contract).
-        wipe(unsafe { self.leaves.bytes_mut(self.start..self.end) });
-        // The state last: whoever sees it takes the extent, or makes vacant leaves of it.
-        self.canary.plant(self.after(), state);
-    }
-
-    pub(crate) fn state(self) -> Option<State> {
-        self.canary.state(self.after())
-    }
-
-    /// Plants the canary before the extent, which is a run's or block's first.
+    /// Plants the canary before the bytes, which are a run's or block's first.
     pub(crate) fn plant_edge(self) {
         self.canary.plant(self.before(), State::EDGE);
     }
 
-    /// Plants the canary behind the extent.
+    /// Plants the canary behind the bytes, which are zero.
     pub(crate) fn plant_free(self) {
         self.canary.plant(self.after(), State::FREE);
     }
 
-    /// Zeroes the canaries on both sides, when the run or block around a free extent goes.
+    /// Zeroes the canaries on both sides, when the run or block around free bytes goes.
     pub(crate) fn clear_canaries(self) {
         self.before().store(0);
         self.after().store(0);
     }
 
+    /// Checks what is taken, while it is frozen: live, being handed out, or quarantined.
+    ///
+    /// # Safety
+    /// Nobody takes, gives back or wipes the bytes meanwhile.
+    pub(crate) unsafe fn check_taken(self, is_first: bool) -> Result<(), FaultKind> {
+        let state = self.state().ok_or(FaultKind::CanaryAfter)?;
+        if let Some((align_log2, slack)) = state.as_live() {
+            // SAFETY: nobody wipes what is live, and its owner keeps to the secret (contract).
+            unsafe { self.check_padding(self.secret_start(1 << align_log2), slack) }?;
+        }
+        if is_first && !self.is_before_intact() { Err(FaultKind::CanaryBefore) } else { Ok(()) }
+    }
+
+    /// Checks the gap and the slack of a live secret that begins at `secret`.
+    ///
+    /// # Safety
+    /// Nobody writes to the gap or the slack.
+    unsafe fn check_padding(self, secret: usize, slack: usize) -> Result<(), FaultKind> {
+        if secret + slack > self.end {
+            return Err(FaultKind::CanaryAfter);
+        }
+        // SAFETY: the slack lies within the bytes, and nobody writes to it (contract).
+        let behind = unsafe { self.leaves.bytes(self.end - slack..self.end) };
+        if !self.canary.fills(behind) {
+            return Err(FaultKind::CanaryAfter);
+        }
+        // SAFETY: the gap lies within the bytes, and nobody writes to it (contract).
+        let gap = unsafe { self.leaves.bytes(self.start..secret) };
+        if self.canary.fills(gap) { Ok(()) } else { Err(FaultKind::CanaryBefore) }
+    }
+
+    /// Where a secret of `layout` begins, and how much slack is behind it, if it fits.
+    #[inline(always)]
+    fn place(self, layout: Layout) -> Option<(usize, usize)> {
+        let start = self.secret_start(layout.align());
+        let slack = (self.end.checked_sub(start)?).checked_sub(layout.size())?;
+        Some((start, slack))
+    }
+
     #[inline(always)]
     fn before(&self) -> &'a Shared64 {
-        // SAFETY: there is a canary before the extent, and the run or block stays (`new`).
+        // SAFETY: there is a canary before the bytes, and the run or block stays (`new`).
         unsafe { self.leaves.canary(self.start - CANARY) }
     }
 
     #[inline(always)]
     fn after(&self) -> &'a Shared64 {
-        // SAFETY: there is a canary behind the extent, and the run or block stays (`new`).
+        // SAFETY: there is a canary behind the bytes, and the run or block stays (`new`).
         unsafe { self.leaves.canary(self.end) }
     }
 }
 
-/// Where a secret of this alignment begins in an extent that begins at `start`.
+impl<'a> Guarded<'a> {
+    /// # Safety
+    /// The caller has claimed the bytes, or made them of leaves that nobody else knows of; or it
+    /// owns the secret in them and gives it up.
+    #[inline(always)]
+    pub(crate) unsafe fn new(between: Between<'a>) -> Self {
+        Self { between }
+    }
+
+    #[inline]
+    pub(crate) fn start(&self) -> usize {
+        self.between.start
+    }
+
+    pub(crate) fn between(&self) -> Between<'a> {
+        self.between
+    }
+
+    /// Takes the bytes for free ones without a look.
+    ///
+    /// # Safety
+    /// They are zero, and the canary behind them says free.
+    pub(crate) unsafe fn assume_ready(self) -> Ready<'a> {
+        Ready { between: self.between }
+    }
+
+    /// Looks whether the bytes can be handed out.
+    #[inline(always)]
+    pub(crate) fn check(&self) -> Result<Ready<'a>, NotReady> {
+        let Between { leaves, canary, start, end } = self.between;
+        if !canary.is(self.between.after(), State::FREE) {
+            return Err(why_not_free(canary, self.between.after()));
+        }
+        // SAFETY: the bytes are the holder's, and whoever marked them free was done with them.
+        if !is_zero(unsafe { leaves.bytes(start..end) }) {
+            return Err(NotReady::Damaged(FaultKind::WriteAfterFree));
+        }
+        if self.between.is_before_intact() {
+            Ok(Ready { between: self.between })
+        } else {
+            Err(NotReady::Damaged(FaultKind::CanaryBefore))
+        }
+    }
+
+    /// Checks that `offset` and `layout` are those of the live secret in here, and that nobody
+    /// wrote past its ends.
+    #[inline(always)]
+    pub(crate) fn check_release(&self, offset: usize, layout: Layout) -> Result<(), FaultKind> {
+        let Between { leaves, canary, start: begin, end } = self.between;
+        let align_log2 = layout.align().trailing_zeros();
+        match self.between.place(layout) {
+            Some((start, slack))
+                if start == offset
+                    && slack <= State::MOST_SLACK
+                    && canary.is(self.between.after(), State::live(align_log2, slack)) =>
+            {
+                // SAFETY: the secret was given up, and `verify` only reads what lies beside it.
+                let bytes = unsafe { leaves.bytes(begin..end) };
+                let gap = start - begin;
+                if slack > 0 && !canary.fills_end(bytes, slack) {
+                    Err(FaultKind::CanaryAfter)
+                } else if gap > 0 && !canary.fills_end(&bytes[..gap], gap) {
+                    Err(FaultKind::CanaryBefore)
+                } else if self.between.is_before_intact() {
+                    Ok(())
+                } else {
+                    Err(FaultKind::CanaryBefore)
+                }
+            }
+            _ => Err(mismatch(canary, self.between.after(), begin, offset, layout.align())),
+        }
+    }
+
+    /// Marks a live secret as given up, so that nobody takes it for one while it is wiped.
+    #[inline(always)]
+    pub(crate) fn give_up(&self) {
+        self.between.canary.plant(self.between.after(), State::RELEASED);
+    }
+
+    /// Zeroes all the bytes and marks them as free or quarantined. Nobody else may be looking.
+    #[inline(always)]
+    pub(crate) fn reset(self, state: State) {
+        let Between { leaves, canary, start, end } = self.between;
+        // SAFETY: the bytes are the holder's, who has waited for whoever looked.
+        wipe(unsafe { leaves.bytes_mut(start..end) });
+        canary.plant(self.between.after(), state);
+    }
+}
+
+impl Ready<'_> {
+    /// Makes free bytes into a secret of `layout`, all zero, between fresh slack.
+    ///
+    /// # Panics
+    /// If the layout does not fit.
+    #[inline(always)]
+    pub(crate) fn hand_out(self, layout: Layout) -> NonNull<u8> {
+        let Some((secret, slack)) = self.between.place(layout) else {
+            unreachable!("the class was chosen for the layout");
+        };
+        let Between { leaves, canary, start, end } = self.between;
+        // SAFETY: the bytes are the holder's.
+        let bytes = unsafe { leaves.bytes_mut(start..end) };
+        // The slack first: what is before it in its piece is taken to be zero.
+        if slack > 0 {
+            canary.fill_end(bytes, slack);
+        }
+        if secret > start {
+            let gap = secret - start;
+            canary.fill_end(&mut bytes[..gap], gap);
+        }
+        canary.plant(self.between.after(), State::live(layout.align().trailing_zeros(), slack));
+        // SAFETY: the secret begins within the leaves, as its cell or block does.
+        unsafe { leaves.pointer(secret) }
+    }
+}
+
+/// Where a secret of this alignment begins in bytes that begin at `start`.
 #[inline]
-fn secret_start(start: usize, align: usize) -> usize {
+pub(crate) fn secret_start(start: usize, align: usize) -> usize {
     if align <= CANARY {
         return start;
     }
@@ -245,19 +285,19 @@ fn secret_start(start: usize, align: usize) -> usize {
     (start + last) & !last
 }
 
-/// What an extent is whose canary does not say that it is free. (These two take what they need one
-/// by one, so that the extent itself need never be in memory.)
+/// Why the canary behind some bytes does not say that they are free. (These two take what they need
+/// one by one, so that the rest need never be in memory.)
 #[cold]
-fn why_not_free(canary: Canary, after: &Shared64) -> Readiness {
+fn why_not_free(canary: Canary, after: &Shared64) -> NotReady {
     match canary.state(after) {
-        Some(State::FREE | State::RELEASED) => Readiness::Busy,
-        Some(state) if state.as_live().is_some() => Readiness::Busy,
-        _ => Readiness::Damaged(FaultKind::CanaryAfter),
+        Some(State::FREE | State::RELEASED) => NotReady::Busy,
+        Some(state) if state.as_live().is_some() => NotReady::Busy,
+        _ => NotReady::Damaged(FaultKind::CanaryAfter),
     }
 }
 
-/// What is wrong when the canary behind an extent that begins at `start` does not record a live
-/// secret of this alignment at `offset`.
+/// What is wrong when the canary behind bytes that begin at `start` does not record a live secret of
+/// this alignment at `offset`.
 #[cold]
 fn mismatch(
     canary: Canary,

@@ -5,7 +5,7 @@ use crate::classes::{SHAPES, Shape};
 /// What a leaf is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Free, or in the hands of whoever holds the lock.
+    /// Free, or in the hands of whoever is making something of it.
     Vacant,
     /// The first leaf of a block with one large secret.
     Block,
@@ -15,8 +15,9 @@ pub(crate) enum Kind {
     BlockReleasing,
     /// The same after damage was found; it is never given back.
     BlockQuarantined,
-    /// A further leaf of a block.
-    BlockRest,
+    /// A further leaf of a block: the first few hold the number of all further leaves, digit by
+    /// digit, the lowest first.
+    BlockRest(usize),
     /// The first leaf of a run of this shape.
     Run(usize),
     /// A further leaf of a run, so many leaves behind its first.
@@ -38,7 +39,7 @@ impl Kind {
             Self::BlockFrozen => 2,
             Self::BlockReleasing => 3,
             Self::BlockQuarantined => 4,
-            Self::BlockRest => 5,
+            Self::BlockRest(digit) => FIRST_DIGIT + digit,
             Self::Run(number) => FIRST_RUN + number,
             Self::RunRest(distance) => FIRST_REST + distance,
         };
@@ -52,33 +53,37 @@ impl Kind {
             2 => Self::BlockFrozen,
             3 => Self::BlockReleasing,
             4 => Self::BlockQuarantined,
-            5 => Self::BlockRest,
+            number if number < FIRST_RUN => Self::BlockRest(number - FIRST_DIGIT),
             number if number < FIRST_REST => Self::Run(number - FIRST_RUN),
             number => Self::RunRest(number - FIRST_REST),
         }
     }
 }
 
-/// The shape of a run whose first leaf has this kind, without the detour by [`Kind`].
+/// The shape of a run whose first leaf has this byte, without the detour by [`Kind`].
 #[inline]
-pub(crate) fn shape_of(kind: u8) -> Option<&'static Shape> {
-    SHAPES.get(usize::from(kind).wrapping_sub(FIRST_RUN))
+pub(crate) fn shape_of(byte: u8) -> Option<&'static Shape> {
+    SHAPES.get(usize::from(byte).wrapping_sub(FIRST_RUN))
 }
 
 /// How many leaves before this one its run begins; 0 for all that is no further leaf of a run.
 #[inline]
-pub(crate) fn distance_of(kind: u8) -> usize {
-    usize::from(kind).saturating_sub(FIRST_REST)
+pub(crate) fn distance_of(byte: u8) -> usize {
+    usize::from(byte).saturating_sub(FIRST_REST)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "all kinds fit: checked below")]
-fn narrow(kind: usize) -> u8 {
-    kind as u8
+fn narrow(number: usize) -> u8 {
+    number as u8
 }
 
-/// Kind bytes: the kinds without a number, then run shapes, then distances.
-const FIRST_RUN: usize = 6;
-const FIRST_REST: usize = 192;
+/// Values of a digit of a block's length.
+pub(crate) const DIGITS: usize = 32;
+
+/// The bytes: the kinds without a number, then digits, then run shapes, then distances.
+const FIRST_DIGIT: usize = 5;
+const FIRST_RUN: usize = FIRST_DIGIT + DIGITS;
+const FIRST_REST: usize = 224;
 const _: () = assert!(FIRST_RUN + SHAPES.len() <= FIRST_REST);
 const _: () = {
     let mut number = 0;
@@ -93,13 +98,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_is_one_tag_and_comes_back() {
+    fn every_byte_is_one_kind_and_comes_back() {
         for byte in 0..=u8::MAX {
             let kind = Kind::from_byte(byte);
             // Bytes between the last shape and the first distance are never written.
-            if kind == Kind::from_byte(kind.byte())
-                && !matches!(kind, Kind::Run(n) if n >= SHAPES.len())
-            {
+            if !matches!(kind, Kind::Run(number) if number >= SHAPES.len()) {
                 assert_eq!(kind.byte(), byte);
             }
             assert!(kind.shape() == shape_of(byte));

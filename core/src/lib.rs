@@ -62,17 +62,17 @@
 //! |---|---|
 //! | 0 | `arch` |
 //! | 1 | `error` `sync` `wipe` `constant_time` |
-//! | 2 | `entropy` `bitmap` `lock` |
-//! | 3 | `classes` `crypto` `counter` |
-//! | 4 | `buddy` `canary` `region` `kind` `shards` |
-//! | 5 | `runs` `guarded` `bulk` `owner` |
+//! | 2 | `classes` `entropy` `index` `lock` |
+//! | 3 | `buddy` `canary` `counter` `crypto` `kind` `region` `shards` |
+//! | 4 | `bulk` `guarded` `owner` `runs` |
+//! | 5 | `cells` |
 //! | 6 | `arena` |
 //! | 7 | `buffer` |
 //! | 8 | `secret` |
 //! | 9 | `key` |
 //! | 10 | `enclave` |
 //!
-//! `bitmap`, `buddy`, `classes` and `runs` compute on numbers and touch no memory but their tables.
+//! `buddy`, `classes`, `index` and `runs` compute on numbers and touch no memory but their tables.
 //! All unsafe code is in the modules that are marked for it below.
 #![no_std]
 #![deny(unsafe_code)]
@@ -81,15 +81,16 @@
 extern crate std;
 
 mod arch;
-#[expect(unsafe_code, reason = "claims cells and gives their memory out")]
+#[expect(unsafe_code, reason = "takes leaves, and takes secrets back from their owners")]
 mod arena;
-mod bitmap;
 mod buddy;
 #[expect(unsafe_code, reason = "owns the memory of one secret")]
 mod buffer;
 #[expect(unsafe_code, reason = "hands memory to linked_list_allocator")]
 mod bulk;
 mod canary;
+#[expect(unsafe_code, reason = "gives claims their memory, and takes secrets back")]
+mod cells;
 mod classes;
 mod constant_time;
 mod counter;
@@ -99,6 +100,7 @@ mod entropy;
 mod error;
 #[expect(unsafe_code, reason = "reads and writes what lies between two canaries")]
 mod guarded;
+mod index;
 mod key;
 mod kind;
 #[expect(unsafe_code, reason = "lends a value to whoever holds its lock")]

@@ -96,7 +96,8 @@ fn work(
 fn look(arena: &Arena<'_>) {
     assert_eq!(arena.verify(), Ok(()));
     let stats = arena.stats();
-    assert!(stats.live <= THREADS * 21 && stats.used <= stats.capacity, "{stats:?}");
+    // A secret may be released behind the walk and its owner's next one be allocated before it.
+    assert!(stats.live <= 2 * THREADS * 21 && stats.used <= stats.capacity, "{stats:?}");
     assert!(stats.used <= stats.peak && stats.peak <= stats.capacity, "{stats:?}");
     assert!(arena.map().map(|span| span.len).sum::<usize>() <= arena.region_len());
 }

@@ -95,31 +95,35 @@ impl<O: Owner> Iterator for Map<'_, O> {
         let arena = self.arena;
         let Some(leaf) = self.next else {
             self.next = Some(0);
-            let len = arena.leaves.region_offset(0);
+            let len = arena.cells.leaves.region_offset(0);
             return Some(Span { offset: 0, len, kind: SpanKind::Bookkeeping });
         };
-        if leaf >= arena.runs.leaves() {
+        if leaf >= arena.cells.runs.occupancy.leaves() {
             return None;
         }
         let _window = arena.owner.open(Door::Inspect);
-        let _held = arena.ledger.lock();
         let (leaves, kind) = arena.span_at(leaf);
         self.next = Some(leaf + leaves);
-        Some(Span { offset: arena.leaves.region_offset(leaf * LEAF), len: leaves * LEAF, kind })
+        Some(Span {
+            offset: arena.cells.leaves.region_offset(leaf * LEAF),
+            len: leaves * LEAF,
+            kind,
+        })
     }
 }
 
 impl<O: Owner> Arena<'_, O> {
-    /// How many leaves from `leaf` on belong together, and what they are. Called under the lock.
+    /// How many leaves from `leaf` on belong together, and what they are.
     fn span_at(&self, leaf: usize) -> (usize, SpanKind) {
-        match self.runs.kind(leaf) {
-            Kind::Vacant | Kind::RunRest(_) | Kind::BlockRest => {
+        let occupancy = &self.cells.runs.occupancy;
+        match occupancy.kind(leaf) {
+            Kind::Vacant | Kind::RunRest(_) | Kind::BlockRest(_) => {
                 (self.vacant_len(leaf), SpanKind::Free)
             }
             Kind::Block | Kind::BlockFrozen | Kind::BlockReleasing => {
-                (self.block_len(leaf), SpanKind::Block)
+                (occupancy.block_len(leaf), SpanKind::Block)
             }
-            Kind::BlockQuarantined => (self.block_len(leaf), SpanKind::Quarantined),
+            Kind::BlockQuarantined => (occupancy.block_len(leaf), SpanKind::Quarantined),
             kind @ Kind::Run(_) => match kind.shape() {
                 Some(shape) => (usize::from(shape.leaves), self.run_at(leaf, shape)),
                 None => (1, SpanKind::Free),
@@ -128,17 +132,26 @@ impl<O: Owner> Arena<'_, O> {
     }
 
     fn vacant_len(&self, leaf: usize) -> usize {
-        let rest = leaf + 1..self.runs.leaves();
-        1 + rest.take_while(|&leaf| self.runs.kind(leaf) == Kind::Vacant).count()
+        let occupancy = &self.cells.runs.occupancy;
+        let mut rest = leaf + 1..occupancy.leaves();
+        let end = rest.find(|&leaf| occupancy.kind(leaf) != Kind::Vacant);
+        end.unwrap_or(occupancy.leaves()) - leaf
     }
 
     fn run_at(&self, head: usize, shape: &'static crate::classes::Shape) -> SpanKind {
+        let occupancy = &self.cells.runs.occupancy;
         let (mut live, mut quarantined) = (0, 0);
+        let _held = self.ledger.lock();
+        if occupancy.kind(head).shape() != Some(shape) {
+            return SpanKind::Free;
+        }
         for index in 0..usize::from(shape.cells) {
-            let cell = self.runs.cell(head, index, shape);
-            if self.extent(cell).state() == Some(State::QUARANTINED) {
+            let cell = occupancy.cell(head, index, shape);
+            // SAFETY: the lock is held, under which the run was seen.
+            let between = unsafe { self.cells.between(cell) };
+            if between.state() == Some(State::QUARANTINED) {
                 quarantined |= 1 << index;
-            } else if self.runs.is_taken(cell) {
+            } else if cell.is_taken() {
                 live |= 1 << index;
             }
         }

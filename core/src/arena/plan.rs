@@ -1,26 +1,23 @@
 //! How a region is divided: as many leaves as fit beside the tables that they need.
 
-use core::sync::atomic::AtomicUsize;
-
-use crate::bitmap::{Bitmap, summary_words, words_for};
-use crate::buddy::{Buddy, MAX_LEAVES, block_bits};
+use crate::buddy::{self, Buddy, MAX_LEAVES};
+use crate::cells::Cells;
 use crate::classes::{LANES, LEAF};
 use crate::crypto::drbg::{Drbg, Seed};
 use crate::error::ArenaError;
 use crate::lock::{Lock, Mutex};
 use crate::owner::Owner;
-use crate::region::{Carver, Leaves, Region};
-use crate::runs::{Group, Post, Runs, posts_for};
-use crate::sync::{AtomicU8, Shared64, SharedU32};
+use crate::region::{Carver, Region};
+use crate::runs::{Group, Occupancy, Runs, SearchTables, search_tables_for};
+use crate::sync::{AtomicU8, AtomicUsize, Shared64, SharedU32};
 
 /// The sizes of the tables for a number of leaves.
 pub(super) struct Plan {
     leaves: usize,
     groups: usize,
-    block_words: usize,
-    vacant_words: usize,
-    posts: usize,
-    districts: usize,
+    /// Words of free leaves, and blocks over them.
+    buddy: (usize, usize),
+    search: [usize; 3],
 }
 
 impl Plan {
@@ -47,29 +44,23 @@ impl Plan {
     }
 
     fn for_leaves(leaves: usize) -> Self {
-        let (posts, districts) = posts_for(leaves);
         Self {
             leaves,
             groups: leaves.div_ceil(LANES),
-            block_words: words_for(block_bits(leaves)),
-            vacant_words: words_for(leaves),
-            posts,
-            districts,
+            buddy: buddy::tables_for(leaves),
+            search: search_tables_for(leaves),
         }
     }
 
     /// Where the tables end, if they begin at the aligned offset `start`.
     fn table_bytes<O: Owner>(&self, start: usize) -> usize {
-        let words = self.block_words
-            + summary_words(self.block_words)
-            + self.vacant_words
-            + summary_words(self.vacant_words);
+        let [heads, classes, empty] = self.search;
         let mut end = start;
         end = after::<Mutex<Drbg, O::Lock>>(end, 1);
         end = after::<Group>(end, self.groups);
-        end = after::<AtomicUsize>(end, words);
-        end = after::<Post>(end, self.posts);
-        end = after::<SharedU32>(end, self.districts);
+        end = after::<AtomicUsize>(end, self.buddy.0 + heads);
+        end = after::<buddy::Block>(end, self.buddy.1);
+        end = after::<SharedU32>(end, classes + empty);
         after::<AtomicU8>(end, self.leaves)
     }
 
@@ -91,15 +82,19 @@ impl Plan {
         let drbg = carver.table(1, || Mutex::new(Drbg::unseeded()))?.first()?;
         drbg.lock().reseed(seed);
         let groups = carver.table(self.groups, || Group::closed(Shared64::new(draw(drbg))))?;
-        let blocks = bitmap(&mut carver, self.block_words)?;
-        let vacant = bitmap(&mut carver, self.vacant_words)?;
-        let posts = carver.table(self.posts, Post::default)?;
-        let districts = carver.table(self.districts, || SharedU32::new(0))?;
+        let word = || AtomicUsize::new(0);
+        let mask = || SharedU32::new(0);
+        let free = carver.table(self.buddy.0, word)?;
+        let [heads, classes, empty] = self.search;
+        let heads = carver.table(heads, word)?;
+        let blocks = carver.table(self.buddy.1, buddy::Block::default)?;
+        let (classes, empty) = (carver.table(classes, mask)?, carver.table(empty, mask)?);
         let kinds = carver.table(self.leaves, || AtomicU8::new(0))?;
+        let search = SearchTables { heads, classes, empty };
+        let runs = Runs::new(Occupancy::new(kinds, groups), &search);
         Some(Tables {
-            runs: Runs::new(kinds, groups, posts, districts),
-            buddy: Buddy::new(blocks, vacant, self.leaves),
-            leaves: carver.leaves(self.leaves)?,
+            cells: Cells { runs, leaves: carver.leaves(self.leaves)? },
+            buddy: Buddy::new(free, blocks, self.leaves),
             drbg,
         })
     }
@@ -107,9 +102,8 @@ impl Plan {
 
 /// What lies in the region.
 pub(super) struct Tables<'r, L> {
-    pub(super) runs: Runs<'r>,
+    pub(super) cells: Cells<'r>,
     pub(super) buddy: Buddy<'r>,
-    pub(super) leaves: Leaves<'r>,
     pub(super) drbg: &'r Mutex<Drbg, L>,
 }
 
@@ -120,20 +114,20 @@ pub(super) fn draw<L: Lock>(drbg: &Mutex<Drbg, L>) -> u64 {
     u64::from_ne_bytes(bytes)
 }
 
-fn bitmap<'r>(carver: &mut Carver<'r>, words: usize) -> Option<Bitmap<'r>> {
-    let zero = || AtomicUsize::new(0);
-    Some(Bitmap::new(carver.table(words, zero)?, carver.table(summary_words(words), zero)?))
-}
-
 /// Where `count` values of `T` end that begin at `offset` or the next aligned one.
 fn after<T>(offset: usize, count: usize) -> usize {
     offset.next_multiple_of(align_of::<T>()) + count * size_of::<T>()
 }
 
-/// The shortest region in bytes that holds an arena at any alignment.
+/// The shortest region in bytes that holds an arena at any address.
 fn least_region<O: Owner>() -> usize {
-    let tables = Plan::for_leaves(1).table_bytes::<O>(align_of::<Group>() - 1);
-    tables + (LEAF - 1) + LEAF
+    let plan = Plan::for_leaves(1);
+    let at = |address: usize| {
+        let padding = address.wrapping_neg() % align_of::<Group>();
+        let end = plan.table_bytes::<O>(padding);
+        end + (address + end).wrapping_neg() % LEAF + LEAF
+    };
+    (0..LEAF).map(at).max().unwrap_or(LEAF)
 }
 
 /// More than the tables take for one leaf, in bytes.

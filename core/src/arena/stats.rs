@@ -3,6 +3,7 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::Arena;
+use super::leaves::Ledger;
 use crate::classes::{CELL_SIZES, CLASSES, LEAF};
 use crate::kind::Kind;
 use crate::owner::{Door, Owner};
@@ -55,42 +56,45 @@ impl<O: Owner> Arena<'_, O> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let _window = self.owner.open(Door::Inspect);
-        let ledger = self.ledger.lock();
+        let Ledger { peak, quarantined, quarantined_blocks, .. } = *self.ledger.lock();
         let mut stats = Stats {
             capacity: self.capacity(),
             used: 0,
-            peak: ledger.peak * LEAF,
+            peak: peak * LEAF,
             live: 0,
             live_blocks: 0,
-            quarantined: ledger.quarantined_blocks,
+            quarantined: quarantined_blocks,
             refused: self.refused.load(Relaxed),
             faults: self.faults.load(Relaxed),
             classes: core::array::from_fn(|class| ClassStats {
                 cell_size: CELL_SIZES[class],
-                quarantined: ledger.quarantined[class],
+                quarantined: quarantined[class] as usize,
                 ..ClassStats::default()
             }),
         };
-        (0..self.runs.leaves()).for_each(|leaf| self.count_leaf(leaf, &mut stats));
+        let leaves = 0..self.cells.runs.occupancy.leaves();
+        leaves.for_each(|leaf| self.count_leaf(leaf, &mut stats));
         for class in &mut stats.classes {
             class.live = class.live.saturating_sub(class.quarantined);
             stats.live += class.live;
             stats.quarantined += class.quarantined;
         }
         stats.live += stats.live_blocks;
+        stats.peak = stats.peak.max(stats.used);
         stats
     }
 
     fn count_leaf(&self, leaf: usize, stats: &mut Stats) {
-        match self.runs.kind(leaf) {
+        let occupancy = &self.cells.runs.occupancy;
+        match occupancy.kind(leaf) {
             Kind::Block | Kind::BlockFrozen | Kind::BlockReleasing => {
                 stats.live_blocks += 1;
                 stats.used += LEAF;
             }
-            Kind::BlockRest | Kind::BlockQuarantined => stats.used += LEAF,
+            Kind::BlockRest(_) | Kind::BlockQuarantined => stats.used += LEAF,
             kind => {
                 let Some(shape) = kind.shape() else { return };
-                let taken = self.runs.taken(leaf, shape);
+                let taken = occupancy.taken(leaf, shape);
                 let class = &mut stats.classes[usize::from(shape.class)];
                 class.runs += 1;
                 class.cells += usize::from(shape.cells);

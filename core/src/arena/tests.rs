@@ -3,6 +3,9 @@
 use std::vec::Vec;
 
 use super::*;
+use crate::canary::State;
+use crate::guarded::Guarded;
+use crate::runs::EmptyRuns;
 use crate::testing::with_arena;
 
 #[test]
@@ -10,25 +13,28 @@ fn what_was_given_up_is_not_looked_at_while_it_is_wiped() {
     with_arena(4096, |arena| {
         let layout = Layout::array::<u8>(57).unwrap();
         let secret = arena.allocate(layout).unwrap();
-        let offset = arena.leaves.offset_of(secret.cast()).unwrap();
-        let cell = arena.runs.cell_at(offset).unwrap();
-        let extent = arena.extent(cell);
+        let offset = arena.cells.leaves.offset_of(secret.cast()).unwrap();
+        let cell = arena.cells.runs.occupancy.cell_at(offset).unwrap();
         // SAFETY: the secret was just allocated, and is given up here.
-        unsafe { extent.give_up() };
-        assert!(arena.runs.give_back(cell).is_ok());
-
-        // Another takes the cell to see whether it is ready, while `verify` looks.
-        let claimed = arena.runs.claim(cell.head, cell.shape.class.into(), 0).ok().unwrap();
-        assert_eq!((claimed.head, claimed.index), (cell.head, cell.index));
-        // SAFETY: the secret was given up, and nobody holds a reference to it.
-        unsafe { arena.leaves.bytes_mut(offset..offset + 64) }.fill(0);
-        assert_eq!(arena.verify(), Ok(()), "no slack is missing where no secret is");
-        // SAFETY: the cell was claimed, and no secret is in it.
-        assert!(matches!(unsafe { extent.readiness() }, Readiness::Busy));
-        arena.runs.put_back_cell(claimed);
-
-        // SAFETY: the secret was given up.
-        unsafe { extent.reset(State::FREE) };
+        let claimed = unsafe { arena.cells.take_back(cell) };
+        let mut looks = 0;
+        let mut wait = || {
+            // Another claims the cell to see whether it is ready, while `verify` looks.
+            let other = arena.cells.claim(cell.head, cell.shape.class.into(), 0).ok().unwrap();
+            assert_eq!((other.cell().head, other.cell().index), (cell.head, cell.index));
+            // SAFETY: the secret was given up, and nobody holds a reference to it.
+            unsafe { arena.cells.leaves.bytes_mut(offset..offset + 64) }.fill(0);
+            assert_eq!(arena.verify(), Ok(()), "no slack is missing where no secret is");
+            assert_eq!(other.look(), Err(NotReady::Busy));
+            arena.cells.put_back(other);
+            looks += 1;
+        };
+        arena.cells.runs.occupancy.freeze(cell.head);
+        let returned = claimed.release(|| {
+            arena.cells.runs.occupancy.thaw(cell.head);
+            wait();
+        });
+        assert!(returned.unwrap().is_empty && looks == 1);
         assert_eq!((arena.verify(), arena.stats().live), (Ok(()), 0));
     });
 }
@@ -39,18 +45,20 @@ fn what_is_free_but_not_ready_is_in_use_a_moment_longer_or_damaged() {
     let never_free = [State::EDGE, State::QUARANTINED];
     with_arena(4096, |arena| {
         let secret = arena.allocate(Layout::new::<[u8; 64]>()).unwrap();
-        let cell = arena.runs.cell_at(arena.leaves.offset_of(secret.cast()).unwrap()).unwrap();
+        let offset = arena.cells.leaves.offset_of(secret.cast()).unwrap();
+        let cell = arena.cells.runs.occupancy.cell_at(offset).unwrap();
         let after_reset = |state| {
             // SAFETY: the cell is taken, and nobody uses the secret in it.
-            unsafe { arena.extent(cell).reset(state) };
+            let between = unsafe { arena.cells.between(cell) };
+            // SAFETY: the cell is taken, and nobody uses the secret in it.
+            unsafe { Guarded::new(between) }.reset(state);
             // SAFETY: likewise.
-            unsafe { arena.extent(cell).readiness() }
+            unsafe { arena.cells.take_back(cell) }.look()
         };
-        assert!(matches!(after_reset(State::FREE), Readiness::Ready));
-        assert!(in_use.iter().all(|&state| matches!(after_reset(state), Readiness::Busy)));
-        assert!(never_free.iter().all(|&state| {
-            matches!(after_reset(state), Readiness::Damaged(FaultKind::CanaryAfter))
-        }));
+        assert_eq!(after_reset(State::FREE), Ok(()));
+        assert!(in_use.iter().all(|&state| after_reset(state) == Err(NotReady::Busy)));
+        let damaged = Err(NotReady::Damaged(FaultKind::CanaryAfter));
+        assert!(never_free.iter().all(|&state| after_reset(state) == damaged));
     });
 }
 
@@ -63,20 +71,24 @@ fn the_ledger_counts_what_is_left_when_empty_runs_are_returned() {
             // SAFETY: allocated for this layout, and not used any more.
             unsafe { arena.deallocate(secret.cast(), layout) };
         }
-        assert!(arena.return_empty_runs(&mut arena.ledger.lock()) > 0);
+        let before = arena.ledger.lock().cut;
+        let mut walk = EmptyRuns::default();
+        while arena.return_empty_runs(&mut arena.ledger.lock(), &mut walk) {}
         let left = arena.stats().classes[7].cells;
-        let ledger = arena.ledger.lock();
-        assert_eq!((ledger.cells[7], left >= 40), (left, true));
-        assert_eq!(ledger.cut, arena.runs.leaves() - arena.buddy.vacant_count());
+        let ledger = *arena.ledger.lock();
+        assert_eq!((ledger.cells[7] as usize, left >= 40), (left, true));
+        let leaves = 0..arena.cells.runs.occupancy.leaves();
+        assert_eq!(ledger.cut, leaves.filter(|&leaf| !arena.buddy.is_free(leaf)).count());
+        assert!(ledger.cut < before);
     });
 }
 
 #[test]
 fn leaves_that_were_just_taken_are_not_looked_at() {
     with_arena(16384, |arena| {
-        let leaf = arena.buddy.take(1, &(0..arena.runs.leaves())).unwrap();
+        let leaf = arena.buddy.take(1, 1, 0).unwrap();
         // SAFETY: the leaf was just taken, and nobody else knows of it.
-        unsafe { arena.leaves.bytes_mut(leaf * LEAF..leaf * LEAF + 1) }.fill(1);
+        unsafe { arena.cells.leaves.bytes_mut(leaf * LEAF..leaf * LEAF + 1) }.fill(1);
         assert_eq!(arena.verify(), Ok(()), "a run or block is being made of it");
     });
 }

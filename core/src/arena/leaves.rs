@@ -1,0 +1,163 @@
+//! Taking leaves, under the lock: for new runs and blocks, and from runs that have become empty.
+//!
+//! The lock is held for a time that depends neither on the region nor on the secret: for one look
+//! into the buddy allocator and the indexes, or for taking a few empty runs apart.
+
+use core::ops::Range;
+
+use super::{Arena, plan};
+use crate::cells::{Claimed, Spare};
+use crate::classes::{CLASSES, LANE_BITS, LANES, LEAF, SHAPES, Shape, shape_for, shapes_of};
+use crate::error::FaultKind;
+use crate::kind::Kind;
+use crate::owner::Owner;
+use crate::runs::EmptyRuns;
+
+/// What only the holder of the lock reads and writes.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Ledger {
+    /// Leaves in runs and blocks, now and at most.
+    pub(super) cut: usize,
+    pub(super) peak: usize,
+    /// Cells in the runs of each class.
+    pub(super) cells: [u32; CLASSES],
+    /// Cells of each class, and blocks, that were damaged.
+    pub(super) quarantined: [u32; CLASSES],
+    pub(super) quarantined_blocks: usize,
+}
+
+impl Ledger {
+    /// Wipes a damaged cell, which stays taken for good, and counts it.
+    pub(super) fn quarantine(&mut self, claimed: Claimed<'_>) {
+        self.quarantined[usize::from(claimed.cell().shape.class)] += 1;
+        claimed.quarantine();
+    }
+}
+
+/// Room for a cell.
+pub(super) enum Room {
+    /// Leaves for a run of the shape with this number.
+    Leaves(Spare, usize),
+    /// A run of a class that may have room.
+    Run(usize, usize),
+}
+
+impl<O: Owner> Arena<'_, O> {
+    /// Takes leaves for the best run of `class` that there is room for or, if there are none, finds
+    /// a run of that or a greater class that may have room, behind the one that was `tried` last.
+    pub(super) fn find_room(&self, class: usize, tried: Option<(usize, usize)>) -> Option<Room> {
+        let for_run = |ledger: &mut Ledger, canary| {
+            let best = shape_for(class, ledger.cells[class] as usize);
+            let mut numbers = (shapes_of(class).start..=best).rev();
+            let (first, number) = numbers.find_map(|number| {
+                let shape = &SHAPES[number];
+                let first = self.buddy.take(usize::from(shape.leaves), step_of(shape), 0)?;
+                Some((first, number))
+            })?;
+            ledger.cells[class] += u32::from(SHAPES[number].cells);
+            let leaves = first..first + usize::from(SHAPES[number].leaves);
+            Some(Room::Leaves(self.note_taken(leaves, ledger, canary), number))
+        };
+        let in_another_run = || {
+            let (class, head) = self.cells.runs.search.next_run_with_room(class, tried)?;
+            Some(Room::Run(head, class))
+        };
+        self.under_lock(for_run, in_another_run)
+    }
+
+    /// Takes `count` leaves for a block, the first of them `offset` more than a multiple of `step`.
+    pub(super) fn take_for_block(&self, count: usize, step: usize, offset: usize) -> Option<Spare> {
+        let for_block = |ledger: &mut Ledger, canary| {
+            let first = self.buddy.take(count, step, offset)?;
+            Some(self.note_taken(first..first + count, ledger, canary))
+        };
+        self.under_lock(for_block, || None)
+    }
+
+    /// Calls `take` under the lock, with a fresh canary to use, until it finds something or there are
+    /// no empty runs left whose leaves would help; then, before the lock is given up, `otherwise`.
+    fn under_lock<R>(
+        &self,
+        take: impl Fn(&mut Ledger, u64) -> Option<R>,
+        otherwise: impl FnOnce() -> Option<R>,
+    ) -> Option<R> {
+        // Drawn here, for drawing takes longer than all that is done under the lock.
+        let canary = plan::draw(self.drbg);
+        let mut walk = EmptyRuns::default();
+        loop {
+            let mut ledger = self.ledger.lock();
+            if let Some(taken) = take(&mut ledger, canary) {
+                return Some(taken);
+            }
+            if !self.return_empty_runs(&mut ledger, &mut walk) {
+                return otherwise();
+            }
+        }
+    }
+
+    /// Notes that leaves were taken. Their run or block gets the fresh canary, unless another begins
+    /// in the same group. Called under the lock.
+    fn note_taken(&self, leaves: Range<usize>, ledger: &mut Ledger, canary: u64) -> Spare {
+        ledger.cut += leaves.len();
+        ledger.peak = ledger.peak.max(ledger.cut);
+        let occupancy = &self.cells.runs.occupancy;
+        let shared = occupancy.group_of(leaves.start).any(|leaf| {
+            let goes_on = matches!(occupancy.kind(leaf), Kind::RunRest(_) | Kind::BlockRest(_));
+            !leaves.contains(&leaf) && !goes_on && !self.buddy.is_free(leaf)
+        });
+        if !shared {
+            occupancy.group(leaves.start).canary.store(canary);
+        }
+        // SAFETY: the callers have just taken the leaves from the buddy allocator.
+        unsafe { Spare::new(leaves) }
+    }
+
+    /// Gives the leaves of a few empty runs back, and says whether there were any that may be empty.
+    /// Called under the lock.
+    pub(super) fn return_empty_runs(&self, ledger: &mut Ledger, walk: &mut EmptyRuns) -> bool {
+        for done in 0..A_FEW {
+            let Some(head) = self.cells.runs.search.next_empty(walk) else {
+                return done > 0;
+            };
+            if let Some((spare, shape)) = self.cells.take_apart(head) {
+                ledger.cut -= usize::from(shape.leaves);
+                ledger.cells[usize::from(shape.class)] -= u32::from(shape.cells);
+                self.buddy.give_back(spare.into_leaves());
+            }
+        }
+        true
+    }
+
+    /// Gives the leaves of a block back.
+    pub(super) fn give_back(&self, spare: Spare) {
+        let leaves = spare.into_leaves();
+        let mut ledger = self.ledger.lock();
+        ledger.cut -= leaves.len();
+        self.buddy.give_back(leaves);
+    }
+
+    /// The leaves, if nobody wrote to them since they were given back; else they are wiped, reported,
+    /// and never handed out.
+    pub(super) fn if_untouched(&self, spare: Spare) -> Option<Spare> {
+        if self.cells.is_zero(&spare) {
+            return Some(spare);
+        }
+        let start = spare.leaves().start * LEAF;
+        self.cells.quarantine(spare);
+        self.ledger.lock().quarantined_blocks += 1;
+        self.report(FaultKind::WriteAfterFree, Some(start));
+        None
+    }
+}
+
+/// What the first leaf of a run is a multiple of. A run whose cells need more occupancy bits than a
+/// leaf has begins where its bits are within one word.
+fn step_of(shape: &Shape) -> usize {
+    if usize::from(shape.cells) < LANE_BITS {
+        return 1;
+    }
+    usize::from(shape.leaves).next_power_of_two().min(LANES)
+}
+
+/// Runs that are taken apart before the lock is given up.
+const A_FEW: usize = 8;
