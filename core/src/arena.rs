@@ -38,7 +38,7 @@ use crate::guarded::{NotReady, secret_start};
 use crate::lock::Mutex;
 use crate::owner::{Door, Owner, Spin};
 use crate::region::Region;
-use crate::runs::{Cell, NoCell};
+use crate::runs::NoCell;
 use crate::shards::Shard;
 use crate::sync::AtomicUsize;
 
@@ -374,7 +374,7 @@ impl<'r, O: Owner> Arena<'r, O> {
     #[inline(always)]
     fn shard(&self) -> &Shard {
         let shards = self.shards.as_ref();
-        &shards[self.owner.shard() % shards.len()]
+        &shards[self.owner.shard(shards.len()) % shards.len()]
     }
 
     /// Waits until what was found frozen is not any more: `verify` freezes under the lock.
@@ -404,7 +404,7 @@ impl<'r, O: Owner> Arena<'r, O> {
             return unsafe { self.release_block(offset, layout) };
         };
         if !cell.is_taken() {
-            return Err(why_not_taken(cell, offset, layout));
+            return Err(why_not_taken(offset == secret_start(cell.start(), layout.align())));
         }
         // SAFETY: the caller gives up the secret at this offset, which is in this cell.
         let claimed = unsafe { self.cells.take_back(cell) };
@@ -464,9 +464,8 @@ impl<O: Owner> Drop for Arena<'_, O> {
 
 /// What is wrong when a secret is released from a cell that is not taken.
 #[cold]
-fn why_not_taken(cell: Cell<'_>, offset: usize, layout: Layout) -> FaultKind {
-    let once_live = offset == secret_start(cell.start(), layout.align());
-    if once_live { FaultKind::DoubleFree } else { FaultKind::ForeignFree }
+fn why_not_taken(begins_there: bool) -> FaultKind {
+    if begins_there { FaultKind::DoubleFree } else { FaultKind::ForeignFree }
 }
 
 /// The class whose cells hold `layout` wherever they lie.

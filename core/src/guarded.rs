@@ -211,8 +211,8 @@ impl<'a> Guarded<'a> {
         let align_log2 = layout.align().trailing_zeros();
         match self.between.place(layout) {
             Some((start, slack))
-                if start == offset
-                    && slack <= State::MOST_SLACK
+                if slack <= State::MOST_SLACK
+                    && start == offset
                     && canary.is(self.between.after(), State::live(align_log2, slack)) =>
             {
                 // SAFETY: the secret was given up, and `verify` only reads what lies beside it.

@@ -29,15 +29,20 @@ impl<'r> Index<'r> {
         Self { masks, places }
     }
 
-    pub(crate) fn is_marked(&self, place: usize, kind: usize) -> bool {
+    #[inline]
+    fn is_marked(&self, place: usize, kind: usize) -> bool {
         self.masks[place].load(SeqCst) & 1 << kind != 0
     }
 
-    /// Marks a kind at a place.
+    /// Marks a kind at a place. Whoever finds it marked leaves the rest to who marked it.
+    #[inline]
     pub(crate) fn mark(&self, place: usize, kind: usize) {
-        self.mark_from(0, place, kind);
+        if !self.is_marked(place, kind) {
+            self.mark_from(0, place, kind);
+        }
     }
 
+    #[cold]
     fn mark_from(&self, level: usize, place: usize, kind: usize) {
         for (level, start) in self.levels().skip(level) {
             let mask = &self.masks[start + (place >> (level * FAN_LOG2))];

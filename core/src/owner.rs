@@ -75,11 +75,11 @@ pub trait Owner: Send + Sync {
     /// were opened in. It is called with no lock held.
     fn open(&self, door: Door) -> Self::Window<'_>;
 
-    /// Which shard the calling thread should use; any number will do. By default it is made of the
-    /// address of the thread's stack.
+    /// Which of so many `shards` the calling thread should use. By default that is chosen by the
+    /// address of the thread's stack; where processors are numbered, their number is as good.
     #[inline]
-    fn shard(&self) -> usize {
-        by_stack_address()
+    fn shard(&self, shards: usize) -> usize {
+        by_stack_address(shards)
     }
 }
 

@@ -90,13 +90,15 @@ impl<const N: usize> AsRef<[Shard]> for Shards<N> {
     }
 }
 
-/// A number for the calling thread, without asking an operating system: threads have their stacks
-/// in different places. Two threads may share a number; they are then slower, and no more.
+/// One of `shards` numbers for the calling thread, without asking an operating system: threads have
+/// their stacks in different places. Two threads may share a number; they are then slower, and no
+/// more.
 #[inline]
-pub(crate) fn by_stack_address() -> usize {
+pub(crate) fn by_stack_address(shards: usize) -> usize {
     let here = 0_u8;
     let place = (&raw const here).addr() >> STACK_LOG2;
-    place.wrapping_mul(SPREAD) >> (usize::BITS - NUMBER_BITS)
+    let bits = shards.checked_ilog2().unwrap_or(0);
+    place.wrapping_mul(SPREAD).checked_shr(usize::BITS - bits).unwrap_or(0)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "an arena has fewer than 2^25 leaves")]
@@ -109,9 +111,6 @@ const NO_HINT: u32 = u32::MAX;
 
 /// How many runs with room are remembered for each class.
 const HINTS: usize = 4;
-
-/// Bits of the number for a thread: enough for any number of shards that makes sense.
-const NUMBER_BITS: u32 = 10;
 
 /// Stacks are farther apart than this.
 const STACK_LOG2: u32 = 16;
@@ -148,7 +147,7 @@ mod tests {
         let shards: BTreeSet<usize> = thread::scope(|scope| {
             let here = || {
                 all_there.wait();
-                by_stack_address() % 16
+                by_stack_address(16)
             };
             let threads: Vec<_> = (0..64).map(|_| scope.spawn(here)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -165,6 +164,6 @@ mod tests {
     /// The number of the caller, seen from deeper in its stack.
     fn number_deeper(calls: usize) -> usize {
         let frame = core::hint::black_box([calls; 8]);
-        if frame[0] == 0 { by_stack_address() } else { number_deeper(frame[1] - 1) }
+        if frame[0] == 0 { by_stack_address(16) } else { number_deeper(frame[1] - 1) }
     }
 }

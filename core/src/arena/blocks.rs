@@ -50,6 +50,7 @@ impl<O: Owner> Arena<'_, O> {
     ///
     /// # Safety
     /// The caller gives up the secret at `offset`.
+    #[inline(never)]
     pub(super) unsafe fn release_block(
         &self,
         offset: usize,

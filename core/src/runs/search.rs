@@ -67,10 +67,7 @@ impl<'r> Search<'r> {
     /// Says that the run at `head` may have no taken cell.
     #[inline]
     pub(crate) fn note_empty(&self, head: usize) {
-        let (place, kind) = (head / KINDS, head % KINDS);
-        if !self.empty.is_marked(place, kind) {
-            self.empty.mark(place, kind);
-        }
+        self.empty.mark(head / KINDS, head % KINDS);
     }
 
     /// Says of the runs that begin in `leaves` what is true of them now.
