@@ -158,6 +158,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::testing::rounds;
 
     fn words(count: usize) -> Vec<AtomicUsize> {
         (0..count).map(|_| AtomicUsize::new(0)).collect()
@@ -175,7 +176,7 @@ mod tests {
         let bitmap = Bitmap::new(&store, &summary);
         let mut set = BTreeSet::new();
         let mut random = 0x2545_f491_4f6c_dd1d_u64;
-        for step in 0..3_000 {
+        for step in 0..rounds(3_000, 15) {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;

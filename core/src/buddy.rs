@@ -217,6 +217,7 @@ mod tests {
 
     use super::*;
     use crate::bitmap::summary_words;
+    use crate::testing::rounds;
 
     struct Tables(Vec<AtomicUsize>, Vec<AtomicUsize>, Vec<AtomicUsize>, Vec<AtomicUsize>);
 
@@ -271,12 +272,12 @@ mod tests {
 
     #[test]
     fn random_takes_and_returns_keep_the_invariants() {
-        for leaves in [1, 2, 3, 7, 64, 65, 249, 1000] {
+        for leaves in [1, 2, 3, 7, 64, 65, 249, 1000].into_iter().take(rounds(8, 6)) {
             let tables = tables(leaves);
             let buddy = buddy(&tables, leaves);
             let mut taken: Vec<Range<usize>> = Vec::new();
             let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-            for _ in 0..400 {
+            for _ in 0..rounds(400, 2) {
                 random ^= random << 13;
                 random ^= random >> 7;
                 random ^= random << 17;

@@ -223,6 +223,7 @@ mod floors {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it reads files")]
     fn imports_point_down() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let floors = floors();

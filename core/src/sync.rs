@@ -24,6 +24,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::testing::rounds;
 
     #[test]
     fn halves_keep_every_bit() {
@@ -52,5 +53,5 @@ mod tests {
         })
     }
 
-    const TAKEN: u64 = 4000;
+    const TAKEN: u64 = rounds(4000, 80) as u64;
 }

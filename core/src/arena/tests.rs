@@ -74,6 +74,7 @@ fn the_ledger_counts_what_is_left_when_empty_runs_are_returned() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "would take hours")]
 fn threads_of_a_slot_cut_runs_in_leaves_of_their_own() {
     with_leaves(LEAST_ZONE * SLOTS, |arena| {
         for slot in 0..SLOTS {

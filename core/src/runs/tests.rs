@@ -6,6 +6,7 @@ use std::vec::Vec;
 
 use super::*;
 use crate::classes::{class_for, shapes_of};
+use crate::testing::rounds;
 
 struct Tables {
     tags: Vec<AtomicU8>,
@@ -54,7 +55,7 @@ fn open_all(runs: &Runs<'_>, number: usize) -> usize {
 
 #[test]
 fn every_cell_of_every_shape_is_taken_once_and_found_by_its_bytes() {
-    for (number, shape) in SHAPES.iter().enumerate() {
+    for (number, shape) in SHAPES.iter().enumerate().step_by(rounds(1, 47)) {
         let tables = Tables::new(200);
         let runs = tables.runs();
         let opened = open_all(&runs, number);
@@ -316,7 +317,7 @@ fn no_cell_is_ever_held_twice() {
             let (runs, owner) = (&runs, &owner);
             scope.spawn(move || {
                 let mut held = Vec::new();
-                for step in 0..30_000_usize {
+                for step in 0..rounds(30_000, 150) {
                     let class = classes[(step / 7) % 2];
                     if let Some(cell) =
                         runs.take(class, (step * 5 + thread * 21) % 64, &(0..runs.leaves()), &take)
@@ -341,7 +342,7 @@ fn no_cell_is_ever_held_twice() {
         }
         // One thread alone cuts, as under the arena's lock.
         scope.spawn(|| {
-            for step in 0..20_000 {
+            for step in 0..rounds(20_000, 100) {
                 let head = step % 64;
                 let Some(shape) = runs.tag(head).shape() else { continue };
                 if runs.close(head, shape) {
