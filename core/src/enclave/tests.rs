@@ -179,3 +179,35 @@ fn a_secret_open_in_place_is_wiped_when_the_enclave_is_destroyed() {
         assert_eq!(sealed.open(&enclave, b"").unwrap_err(), OpenError::Destroyed);
     });
 }
+
+#[test]
+fn a_forgotten_guard_leaves_the_secret_open_until_it_is_released() {
+    with_arena(8192, |arena| {
+        let enclave = Enclave::new(arena).unwrap();
+        let secret = Buffer::wiping(arena, &mut [7; 100]).unwrap();
+        let mut sealed = enclave.seal_in_place(secret, b"").unwrap();
+        core::mem::forget(sealed.open(&enclave, b"").unwrap());
+        assert_eq!(sealed.ciphertext.expose_secret(), [7; 100]);
+        assert_eq!(sealed.open(&enclave, b"").unwrap_err(), OpenError::Tampered);
+        assert_eq!(sealed.ciphertext.expose_secret(), [7; 100], "refused, and as it was");
+        drop(sealed);
+        assert_eq!((arena.stats().live, arena.verify()), (2, Ok(())));
+    });
+}
+
+#[test]
+fn a_panic_while_a_secret_is_open_in_place_seals_it() {
+    with_arena(8192, |arena| {
+        let enclave = Enclave::new(arena).unwrap();
+        let secret = Buffer::wiping(arena, &mut [7; 100]).unwrap();
+        let mut sealed = enclave.seal_in_place(secret, b"").unwrap();
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut opened = sealed.open(&enclave, b"").unwrap();
+            opened.expose_secret_mut()[0] = 8;
+            panic!("in use");
+        }));
+        assert!(panic.is_err());
+        assert_ne!(sealed.ciphertext.expose_secret()[1..], [7; 99]);
+        assert_eq!(sealed.open(&enclave, b"").unwrap().expose_secret()[..2], [8, 7]);
+    });
+}
