@@ -35,6 +35,7 @@ use crate::crypto::drbg::{Drbg, Seed};
 use crate::entropy::Entropy;
 use crate::error::{AllocateError, ArenaError, EntropyError, Fault, FaultKind};
 use crate::guarded::{NotReady, secret_start};
+use crate::lent::Lent;
 use crate::lock::Mutex;
 use crate::owner::{Door, Owner, Spin};
 use crate::region::Region;
@@ -73,7 +74,7 @@ use crate::sync::AtomicUsize;
 pub struct Arena<'r, O: Owner = Spin> {
     cells: Cells<'r>,
     buddy: Buddy<'r>,
-    drbg: &'r Mutex<Drbg, O::Lock>,
+    drbg: Lent<'r, Mutex<Drbg, O::Lock>>,
     ledger: Mutex<Ledger, O::Lock>,
     shards: O::Shards,
     owner: O,
@@ -122,7 +123,7 @@ impl<'r, O: Owner> Arena<'r, O> {
         Ok(Self {
             cells,
             buddy,
-            drbg,
+            drbg: drbg.into(),
             ledger: Mutex::new(Ledger::default()),
             shards: O::Shards::default(),
             owner,

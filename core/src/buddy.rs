@@ -20,14 +20,15 @@ use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::classes::WORD_BITS;
+use crate::lent::Lent;
 use crate::sync::{AtomicUsize, SharedU32};
 
 /// The free leaves of one arena.
 pub(crate) struct Buddy<'r> {
     /// A bit for each leaf: the blocks of the lowest order.
-    words: &'r [AtomicUsize],
+    words: Lent<'r, [AtomicUsize]>,
     /// The blocks of higher orders, order by order.
-    blocks: &'r [Block],
+    blocks: Lent<'r, [Block]>,
     leaves: usize,
 }
 
@@ -44,7 +45,7 @@ impl<'r> Buddy<'r> {
     /// [`tables_for`] entries.
     pub(crate) fn new(words: &'r [AtomicUsize], blocks: &'r [Block], leaves: usize) -> Self {
         debug_assert_eq!((words.len(), blocks.len()), tables_for(leaves));
-        let buddy = Self { words, blocks, leaves };
+        let buddy = Self { words: words.into(), blocks: blocks.into(), leaves };
         buddy.give_back(0..leaves);
         buddy
     }

@@ -196,3 +196,83 @@ impl<T, O: Owner> Drop for Memory<'_, T, O> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::mem::{MaybeUninit, forget};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::error::FaultKind;
+    use crate::testing::{Counting, with_arena};
+
+    /// As many more as there is room for.
+    fn fill<'a>(arena: &'a Arena<'_>, len: usize) -> Vec<Buffer<'a>> {
+        core::iter::from_fn(|| Buffer::new(arena, len).ok()).collect()
+    }
+
+    #[test]
+    fn a_forgotten_secret_stays_and_goes_with_the_arena() {
+        let mut region = vec![MaybeUninit::uninit(); 2500];
+        let arena = Arena::new(&mut region[..], &mut Counting(1)).unwrap();
+        let kept = Buffer::wiping(&arena, &mut [7; 64]).unwrap().memory;
+        let bytes = kept.bytes;
+        forget(kept);
+        forget(Buffer::new(&arena, 1000).unwrap());
+        for len in [64, 1000] {
+            let others = fill(&arena, len);
+            assert!(others.iter().all(|other| other.expose_secret().iter().all(|&b| b == 0)));
+        }
+        // SAFETY: the secret is still allocated, and nobody else has it.
+        assert_eq!(unsafe { bytes.as_ref() }, [7; 64]);
+        assert_eq!((arena.stats().live, arena.verify()), (2, Ok(())));
+        drop(arena);
+        // SAFETY: the arena has initialised the whole region, which is not lent any more.
+        assert!(region.iter().all(|byte| unsafe { byte.assume_init() } == 0));
+    }
+
+    #[test]
+    fn an_arena_goes_on_after_a_handler_panicked_in_a_drop() {
+        for len in [64, 1000] {
+            with_arena(2500, |arena| {
+                let secret = Buffer::new(arena, len).unwrap();
+                // SAFETY: the end of the secret is within the region.
+                let behind = unsafe { secret.memory.pointer().add(len) };
+                // All of a canary: Miri itself fails at an atomic word of which a part was written.
+                // SAFETY: the canary after the secret, or slack of it, which nobody else uses now.
+                unsafe { behind.cast::<[u8; 8]>().write([1; 8]) };
+                let panic = catch_unwind(AssertUnwindSafe(|| drop(secret))).unwrap_err();
+                let message = FaultKind::CanaryAfter.message();
+                assert_eq!(panic.downcast_ref::<std::string::String>().unwrap(), message);
+                assert_goes_on(arena);
+            });
+        }
+    }
+
+    #[test]
+    fn an_arena_goes_on_after_a_handler_panicked_in_an_allocation() {
+        for len in [64, 500] {
+            with_arena(2500, |arena| {
+                // Beside another, so that the cell is met again before its run is taken apart.
+                let _beside = Buffer::new(arena, len).unwrap();
+                let secret = Buffer::new(arena, len).unwrap();
+                let place = secret.memory.pointer();
+                drop(secret);
+                // SAFETY: memory of the region that nobody uses now.
+                unsafe { place.write(1) };
+                assert!(catch_unwind(AssertUnwindSafe(|| drop(fill(arena, len)))).is_err());
+                assert_goes_on(arena);
+            });
+        }
+    }
+
+    /// One place of the arena is out of use, and no other.
+    fn assert_goes_on(arena: &Arena<'_>) {
+        drop(fill(arena, 8));
+        drop(fill(arena, 300));
+        let stats = arena.stats();
+        assert_eq!((stats.faults, stats.quarantined, arena.verify()), (1, 1, Ok(())));
+    }
+}

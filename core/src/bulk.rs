@@ -159,12 +159,13 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::testing::rounds;
 
     #[test]
     fn tiny_and_misaligned_regions() {
         let mut memory = [MaybeUninit::new(0xaa); 600 + 16];
-        for offset in 0..16 {
-            for len in 0..600 {
+        for offset in (0..16).step_by(rounds(1, 3)) {
+            for len in (0..600).step_by(rounds(1, 89)) {
                 let Ok(bulk) = Bulk::new(&mut memory[offset..offset + len]) else {
                     assert!(len < LEAST + 2 * (WORD - 1));
                     continue;
@@ -188,7 +189,8 @@ mod tests {
 
     #[test]
     fn nothing_is_written_outside_the_region() {
-        for (offset, len) in (0..16).flat_map(|offset| (0..100).map(move |len| (offset, len))) {
+        let places = (0..16).flat_map(|offset| (0..100).map(move |len| (offset, len)));
+        for (offset, len) in places.step_by(rounds(1, 41)) {
             let mut bytes = [0xaa_u8; 200];
             let (base, inner) = (bytes.as_mut_ptr(), 50 + offset..50 + offset + len);
             // SAFETY: the range is within `bytes`.

@@ -234,10 +234,11 @@ const CLASS_BY_STEP: [u8; BY_STEP_LIMIT / CANARY + 1] = {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::rounds;
 
     #[test]
     fn every_size_gets_the_smallest_class_that_holds_it() {
-        for size in 0..=LARGEST_CELL {
+        for size in (0..=LARGEST_CELL).step_by(rounds(1, 31)) {
             let naive = CELL_SIZES.iter().position(|&cell| cell >= size);
             assert_eq!(class_for(size), naive, "{size} bytes");
         }
@@ -249,7 +250,7 @@ mod tests {
     fn every_byte_of_every_shape_belongs_to_the_cell_that_division_finds() {
         for shape in SHAPES {
             let stride = shape.cell_size() + CANARY;
-            for offset in 0..usize::from(shape.leaves) * LEAF {
+            for offset in (0..usize::from(shape.leaves) * LEAF).step_by(rounds(1, 61)) {
                 let naive = offset.checked_sub(CANARY).map(|within| within / stride);
                 let naive = naive.filter(|&index| index < usize::from(shape.cells));
                 assert_eq!(shape.cell_at(offset), naive);
@@ -277,7 +278,7 @@ mod tests {
         for class in 0..CLASSES {
             assert_eq!(shape_for(class, 0), shapes_of(class).start);
             assert_eq!(shape_for(class, 10_000), shapes_of(class).end - 1);
-            for cells in 0..200 {
+            for cells in (0..200).step_by(rounds(1, 29)) {
                 let best = shape_for(class, cells);
                 for number in shapes_of(class).skip(1) {
                     let is_small = usize::from(SHAPES[number].cells) <= cells / 2;

@@ -59,6 +59,7 @@ mod tests {
 
     use super::*;
     use crate::lock::SpinLock;
+    use crate::testing::rounds;
 
     #[test]
     fn no_number_is_taken_twice() {
@@ -77,5 +78,5 @@ mod tests {
         })
     }
 
-    const TAKEN: u64 = 4000;
+    const TAKEN: u64 = rounds(4000, 80) as u64;
 }

@@ -13,12 +13,13 @@
 use core::ops::Range;
 use core::sync::atomic::Ordering::SeqCst;
 
+use crate::lent::Lent;
 use crate::sync::{SharedU32, fence};
 
 /// A set of marks, each of one of [`KINDS`] kinds at a place.
 pub(crate) struct Index<'r> {
     /// The masks of level 0, then those of level 1, and so on up to the root.
-    masks: &'r [SharedU32],
+    masks: Lent<'r, [SharedU32]>,
     places: usize,
 }
 
@@ -26,7 +27,7 @@ impl<'r> Index<'r> {
     /// An index without a mark, over [`masks_for`] masks that are zero.
     pub(crate) fn new(masks: &'r [SharedU32], places: usize) -> Self {
         debug_assert_eq!(masks.len(), masks_for(places));
-        Self { masks, places }
+        Self { masks: masks.into(), places }
     }
 
     #[inline]

@@ -163,7 +163,7 @@ mod tests {
 
     use super::*;
     use crate::owner::Spin;
-    use crate::testing::with_arena;
+    use crate::testing::{rounds, with_arena};
 
     fn joined(key: &Key<'_, Spin>) -> [u8; KEY] {
         key.with(|key| *key).unwrap_or_default()
@@ -200,6 +200,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
+    #[cfg_attr(miri, ignore = "it reads another thread's stack")]
     fn the_joined_key_is_not_left_on_the_stack() {
         with_arena(4096, |arena| {
             let key = Key::random(arena).unwrap();
@@ -252,8 +253,9 @@ mod tests {
             let key = Key::random(arena).unwrap();
             let expected = joined(&key);
             thread::scope(|scope| {
-                let reader = scope.spawn(|| (0..20_000).all(|_| joined(&key) == expected));
-                (0..2_000).for_each(|_| key.refresh());
+                let reader =
+                    scope.spawn(|| (0..rounds(20_000, 30)).all(|_| joined(&key) == expected));
+                (0..rounds(2_000, 10)).for_each(|_| key.refresh());
                 assert!(reader.join().unwrap());
             });
         });

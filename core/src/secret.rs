@@ -162,3 +162,52 @@ impl<T, O: Owner> Drop for Secret<'_, T, O> {
         unsafe { self.memory.pointer().drop_in_place() };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::testing::with_arena;
+
+    #[test]
+    fn a_panic_while_building_drops_no_value_and_gives_the_place_back() {
+        with_arena(2500, |arena| {
+            for is_written in [false, true] {
+                let built = catch_unwind(AssertUnwindSafe(|| {
+                    Secret::<[Stubborn; 3]>::build(arena, |place| {
+                        if is_written {
+                            place.write([7, 8, 9].map(Stubborn));
+                        }
+                        panic!("no key today")
+                    })
+                }));
+                assert_eq!(built.unwrap_err().downcast_ref(), Some(&"no key today"));
+                assert_eq!((arena.stats().live, arena.verify()), (0, Ok(())));
+            }
+        });
+    }
+
+    #[test]
+    fn a_value_whose_drop_panics_is_given_back() {
+        with_arena(2500, |arena| {
+            let build = || Secret::build(arena, |place| place.write(Stubborn(7))).unwrap();
+            for end in [drop, |secret: Secret<'_, Stubborn>| secret.release().unwrap()] {
+                let secret = build();
+                assert_eq!(secret.expose_secret().0, 7);
+                assert!(catch_unwind(AssertUnwindSafe(|| end(secret))).is_err());
+                assert_eq!((arena.stats().live, arena.verify()), (0, Ok(())));
+            }
+            core::mem::forget(build());
+            assert_eq!((arena.stats().live, arena.verify()), (1, Ok(())));
+        });
+    }
+
+    struct Stubborn(u64);
+
+    impl Drop for Stubborn {
+        fn drop(&mut self) {
+            panic!("not yet");
+        }
+    }
+}

@@ -20,6 +20,11 @@ impl Entropy for Counting {
     }
 }
 
+/// How often, or in what steps: Miri, the interpreter, takes a thousand times as long.
+pub(crate) const fn rounds(natively: usize, in_miri: usize) -> usize {
+    if cfg!(miri) { in_miri } else { natively }
+}
+
 /// Calls `test` with an arena over `bytes` bytes.
 pub(crate) fn with_arena<R>(bytes: usize, test: impl FnOnce(&Arena<'_>) -> R) -> R {
     let mut region = vec![MaybeUninit::uninit(); bytes];

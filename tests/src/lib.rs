@@ -34,6 +34,7 @@ pub mod arena;
 pub mod enclave;
 pub mod faults;
 pub mod noise;
+#[cfg(feature = "vault")]
 pub mod parsers;
 #[expect(unsafe_code, reason = "does by hand what a program should not, to see it found")]
 pub mod raw;

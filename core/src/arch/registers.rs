@@ -8,6 +8,10 @@
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 #[inline]
 pub(crate) fn wipe_vectors() {
+    // The interpreter has no registers, and no assembly.
+    if cfg!(miri) {
+        return;
+    }
     if avx512::get() {
         // SAFETY: the processor and the operating system support the instructions, and all registers
         // they change are named.
@@ -25,6 +29,10 @@ pub(crate) fn wipe_vectors() {
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 #[inline]
 pub(crate) fn wipe_vectors() {
+    // The interpreter has no registers, and no assembly.
+    if cfg!(miri) {
+        return;
+    }
     // SAFETY: the compiler was told that the registers exist; all 32 are named, nothing else changes.
     unsafe {
         asm!(
@@ -154,6 +162,7 @@ mod tests {
 
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     #[test]
+    #[cfg_attr(miri, ignore = "the interpreter has no registers")]
     fn nothing_is_left() {
         empties!(
             super::wipe_short, 16,
@@ -181,6 +190,7 @@ mod tests {
 
     #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
     #[test]
+    #[cfg_attr(miri, ignore = "the interpreter has no registers")]
     fn nothing_is_left() {
         // Of each eight one, both of those that calls preserve in part and of those they do not.
         empties!(

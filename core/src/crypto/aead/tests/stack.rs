@@ -73,6 +73,7 @@ impl Secrets {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it reads another thread's stack")]
 fn the_probe_finds_a_planted_copy() {
     let mut noise = Noise(30);
     let mut probe = StackProbe::new();
@@ -86,6 +87,7 @@ fn the_probe_finds_a_planted_copy() {
 
 /// Where it is known to: on other processors what has a name may be all there is.
 #[test]
+#[cfg_attr(miri, ignore = "it reads another thread's stack")]
 #[cfg(target_arch = "x86_64")]
 fn the_work_would_leave_secrets_if_the_stack_were_not_wiped() {
     let mut noise = Noise(31);
@@ -95,6 +97,7 @@ fn the_work_would_leave_secrets_if_the_stack_were_not_wiped() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it reads another thread's stack")]
 fn no_secret_is_left() {
     let mut noise = Noise(32);
     let mut probe = StackProbe::new();
@@ -110,6 +113,7 @@ fn no_secret_is_left() {
 /// Catches secrets in any form, such as limbs or spread-out lanes: what is left does not depend on
 /// them.
 #[test]
+#[cfg_attr(miri, ignore = "it reads another thread's stack")]
 fn what_is_left_is_the_same_for_other_secrets() {
     let mut noise = Noise(33);
     let mut probe = StackProbe::new();
@@ -130,6 +134,7 @@ fn what_is_left_is_the_same_for_other_secrets() {
 
 /// The compiler decides how deep the work goes: this fails before it goes too deep.
 #[test]
+#[cfg_attr(miri, ignore = "it reads another thread's stack")]
 fn more_stack_is_wiped_than_used() {
     let mut noise = Noise(34);
     let mut probe = StackProbe::new();
