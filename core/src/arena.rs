@@ -230,6 +230,11 @@ impl<'r, O: Owner> Arena<'r, O> {
         self.cells.leaves.count() * LEAF
     }
 
+    /// The longest secret in bytes that an empty arena could hold.
+    pub(crate) fn largest(&self) -> usize {
+        self.capacity() - 2 * CANARY
+    }
+
     /// The length of the region in bytes, bookkeeping included.
     #[must_use]
     pub fn region_len(&self) -> usize {
@@ -253,7 +258,7 @@ impl<'r, O: Owner> Arena<'r, O> {
         let class = class_of(layout)?;
         let shard = self.shard();
         let head = shard.recent(class).first();
-        if head < self.cells.runs.occupancy.leaves()
+        if head < self.cells.runs.occupancy().leaves()
             && let Ok(claimed) = self.cells.claim(head, class, 0)
         {
             match claimed.check() {
@@ -400,7 +405,7 @@ impl<'r, O: Owner> Arena<'r, O> {
             // A secret of no bytes has no place.
             return if layout.size() == 0 { Ok(()) } else { Err(FaultKind::ForeignFree) };
         };
-        let Some(cell) = self.cells.runs.occupancy.cell_at(offset) else {
+        let Some(cell) = self.cells.runs.occupancy().cell_at(offset) else {
             // SAFETY: the caller gives up the secret at this offset, and no cell is there.
             return unsafe { self.release_block(offset, layout) };
         };

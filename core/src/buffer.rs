@@ -154,8 +154,7 @@ impl<'a, T, O: Owner> Memory<'a, T, O> {
     #[inline]
     pub(crate) fn new(arena: &'a Arena<'_, O>, size: usize) -> Result<Self, AllocateError> {
         let Some(layout) = Self::layout(size) else {
-            let largest = isize::MAX as usize;
-            return Err(AllocateError::TooLarge { requested: size, largest });
+            return Err(AllocateError::TooLarge { requested: size, largest: arena.largest() });
         };
         Ok(Self { arena, bytes: arena.allocate(layout)?, aligned_for: PhantomData })
     }

@@ -115,7 +115,7 @@ impl<'r> Cells<'r> {
     /// Takes the run at `head` apart, if there is one and none of its cells is taken, still being
     /// wiped or damaged. Called under the arena's lock.
     pub(crate) fn take_apart(&self, head: usize) -> Option<(Spare, &'static Shape)> {
-        let occupancy = &self.runs.occupancy;
+        let occupancy = self.runs.occupancy();
         let shape = occupancy.kind(head).shape()?;
         if !occupancy.close(head, shape) {
             return None;
@@ -139,7 +139,7 @@ impl<'r> Cells<'r> {
     ) -> impl Iterator<Item = Between<'a>> {
         (0..usize::from(shape.cells)).map(move |index| {
             // SAFETY: the callers have closed the run, or not opened it yet.
-            unsafe { self.between(self.runs.occupancy.cell(head, index, shape)) }
+            unsafe { self.between(self.runs.occupancy().cell(head, index, shape)) }
         })
     }
 }
@@ -272,7 +272,7 @@ impl Cells<'_> {
     /// # Safety
     /// The caller owns the secret in the block at `head`, and gives it up.
     pub(crate) unsafe fn take_back_block(&self, head: usize) -> ClaimedBlock<'_> {
-        let leaves = head..head + self.runs.occupancy.block_len(head);
+        let leaves = head..head + self.runs.occupancy().block_len(head);
         // SAFETY: the block stays while its secret is not released.
         let between = unsafe { self.block(&leaves) };
         // SAFETY: the secret in it was the caller's (contract).
@@ -283,14 +283,14 @@ impl Cells<'_> {
     /// While the result is in use, the leaves are not given back: they are the caller's, or it holds
     /// the arena's lock and has frozen the block.
     pub(crate) unsafe fn block(&self, leaves: &Range<usize>) -> Between<'_> {
-        let canary = Canary::new(self.runs.occupancy.group(leaves.start).canary.load());
+        let canary = Canary::new(self.runs.occupancy().group(leaves.start).canary.load());
         let size = leaves.len() * LEAF - 2 * CANARY;
         // SAFETY: a block has a canary at both its ends, and stays (contract).
         unsafe { Between::new(&self.leaves, canary, leaves.start * LEAF + CANARY, size) }
     }
 
     fn mark_block(&self, leaves: &Range<usize>, first: Kind) {
-        let occupancy = &self.runs.occupancy;
+        let occupancy = self.runs.occupancy();
         occupancy.set_block_rest(leaves.start + 1..leaves.end);
         // The first leaf never looks like the rest of the block before it.
         occupancy.set_kind(leaves.start, first);

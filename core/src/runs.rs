@@ -25,19 +25,23 @@ use crate::sync::fence;
 
 /// Which leaves are runs, which of their cells are taken, and where to look for one.
 pub(crate) struct Runs<'r> {
-    pub(crate) occupancy: Occupancy<'r>,
     pub(crate) search: Search<'r>,
 }
 
 impl<'r> Runs<'r> {
     /// Runs over closed tables: all leaves vacant, all groups closed, nothing marked.
     pub(crate) fn new(occupancy: Occupancy<'r>, tables: &SearchTables<'r>) -> Self {
-        Self { occupancy, search: Search::new(occupancy, tables) }
+        Self { search: Search::new(occupancy, tables) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn occupancy(&self) -> &Occupancy<'r> {
+        self.search.occupancy()
     }
 
     /// Makes the leaves from `head` on into a run of which the first cell is taken, the rest free.
     pub(crate) fn open(&self, head: usize, number: usize) -> Claim<'r> {
-        let claim = self.occupancy.open(head, number);
+        let claim = self.occupancy().open(head, number);
         // A search that takes a mark away after it was found here sees the kinds.
         fence(SeqCst);
         self.search.advertise(head, usize::from(SHAPES[number].class));
@@ -52,7 +56,7 @@ impl<'r> Runs<'r> {
         class: usize,
         passed_over: usize,
     ) -> Result<Claim<'r>, NoCell> {
-        match self.occupancy.claim(head, class, passed_over)? {
+        match self.occupancy().claim(head, class, passed_over)? {
             Claimed::Meant(claim) => Ok(claim),
             Claimed::Another(claim) => {
                 self.put_back(claim);
@@ -66,7 +70,7 @@ impl<'r> Runs<'r> {
     /// done here.
     #[cold]
     pub(crate) fn put_back(&self, claim: Claim<'_>) {
-        let group = self.occupancy.put_back(claim);
+        let group = self.occupancy().put_back(claim);
         self.search.look_again(group);
     }
 }

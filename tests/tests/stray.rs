@@ -415,7 +415,7 @@ fn terminal_of(command: &mut Command) -> File {
     assert_eq!(made, 0);
     // SAFETY: the descriptor was just made and is nobody else's.
     let ours = unsafe { OwnedFd::from_raw_fd(ours) };
-    // SAFETY: likewise.
+    // SAFETY: this descriptor too was just made and is nobody else's.
     let its = unsafe { OwnedFd::from_raw_fd(its) };
     let adopt = move || {
         // SAFETY: the child, which has no other threads, begins a session of its own.

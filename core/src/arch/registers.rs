@@ -18,7 +18,8 @@ pub(crate) fn wipe_vectors() {
         unsafe { wipe_high() };
     }
     if avx::get() {
-        // SAFETY: likewise.
+        // SAFETY: the processor and the operating system support AVX, and all registers it changes
+        // are named.
         unsafe { wipe_low() };
     } else {
         wipe_short();
@@ -152,7 +153,7 @@ mod tests {
                 core::arch::asm!($plant, $(out($register) _,)+ options(nomem, nostack));
             }
             $wipe();
-            // SAFETY: likewise, and there is room for what is stored.
+            // SAFETY: the registers exist, and there is room for what is stored.
             unsafe {
                 core::arch::asm!($store, to = in(reg) left.as_mut_ptr(), options(nostack));
             }

@@ -18,11 +18,11 @@ impl<O: Owner> Arena<'_, O> {
         }
         let (step, offset) = self.first_leaves(layout.align());
         let count = block_leaves(layout).filter(|&count| {
-            offset.checked_add(count).is_some_and(|end| end <= self.cells.runs.occupancy.leaves())
+            offset.checked_add(count).is_some_and(|end| end <= self.cells.runs.occupancy().leaves())
         });
         let Some(count) = count else {
-            let largest = self.capacity() - 2 * CANARY;
-            return Err(AllocateError::TooLarge { requested: layout.size(), largest });
+            let (requested, largest) = (layout.size(), self.largest());
+            return Err(AllocateError::TooLarge { requested, largest });
         };
         loop {
             let spare = self.take_for_block(count, step, offset).ok_or(AllocateError::Full {
@@ -61,7 +61,7 @@ impl<O: Owner> Arena<'_, O> {
         self.claim_block(head, offset)?;
         // SAFETY: the block was claimed for the release of the caller's secret.
         let claimed = unsafe { self.cells.take_back_block(head) };
-        let occupancy = &self.cells.runs.occupancy;
+        let occupancy = self.cells.runs.occupancy();
         match claimed.check_release(offset, layout) {
             Err(kind) if !kind.is_damage() => {
                 occupancy.set_kind(head, Kind::Block);
@@ -84,7 +84,7 @@ impl<O: Owner> Arena<'_, O> {
 
     /// Claims a block for release, waiting while `verify` looks at it.
     fn claim_block(&self, head: usize, offset: usize) -> Result<(), FaultKind> {
-        let occupancy = &self.cells.runs.occupancy;
+        let occupancy = self.cells.runs.occupancy();
         loop {
             match occupancy.exchange_kind(head, Kind::Block, Kind::BlockReleasing) {
                 Ok(()) => return Ok(()),

@@ -100,7 +100,7 @@ impl<O: Owner> Arena<'_, O> {
     fn note_taken(&self, leaves: Range<usize>, ledger: &mut Ledger, canary: u64) -> Spare {
         ledger.cut += leaves.len();
         ledger.peak = ledger.peak.max(ledger.cut);
-        let occupancy = &self.cells.runs.occupancy;
+        let occupancy = self.cells.runs.occupancy();
         let shared = occupancy.group_of(leaves.start).any(|leaf| {
             let goes_on = matches!(occupancy.kind(leaf), Kind::RunRest(_) | Kind::BlockRest(_));
             !leaves.contains(&leaf) && !goes_on && !self.buddy.is_free(leaf)

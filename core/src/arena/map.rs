@@ -98,7 +98,7 @@ impl<O: Owner> Iterator for Map<'_, O> {
             let len = arena.cells.leaves.region_offset(0);
             return Some(Span { offset: 0, len, kind: SpanKind::Bookkeeping });
         };
-        if leaf >= arena.cells.runs.occupancy.leaves() {
+        if leaf >= arena.cells.runs.occupancy().leaves() {
             return None;
         }
         let _window = arena.owner.open(Door::Inspect);
@@ -115,7 +115,7 @@ impl<O: Owner> Iterator for Map<'_, O> {
 impl<O: Owner> Arena<'_, O> {
     /// How many leaves from `leaf` on belong together, and what they are.
     fn span_at(&self, leaf: usize) -> (usize, SpanKind) {
-        let occupancy = &self.cells.runs.occupancy;
+        let occupancy = self.cells.runs.occupancy();
         match occupancy.kind(leaf) {
             Kind::Vacant | Kind::RunRest(_) | Kind::BlockRest(_) => {
                 (self.vacant_len(leaf), SpanKind::Free)
@@ -132,14 +132,14 @@ impl<O: Owner> Arena<'_, O> {
     }
 
     fn vacant_len(&self, leaf: usize) -> usize {
-        let occupancy = &self.cells.runs.occupancy;
+        let occupancy = self.cells.runs.occupancy();
         let mut rest = leaf + 1..occupancy.leaves();
         let end = rest.find(|&leaf| occupancy.kind(leaf) != Kind::Vacant);
         end.unwrap_or(occupancy.leaves()) - leaf
     }
 
     fn run_at(&self, head: usize, shape: &'static crate::classes::Shape) -> SpanKind {
-        let occupancy = &self.cells.runs.occupancy;
+        let occupancy = self.cells.runs.occupancy();
         let (mut live, mut quarantined) = (0, 0);
         let _held = self.ledger.lock();
         if occupancy.kind(head).shape() != Some(shape) {

@@ -72,7 +72,7 @@ impl<O: Owner> Arena<'_, O> {
                 ..ClassStats::default()
             }),
         };
-        let leaves = 0..self.cells.runs.occupancy.leaves();
+        let leaves = 0..self.cells.runs.occupancy().leaves();
         leaves.for_each(|leaf| self.count_leaf(leaf, &mut stats));
         for class in &mut stats.classes {
             class.live = class.live.saturating_sub(class.quarantined);
@@ -85,7 +85,7 @@ impl<O: Owner> Arena<'_, O> {
     }
 
     fn count_leaf(&self, leaf: usize, stats: &mut Stats) {
-        let occupancy = &self.cells.runs.occupancy;
+        let occupancy = self.cells.runs.occupancy();
         match occupancy.kind(leaf) {
             Kind::Block | Kind::BlockFrozen | Kind::BlockReleasing => {
                 stats.live_blocks += 1;

@@ -14,7 +14,7 @@ fn what_was_given_up_is_not_looked_at_while_it_is_wiped() {
         let layout = Layout::array::<u8>(57).unwrap();
         let secret = arena.allocate(layout).unwrap();
         let offset = arena.cells.leaves.offset_of(secret.cast()).unwrap();
-        let cell = arena.cells.runs.occupancy.cell_at(offset).unwrap();
+        let cell = arena.cells.runs.occupancy().cell_at(offset).unwrap();
         // SAFETY: the secret was just allocated, and is given up here.
         let claimed = unsafe { arena.cells.take_back(cell) };
         let mut looks = 0;
@@ -29,9 +29,9 @@ fn what_was_given_up_is_not_looked_at_while_it_is_wiped() {
             arena.cells.put_back(other);
             looks += 1;
         };
-        arena.cells.runs.occupancy.freeze(cell.head);
+        arena.cells.runs.occupancy().freeze(cell.head);
         let returned = claimed.release(|| {
-            arena.cells.runs.occupancy.thaw(cell.head);
+            arena.cells.runs.occupancy().thaw(cell.head);
             wait();
         });
         assert!(returned.unwrap().is_empty && looks == 1);
@@ -46,13 +46,13 @@ fn what_is_free_but_not_ready_is_in_use_a_moment_longer_or_damaged() {
     with_arena(4096, |arena| {
         let secret = arena.allocate(Layout::new::<[u8; 64]>()).unwrap();
         let offset = arena.cells.leaves.offset_of(secret.cast()).unwrap();
-        let cell = arena.cells.runs.occupancy.cell_at(offset).unwrap();
+        let cell = arena.cells.runs.occupancy().cell_at(offset).unwrap();
         let after_reset = |state| {
             // SAFETY: the cell is taken, and nobody uses the secret in it.
             let between = unsafe { arena.cells.between(cell) };
             // SAFETY: the cell is taken, and nobody uses the secret in it.
             unsafe { Guarded::new(between) }.reset(state);
-            // SAFETY: likewise.
+            // SAFETY: the secret in the cell is this test's, which does not use it any more.
             unsafe { arena.cells.take_back(cell) }.look()
         };
         assert_eq!(after_reset(State::FREE), Ok(()));
@@ -77,7 +77,7 @@ fn the_ledger_counts_what_is_left_when_empty_runs_are_returned() {
         let left = arena.stats().classes[7].cells;
         let ledger = *arena.ledger.lock();
         assert_eq!((ledger.cells[7] as usize, left >= 40), (left, true));
-        let leaves = 0..arena.cells.runs.occupancy.leaves();
+        let leaves = 0..arena.cells.runs.occupancy().leaves();
         assert_eq!(ledger.cut, leaves.filter(|&leaf| !arena.buddy.is_free(leaf)).count());
         assert!(ledger.cut < before);
     });
@@ -101,4 +101,10 @@ fn only_what_is_aligned_to_more_than_a_leaf_takes_whole_leaves() {
             assert_eq!((arena.stats().live, arena.stats().live_blocks), (1, blocks));
         });
     }
+}
+
+#[test]
+fn an_arena_with_one_shard_is_at_most_a_kibibyte_long() {
+    let bytes = size_of::<Arena<'_, Spin<1>>>();
+    assert!(bytes <= 1024, "{bytes} bytes");
 }

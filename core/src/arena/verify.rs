@@ -35,7 +35,7 @@ impl<O: Owner> Arena<'_, O> {
     /// Does what [`verify`](Self::verify) does and reports every fault found, one for each damaged
     /// canary, slack or free stretch.
     pub fn find_faults(&self, mut report: impl FnMut(Fault)) {
-        let occupancy = &self.cells.runs.occupancy;
+        let occupancy = self.cells.runs.occupancy();
         let mut leaf = 0;
         while leaf < occupancy.leaves() {
             let window = self.owner.open(Door::Inspect);
@@ -58,7 +58,7 @@ impl<O: Owner> Arena<'_, O> {
 
     fn check_cell(&self, cell: Cell<'_>) -> Option<Fault> {
         let _window = self.owner.open(Door::Inspect);
-        let occupancy = &self.cells.runs.occupancy;
+        let occupancy = self.cells.runs.occupancy();
         let mut ledger = self.ledger.lock();
         if occupancy.kind(cell.head).shape() != Some(cell.shape) {
             return None;
@@ -95,7 +95,7 @@ impl<O: Owner> Arena<'_, O> {
     fn check_run_end(&self, head: usize) -> Option<Fault> {
         let _window = self.owner.open(Door::Inspect);
         let _held = self.ledger.lock();
-        let shape = self.cells.runs.occupancy.kind(head).shape()?;
+        let shape = self.cells.runs.occupancy().kind(head).shape()?;
         let used = shape.cell_offset(usize::from(shape.cells));
         let end = (head + usize::from(shape.leaves)) * LEAF;
         let start = head * LEAF + used;
@@ -107,7 +107,7 @@ impl<O: Owner> Arena<'_, O> {
     fn check_leaf(&self, leaf: usize) -> Option<Fault> {
         let _window = self.owner.open(Door::Inspect);
         let _held = self.ledger.lock();
-        match self.cells.runs.occupancy.kind(leaf) {
+        match self.cells.runs.occupancy().kind(leaf) {
             Kind::Vacant if self.buddy.is_free(leaf) => {
                 let start = leaf * LEAF;
                 // SAFETY: the leaf was seen to be free, under the lock.
@@ -121,7 +121,7 @@ impl<O: Owner> Arena<'_, O> {
 
     /// Checks a block, under the lock.
     fn check_block(&self, head: usize) -> Option<Fault> {
-        let occupancy = &self.cells.runs.occupancy;
+        let occupancy = self.cells.runs.occupancy();
         occupancy.exchange_kind(head, Kind::Block, Kind::BlockFrozen).ok()?;
         let leaves = head..head + occupancy.block_len(head);
         // SAFETY: the block is frozen, and the lock is held.

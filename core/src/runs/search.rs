@@ -54,6 +54,11 @@ impl<'r> Search<'r> {
         }
     }
 
+    #[inline(always)]
+    pub(super) fn occupancy(&self) -> &Occupancy<'r> {
+        &self.occupancy
+    }
+
     /// Says that the run of `class` at `head` has room.
     #[inline]
     pub(crate) fn advertise(&self, head: usize, class: usize) {

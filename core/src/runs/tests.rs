@@ -81,7 +81,7 @@ fn again<'r>(claim: &Claim<'r>) -> Claim<'r> {
 }
 
 fn retire(runs: &Runs<'_>, head: usize, leaves: u8) {
-    runs.occupancy.set_kinds(head..head + usize::from(leaves), Kind::Vacant);
+    runs.occupancy().set_kinds(head..head + usize::from(leaves), Kind::Vacant);
     runs.search.forget(head);
 }
 
@@ -89,7 +89,7 @@ fn retire(runs: &Runs<'_>, head: usize, leaves: u8) {
 fn open_all(runs: &Runs<'_>, number: usize) -> usize {
     let leaves = usize::from(SHAPES[number].leaves);
     let step = leaves.next_multiple_of(LANES.min(leaves.next_power_of_two()));
-    let all = runs.occupancy.leaves();
+    let all = runs.occupancy().leaves();
     let heads = (0..all).step_by(step).filter(|head| head + leaves <= all);
     heads.map(|head| release(runs, runs.open(head, number))).count()
 }
@@ -112,7 +112,7 @@ fn every_cell_of_every_shape_is_taken_once_and_found_by_its_bytes() {
             let cell = claim.cell();
             let first = cell.head * LEAF + shape.cell_offset(cell.index);
             for offset in [first, first + shape.cell_size() - 1] {
-                let found = runs.occupancy.cell_at(offset).unwrap();
+                let found = runs.occupancy().cell_at(offset).unwrap();
                 assert_eq!((found.head, found.index), name(&claim));
             }
             assert!(cell.is_taken());
@@ -151,12 +151,12 @@ fn only_an_empty_run_is_closed_and_then_nobody_takes_from_it() {
         let (tables, shape) = (Tables::new(64), &SHAPES[number]);
         let runs = tables.runs();
         let claim = runs.open(0, number);
-        assert!(!runs.occupancy.close(0, shape), "a cell is taken");
+        assert!(!runs.occupancy().close(0, shape), "a cell is taken");
         let returned = give_back(&runs, claim);
         assert!(returned.is_empty && !returned.was_full || shape.cells == 1);
-        assert!(runs.occupancy.close(0, shape));
+        assert!(runs.occupancy().close(0, shape));
         assert!(runs.claim(0, class, 0).is_err());
-        assert_eq!(runs.occupancy.reopen(0, shape), 0..LANES);
+        assert_eq!(runs.occupancy().reopen(0, shape), 0..LANES);
         assert!(runs.claim(0, class, 0).is_ok());
     }
 }
@@ -273,11 +273,11 @@ fn an_outdated_kind_takes_nothing() {
     let runs = tables.runs();
     let (was, is) = (shapes_of(small).start, shapes_of(large).start);
     give_back(&runs, runs.open(0, was));
-    assert!(runs.occupancy.close(0, &SHAPES[was]));
+    assert!(runs.occupancy().close(0, &SHAPES[was]));
     retire(&runs, 0, SHAPES[was].leaves);
     give_back(&runs, runs.open(0, is));
     assert!(runs.claim(0, small, 0).is_err());
-    assert_eq!(runs.occupancy.taken(0, &SHAPES[is]), 0);
+    assert_eq!(runs.occupancy().taken(0, &SHAPES[is]), 0);
 }
 
 #[test]
@@ -287,14 +287,14 @@ fn nobody_claims_from_a_frozen_run_or_wipes_in_it() {
     let tables = Tables::new(8);
     let runs = tables.runs();
     let claim = runs.open(0, number);
-    runs.occupancy.freeze(0);
+    runs.occupancy().freeze(0);
     assert!(claim.cell().claim_frozen().is_none(), "it is taken");
     assert!(matches!(runs.claim(0, class, 0), Err(NoCell::Frozen)));
-    assert!(!runs.occupancy.close(0, &SHAPES[number]));
+    assert!(!runs.occupancy().close(0, &SHAPES[number]));
     let cell = claim.cell();
     assert!(claim.give_back().ok().unwrap().was_frozen, "it must not be wiped yet");
     let claim = cell.claim_frozen().unwrap();
-    runs.occupancy.thaw(0);
+    runs.occupancy().thaw(0);
     assert!(!give_back(&runs, claim).was_frozen);
     assert!(runs.claim(0, class, 0).is_ok());
 }
@@ -303,7 +303,7 @@ fn nobody_claims_from_a_frozen_run_or_wipes_in_it() {
 fn the_length_of_a_block_is_kept_in_its_further_leaves() {
     let leaves = if cfg!(miri) { 200 } else { 40_000 };
     let tables = Tables::new(leaves);
-    let occupancy = tables.runs().occupancy;
+    let occupancy = *tables.runs().occupancy();
     for len in [1, 2, 3, 31, 32, 33, 34, 65, 100, 1024, 1025, 1026, 33_000, leaves] {
         for head in [0, 1, leaves - len.min(leaves)] {
             if head + len > leaves {
@@ -367,8 +367,8 @@ fn no_cell_is_ever_held_twice_and_none_is_lost() {
         scope.spawn(|| {
             for step in 0..steps {
                 let (head, _held) = (step % 64, lock.lock().unwrap());
-                let Some(shape) = runs.occupancy.kind(head).shape() else { continue };
-                if runs.occupancy.close(head, shape) {
+                let Some(shape) = runs.occupancy().kind(head).shape() else { continue };
+                if runs.occupancy().close(head, shape) {
                     retire(&runs, head, shape.leaves);
                     let number = numbers[usize::from(step.is_multiple_of(3))];
                     give_back(&runs, runs.open(head, number));
@@ -381,7 +381,7 @@ fn no_cell_is_ever_held_twice_and_none_is_lost() {
         .into_iter()
         .sum();
     let cells: usize = (0..64)
-        .filter_map(|leaf| runs.occupancy.kind(leaf).shape())
+        .filter_map(|leaf| runs.occupancy().kind(leaf).shape())
         .map(|shape| usize::from(shape.cells))
         .sum();
     assert_eq!(free, cells, "some were not found again");

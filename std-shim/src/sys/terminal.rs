@@ -43,7 +43,7 @@ pub(crate) fn pseudo_terminal() -> io::Result<(std::fs::File, std::fs::File)> {
     })?;
     // SAFETY: the call has just opened it, for us alone.
     let person = unsafe { std::fs::File::from_raw_fd(person) };
-    // SAFETY: likewise.
+    // SAFETY: the call has opened this one too, for us alone.
     let program = unsafe { std::fs::File::from_raw_fd(program) };
     Ok((person, program))
 }

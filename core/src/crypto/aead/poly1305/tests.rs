@@ -40,7 +40,7 @@ fn nothing_is_left_of_the_key() {
     let poly1305 = unsafe { place.assume_init_mut() };
     poly1305.update_padded(b"message");
     assert_ne!(words(poly1305)[..5], [0; 5]);
-    // SAFETY: likewise.
+    // SAFETY: the value was written, and is not used or dropped again.
     unsafe { place.assume_init_drop() };
     // SAFETY: what is left are plain words, whatever they hold.
     assert_eq!(words(unsafe { place.assume_init_ref() }), [0; 7]);
