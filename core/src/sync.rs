@@ -3,9 +3,14 @@
 //! Machines without atomic operations on 64 bits (thumbv7em, riscv32) make do with 32. The flag
 //! `--cfg strongroom_no_atomic_64` lets any machine make do, so that the tests can run through it.
 
-pub(crate) use core::sync::atomic::{
-    AtomicBool, AtomicU8, AtomicU32 as SharedU32, AtomicUsize, fence,
-};
+#[cfg(not(feature = "portable-atomic"))]
+pub(crate) use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32 as SharedU32, AtomicUsize};
+#[cfg(feature = "portable-atomic")]
+pub(crate) use portable_atomic::{AtomicBool, AtomicU8, AtomicU32 as SharedU32, AtomicUsize};
+
+/// For what is loaded and stored and no more, which every machine can.
+pub(crate) use core::sync::atomic::AtomicUsize as PlainWord;
+pub(crate) use core::sync::atomic::fence;
 pub(crate) use spin::mutex::SpinMutex;
 
 #[cfg(any(not(target_has_atomic = "64"), strongroom_no_atomic_64, test))]

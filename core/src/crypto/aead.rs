@@ -202,8 +202,8 @@ pub(crate) const TAG: usize = 16;
 /// Bytes of message from which the `poly1305` crate is used.
 ///
 /// As measured: on 32-bit x86 its AVX2 code is faster from 3 KiB on (four times at 64 KiB). On
-/// x86-64 it takes 1.4 µs to start, and from 64 KiB on the two are within three in a hundred of
-/// each other. Elsewhere it has portable code only, which is slower at every length.
+/// x86-64 it takes 1.4 µs to start, and from 64 KiB on a whole seal is 6 to 9 % faster with it.
+/// Elsewhere it has portable code only, which is slower at every length.
 const LONG: usize = if cfg!(target_arch = "x86") {
     4 * 1024
 } else if cfg!(target_arch = "x86_64") {
