@@ -54,6 +54,8 @@ mod global;
 mod io;
 pub mod limits;
 mod pages;
+#[expect(unsafe_code, reason = "promises that its lock keeps others out")]
+mod park;
 mod refusal;
 #[expect(unsafe_code, reason = "system calls, and the one mapping they work on")]
 mod sys;
@@ -67,6 +69,7 @@ pub use global::{InstallError, NotInstalled, global};
 pub use io::{ReadError, SecretReader, unbuffered_stdin};
 pub use limits::Limits;
 pub use pages::{Backing, ForkView, LockedPages, Protections, page_size};
+pub use park::{Park, ParkLock};
 pub use strongroom_core;
 pub use strongroom_core::{Fault, FaultKind, Sealed, Stats};
 pub use vault::{
