@@ -101,7 +101,8 @@ impl Node {
         None
     }
 
-    /// Adds a claimed node to the list.
+    /// Adds a claimed node to the list. It is tried again only when another was added meanwhile, so
+    /// nobody is waited for.
     fn add() -> &'static Self {
         let node: &'static Self = Box::leak(Box::new(Self {
             next: AtomicPtr::new(ptr::null_mut()),

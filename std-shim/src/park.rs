@@ -43,6 +43,10 @@ pub use self::macos::ParkLock;
 /// from going on. Where the kernel has no such call or a sandbox refuses it, those who wait sleep in
 /// steps of up to two milliseconds, and lend nothing.
 ///
+/// A vault's other locks are the standard library's, whose waiters sleep but lend nothing. They are
+/// contended only while a vault grows or shrinks, and by those who wait for room: a vault with a
+/// fixed budget and calls that do not wait never depend on them.
+///
 /// # Not in signal handlers
 /// A handler that interrupts a thread which holds the lock would wait for its own thread. Nothing
 /// that takes the lock can be called there; if it meets the lock held by its own thread, it panics

@@ -208,6 +208,10 @@ fn count_together(threads: u64, each: u64) {
                     // Long enough that a turn of the scheduler falls into it now and then.
                     let before = held.get();
                     (0..20).for_each(|_| std::hint::spin_loop());
+                    if before.is_multiple_of(1_000) {
+                        // The others come to sleep.
+                        thread::sleep(Duration::from_millis(1));
+                    }
                     held.set(before + 1);
                 }
             });

@@ -24,6 +24,8 @@ pub(super) struct Held {
     pub(super) room: Arc<Room>,
 }
 
+/// Both locks are the standard library's: whoever waits sleeps, but lends no priority. The list is
+/// written only when a room comes or goes, so with a budget that does not grow nobody ever waits.
 pub(super) struct Rooms {
     list: RwLock<Vec<Arc<Room>>>,
     options: Options,
