@@ -133,6 +133,27 @@ fn a_forked_child_does_not_wait_for_a_thread_of_its_parent() {
     drop(lock.hold());
 }
 
+/// A signal handler may fork in the middle of a call, which both processes then go on with.
+#[test]
+fn a_child_forked_by_the_holder_gives_the_lock_up() {
+    let lock = Counter::new();
+    thread::scope(|scope| {
+        let held = lock.hold();
+        scope.spawn(|| drop(lock.hold()));
+        thread::sleep(A_WHILE);
+        let end = support::forked(|| {
+            within_seconds(20);
+            // SAFETY: the lock is held, by what this thread was before.
+            unsafe { lock.lock.release() };
+            let again = lock.hold();
+            drop(again);
+            lock.word() == 0
+        });
+        assert!(end.success(), "{end}");
+        drop(held);
+    });
+}
+
 #[test]
 fn a_thread_that_dies_with_the_lock_leaves_nobody_waiting() {
     static LOCK: Counter = Counter::new();

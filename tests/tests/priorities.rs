@@ -34,7 +34,8 @@ fn a_thread_in_between_does_not_hold_up_an_urgent_one() {
 /// What the tests above must be able to see.
 #[test]
 fn waiters_that_lend_nothing_are_found_out() {
-    if let Some(End::Passed(text)) = priorities("sleep", seconds(), &["middle"]) {
+    // In two of three phases the holder is kept from running.
+    if let Some(End::Passed(text)) = priorities("sleep", 6, &["middle"]) {
         let longest = Run::read(&text).library.longest;
         assert!(longest > Duration::from_millis(150), "{text}");
     }
