@@ -158,7 +158,7 @@ const QUICK: Pace = Pace {
     thread_rounds: 5,
     thread_turn: milliseconds(15),
     one_core_rounds: 1,
-    one_core_turn: milliseconds(200),
+    one_core_turn: milliseconds(400),
     sealing: Harness { turn: milliseconds(1), budget: milliseconds(150), least_rounds: 9 },
     passes: 1,
 };
@@ -174,7 +174,7 @@ const FULL: Pace = Pace {
     thread_rounds: 25,
     thread_turn: milliseconds(40),
     one_core_rounds: 5,
-    one_core_turn: milliseconds(500),
+    one_core_turn: milliseconds(800),
     sealing: Harness { turn: milliseconds(3), budget: milliseconds(1500), least_rounds: 25 },
     passes: 5,
 };

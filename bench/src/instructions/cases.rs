@@ -87,6 +87,7 @@ fn work<S: Store>(store: &S, load: Load, operations: u64) -> Result<(), String> 
 }
 
 /// Taking a lock that nobody holds, and giving it up.
+#[expect(clippy::unnecessary_wraps, reason = "as every case")]
 fn in_lock<L: Lock>(operations: u64) -> Result<(), String> {
     let lock = L::UNLOCKED;
     repeat(operations, || {

@@ -1,8 +1,9 @@
 //! Ordinary threads that share one processor: each allocates a secret, writes it and drops it, over
 //! and over. Whoever waits there must not keep the processor from whom it waits for.
 //!
-//! A round runs every number of threads, so that ratios are between neighbours in time. A turn is
-//! long enough for every thread to get the processor.
+//! A round runs every number of threads, so that ratios are between neighbours in time, and each with
+//! stacks of another size: where one thread's lies makes it a little faster or slower than another. A
+//! turn is long enough for every thread to get the processor, and begins when each has worked a while.
 
 use std::hint::black_box;
 use std::io;
@@ -20,7 +21,7 @@ use crate::results::{OneCore, Skipped};
 
 /// What the machine gives: as many bytes written, and nothing shared.
 pub(crate) const CONTROL: &str = "no allocator (the machine)";
-/// The owner that the standard library's systems have, and the vault, which has it too.
+/// What the shim brings: an owner, and the vault, which has it too.
 pub(crate) const PARK: &str = "strongroom (Arena, Park)";
 pub(crate) const VAULT: &str = "strongroom (Vault)";
 const SPIN: &str = "strongroom (Arena, Spin)";
@@ -69,8 +70,9 @@ impl Team {
     fn measure(&mut self, peer: &'static str, work: Work<'_>) {
         eprintln!("  {peer}");
         for size in SIZES {
-            let rounds: Vec<[Rate; COUNTS.len()]> =
-                (0..self.rounds).map(|_| COUNTS.map(|n| turn(n, self.turn, size, work))).collect();
+            let rounds: Vec<[Rate; COUNTS.len()]> = (0..self.rounds)
+                .map(|round| COUNTS.map(|n| self.turn(n, round, size, work)))
+                .collect();
             for (index, count) in COUNTS.into_iter().enumerate() {
                 let spread = |of: &dyn Fn(&Rate) -> f64| {
                     let ratios = rounds.iter().map(|round| of(&round[index]) / of(&round[0]));
@@ -88,6 +90,74 @@ impl Team {
             }
         }
     }
+
+    /// The rate of `threads` threads on one processor.
+    fn turn(&self, threads: usize, round: usize, size: usize, work: Work<'_>) -> Rate {
+        let turn = Turn::of(threads);
+        let elapsed = thread::scope(|scope| {
+            for _ in 0..threads {
+                let thread = thread::Builder::new().stack_size(LEAST_STACK + round * STACK_STEP);
+                let spawned = thread.spawn_scoped(scope, || turn.repeat(size, work));
+                spawned.expect("a benchmark needs threads");
+            }
+            turn.start.wait();
+            let begun = Instant::now();
+            thread::sleep(self.turn);
+            turn.over.store(true, Ordering::Relaxed);
+            begun.elapsed()
+        });
+        let done = turn.done.into_inner() as f64;
+        let busy = Duration::from_nanos(turn.busy.into_inner());
+        Rate {
+            by_wall: done / elapsed.as_secs_f64(),
+            by_processor: done / busy.as_secs_f64(),
+            longest: Duration::from_nanos(turn.longest.into_inner()),
+        }
+    }
+}
+
+/// What the threads of one turn share.
+struct Turn {
+    start: Barrier,
+    over: AtomicBool,
+    done: AtomicU64,
+    /// Nanoseconds that the processor worked for the threads.
+    busy: AtomicU64,
+    /// Nanoseconds of the longest call.
+    longest: AtomicU64,
+}
+
+impl Turn {
+    fn of(threads: usize) -> Self {
+        Self {
+            start: Barrier::new(threads + 1),
+            over: AtomicBool::new(false),
+            done: AtomicU64::new(0),
+            busy: AtomicU64::new(0),
+            longest: AtomicU64::new(0),
+        }
+    }
+
+    /// Works until the turn is over, once all threads are ready.
+    fn repeat(&self, size: usize, work: Work<'_>) {
+        on_one_core().expect("it was possible before");
+        (0..WARM_UP).for_each(|_| work(size));
+        // To look at the time takes as long as a short call.
+        let step = (LONGEST / size as u64).clamp(1, 16);
+        self.start.wait();
+        let clock = Clock::start();
+        let (mut done, mut longest, mut last) = (0, Duration::ZERO, Instant::now());
+        while !self.over.load(Ordering::Relaxed) {
+            (0..step).for_each(|_| work(size));
+            done += step;
+            let now = Instant::now();
+            longest = longest.max(now - last);
+            last = now;
+        }
+        self.busy.fetch_add(nanoseconds(clock.elapsed()), Ordering::Relaxed);
+        self.done.fetch_add(done, Ordering::Relaxed);
+        self.longest.fetch_max(nanoseconds(longest), Ordering::Relaxed);
+    }
 }
 
 /// What threads did in a turn.
@@ -98,48 +168,8 @@ struct Rate {
     longest: Duration,
 }
 
-/// The rate of `threads` threads on one processor.
-fn turn(threads: usize, length: Duration, size: usize, work: Work<'_>) -> Rate {
-    let start = Barrier::new(threads + 1);
-    let over = AtomicBool::new(false);
-    let (done, busy, longest) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-    // To look at the time takes as long as a short call.
-    let step = (LONGEST / size as u64).clamp(1, 16);
-    let body = || {
-        on_one_core().expect("it was possible before");
-        start.wait();
-        let clock = Clock::start();
-        let (mut count, mut most) = (0, Duration::ZERO);
-        let mut last = Instant::now();
-        while !over.load(Ordering::Relaxed) {
-            (0..step).for_each(|_| work(size));
-            count += step;
-            let now = Instant::now();
-            most = most.max(now - last);
-            last = now;
-        }
-        let add = |sum: &AtomicU64, time: Duration| {
-            sum.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed)
-        };
-        add(&busy, clock.elapsed());
-        done.fetch_add(count, Ordering::Relaxed);
-        longest.fetch_max(u64::try_from(most.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    };
-    let elapsed = thread::scope(|scope| {
-        (0..threads).for_each(|_| _ = scope.spawn(body));
-        start.wait();
-        let begun = Instant::now();
-        thread::sleep(length);
-        over.store(true, Ordering::Relaxed);
-        begun.elapsed()
-    });
-    let done = done.into_inner() as f64;
-    let busy = Duration::from_nanos(busy.into_inner());
-    Rate {
-        by_wall: done / elapsed.as_secs_f64(),
-        by_processor: done / busy.as_secs_f64(),
-        longest: Duration::from_nanos(longest.into_inner()),
-    }
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Binds the calling thread to the last of the process's processors.
@@ -172,6 +202,12 @@ const REGION: usize = 8 * 1024 * 1024;
 
 /// Bytes between two looks at the time.
 const LONGEST: u64 = 20_000;
+
+/// Operations of each thread before a turn.
+const WARM_UP: usize = 200;
+
+const LEAST_STACK: usize = 256 * 1024;
+const STACK_STEP: usize = 68 * 1024;
 
 /// Processors in a set.
 const CORES: usize = libc::CPU_SETSIZE as usize;
