@@ -28,8 +28,10 @@ all=(-p strongroom-core -p strongroom -p strongroom-tests -p strongroom-doctor)
 # What an emulated machine cannot be asked: the test, and why.
 no_madvise="QEMU answers madvise for forks and dumps with success and does nothing"
 no_seccomp="QEMU refuses seccomp filters"
+no_priorities="QEMU is too slow, and its own locks lend no priority"
 no_registers="the registers lie in memory of QEMU's own"
 not_emulated=(
+    "a_forked_child_locks_under_its_own_number: $no_madvise"
     "a_child_forked_while_a_vault_is_being_installed: $no_madvise"
     "a_child_holds_no_copy_anywhere: $no_madvise"
     "a_child_may_have_pages_of_its_own: $no_madvise"
@@ -46,6 +48,12 @@ not_emulated=(
     "forks_and_threads_go_together: $no_madvise"
     "the_kernel_confirms_each_protection: $no_madvise"
     "a_sandbox_that_forbids_locking_is_named: $no_seccomp"
+    "a_sandbox_that_begins_meanwhile_leaves_nobody_asleep: $no_seccomp"
+    "without_the_call_they_still_do: $no_seccomp"
+    "an_urgent_thread_goes_on_beside_one_that_never_rests: $no_priorities"
+    "a_thread_in_between_does_not_hold_up_an_urgent_one: $no_priorities"
+    "waiters_that_lend_nothing_are_found_out: $no_priorities"
+    "waiters_that_spin_are_found_out: $no_priorities"
     "a_system_without_the_call_is_unsupported: $no_seccomp"
     "without_any_hiding_there_are_no_pages_unless_preferred: $no_seccomp"
     "without_it_there_are_locked_pages_and_a_reason: $no_seccomp"

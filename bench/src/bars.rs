@@ -50,6 +50,7 @@ pub(crate) fn hold(results: &Results) -> Vec<Bar> {
     density(results, &mut bars);
     speed(results, &mut bars);
     threads(results, &mut bars);
+    one_core(results, &mut bars);
     sealing(results, &mut bars);
     at_rest(results, &mut bars);
     bars
@@ -138,6 +139,27 @@ fn threads(results: &Results, bars: &mut Vec<Bar>) {
         measured: found(8).map(|found| found.against_two.median),
         unit: Unit::Times,
     });
+}
+
+fn one_core(results: &Results, bars: &mut Vec<Bar>) {
+    use crate::measure::one_core::{COUNTS, PARK, SIZES, VAULT};
+    let most = COUNTS[COUNTS.len() - 1];
+    for (name, peer) in [("Arena", PARK), ("Vault", VAULT)] {
+        for size in SIZES {
+            let mut found = results.one_core.iter();
+            let found = found.find(|one| (one.peer, one.size, one.count) == (peer, size, most));
+            bars.push(Bar {
+                what: format!(
+                    "{name}, {} B: {most} threads on one processor, times the work of one",
+                    speed::thousands(size)
+                ),
+                target: Target::AtLeast(0.8),
+                // By the clock others' work counts, and by the processor's time idling does not.
+                measured: found.map(|one| one.against_one.median.min(one.each.median)),
+                unit: Unit::Times,
+            });
+        }
+    }
 }
 
 fn sealing(results: &Results, bars: &mut Vec<Bar>) {

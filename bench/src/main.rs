@@ -28,7 +28,7 @@ use clap::Parser;
 
 use harness::Harness;
 use machine::Machine;
-use measure::{at_rest, density, sealing, speed, threads};
+use measure::{at_rest, density, one_core, sealing, speed, threads};
 use options::{Group, Options, Task};
 use results::Results;
 
@@ -72,6 +72,7 @@ fn measure_all(options: &Options) -> Result<Results, Box<dyn Error>> {
         page_each: Vec::new(),
         speed: Vec::new(),
         threads: Vec::new(),
+        one_core: Vec::new(),
         sealing: Vec::new(),
         parts: Vec::new(),
         at_rest: Vec::new(),
@@ -113,6 +114,12 @@ fn measure_groups(
         results.threads = found;
         results.skipped.extend(skipped);
     }
+    if options.wants(Group::OneCore) {
+        eprintln!("threads on one processor");
+        let (found, skipped) = one_core::measure(pace.one_core_rounds, pace.one_core_turn);
+        results.one_core = found;
+        results.skipped.extend(skipped);
+    }
     if options.wants(Group::Enclave) {
         eprintln!("sealing and opening");
         let found = sealing::measure(pace.sealing)?;
@@ -129,6 +136,8 @@ struct Pace {
     speed: speed::Plan,
     thread_rounds: usize,
     thread_turn: Duration,
+    one_core_rounds: usize,
+    one_core_turn: Duration,
     sealing: Harness,
     /// Passes over a million sealed secrets.
     passes: usize,
@@ -148,6 +157,8 @@ const QUICK: Pace = Pace {
     },
     thread_rounds: 5,
     thread_turn: milliseconds(15),
+    one_core_rounds: 1,
+    one_core_turn: milliseconds(400),
     sealing: Harness { turn: milliseconds(1), budget: milliseconds(150), least_rounds: 9 },
     passes: 1,
 };
@@ -162,6 +173,8 @@ const FULL: Pace = Pace {
     },
     thread_rounds: 25,
     thread_turn: milliseconds(40),
+    one_core_rounds: 5,
+    one_core_turn: milliseconds(800),
     sealing: Harness { turn: milliseconds(3), budget: milliseconds(1500), least_rounds: 25 },
     passes: 5,
 };

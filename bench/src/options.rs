@@ -39,6 +39,7 @@ pub(crate) enum Group {
     Density,
     Speed,
     Threads,
+    OneCore,
     Enclave,
     AtRest,
 }

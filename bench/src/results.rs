@@ -16,6 +16,7 @@ pub(crate) struct Results {
     pub(crate) page_each: Vec<PageEach>,
     pub(crate) speed: Vec<Speed>,
     pub(crate) threads: Vec<Threads>,
+    pub(crate) one_core: Vec<OneCore>,
     pub(crate) sealing: Vec<Sealing>,
     pub(crate) parts: Vec<Part>,
     pub(crate) at_rest: Vec<AtRest>,
@@ -82,6 +83,21 @@ pub(crate) struct Threads {
     /// Operations per second that a processor worked, in times of its own with one thread: 1 if the
     /// threads do not slow each other down, whatever else the machine does.
     pub(crate) each: Spread,
+}
+
+/// What threads did on one processor that they share.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct OneCore {
+    pub(crate) peer: &'static str,
+    /// Bytes of each secret.
+    pub(crate) size: usize,
+    pub(crate) count: usize,
+    /// Operations per second of all threads, in times of one thread's in the same round.
+    pub(crate) against_one: Spread,
+    /// The same per second that the processor worked for them, whatever else it had to do.
+    pub(crate) each: Spread,
+    /// Milliseconds of the longest call that was seen, other threads' turns included.
+    pub(crate) longest_ms: f64,
 }
 
 /// Sealing or opening, against another.

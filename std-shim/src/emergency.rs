@@ -8,7 +8,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use crate::fork::Generation;
-use crate::sys;
+use crate::sys::{self, Backoff};
 
 /// Overwrites the locked memory of every vault of this process with zeros, keys included.
 ///
@@ -71,11 +71,15 @@ impl Registration {
     }
 
     /// Takes the region out; waits while another thread wipes it.
+    ///
+    /// It sleeps rather than lend its priority: a wipe takes as long as a memset, is done once in the
+    /// life of a process, and whoever wipes may be a signal handler, which can take no lock.
     pub(crate) fn end(&self) {
         let out =
             |from| self.0.state.compare_exchange(from, TAKEN, Ordering::AcqRel, Ordering::Acquire);
+        let mut backoff = Backoff::new();
         while out(IN_USE) == Err(WIPING) {
-            std::hint::spin_loop();
+            backoff.wait();
         }
         self.0.base.store(ptr::null_mut(), Ordering::Relaxed);
         self.0.state.store(UNUSED, Ordering::Release);
@@ -97,7 +101,8 @@ impl Node {
         None
     }
 
-    /// Adds a claimed node to the list.
+    /// Adds a claimed node to the list. It is tried again only when another was added meanwhile, so
+    /// nobody is waited for.
     fn add() -> &'static Self {
         let node: &'static Self = Box::leak(Box::new(Self {
             next: AtomicPtr::new(ptr::null_mut()),

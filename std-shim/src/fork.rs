@@ -18,6 +18,7 @@ pub(crate) struct Generation(u32);
 
 impl Generation {
     /// The generation of the process that calls. Takes no lock and allocates nothing.
+    #[inline]
     pub(crate) fn current() -> Self {
         let Some(word) = sys::fork_word() else {
             return Self(process::id());
@@ -34,6 +35,7 @@ impl Generation {
     }
 
     /// The first number drawn after a fork stands; a thread that comes second takes it over.
+    #[cold]
     fn draw(word: &AtomicU32) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let drawn = word.compare_exchange(0, number, Ordering::AcqRel, Ordering::Acquire);

@@ -61,6 +61,7 @@ fn installed() -> Option<&'static Vault> {
 /// The right to install, which one thread of a process has at a time.
 ///
 /// No `Mutex`: in a child that is forked while another thread holds it, that would never be free.
+/// Those who wait sleep, so that a holder of any priority goes on; it happens once in a process.
 struct Turn;
 
 impl Turn {

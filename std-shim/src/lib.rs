@@ -38,6 +38,18 @@
 //! It does not protect against root, a debugger, or code in the same process that reads anywhere
 //! while a secret is open; nor against hibernation, nor against what you copy out of an open secret.
 //!
+//! # Signal handlers
+//!
+//! A handler may have interrupted its own thread in the middle of any call. It may call [`wipe_all`]
+//! and [`LockedPages::is_inherited`], and read or compare what is open already
+//! ([`Opened::expose_secret`], [`Opened::constant_time_eq`]): none of these takes a lock or allocates.
+//! Everything else may: opening, allocating, dropping, sealing, random bytes, `verify`, `stats`. The
+//! lock would be waited for by the very thread that holds it. Where that is seen, the call panics
+//! instead of hanging ([`Park`]); do not count on it.
+//!
+//! Who needs more in a handler makes an arena with an owner whose lock keeps the signal away
+//! ([`strongroom_core::Lock`]).
+//!
 //! # Other systems
 //!
 //! Everything that is about secrets is in [`strongroom_core`], which needs no operating system: give
@@ -54,6 +66,8 @@ mod global;
 mod io;
 pub mod limits;
 mod pages;
+#[expect(unsafe_code, reason = "promises that its lock keeps others out")]
+mod park;
 mod refusal;
 #[expect(unsafe_code, reason = "system calls, and the one mapping they work on")]
 mod sys;
@@ -67,6 +81,7 @@ pub use global::{InstallError, NotInstalled, global};
 pub use io::{ReadError, SecretReader, unbuffered_stdin};
 pub use limits::Limits;
 pub use pages::{Backing, ForkView, LockedPages, Protections, page_size};
+pub use park::{Park, ParkLock};
 pub use strongroom_core;
 pub use strongroom_core::{Fault, FaultKind, Sealed, Stats};
 pub use vault::{

@@ -1,13 +1,17 @@
 //! The system calls, one thin function each.
 
+mod backoff;
 mod exit;
 mod terminal;
 
+pub(crate) use backoff::Backoff;
 pub(crate) use exit::{at_exit, wipe_bytes, wipe_raw};
 #[cfg(test)]
 pub(crate) use terminal::pseudo_terminal;
 pub(crate) use terminal::{Echo, echo_off};
 
+#[cfg(target_os = "linux")]
+mod futex;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "macos")]
@@ -18,13 +22,15 @@ mod secret;
 mod unix;
 
 #[cfg(target_os = "linux")]
+pub(crate) use futex::{OWNER_DIED, WAITERS, has_thread, lock_pi, thread_id, unlock_pi};
+#[cfg(target_os = "linux")]
 use linux::wipe;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{fill_random, fork_word};
 #[cfg(target_os = "macos")]
 use macos::wipe;
 #[cfg(target_os = "macos")]
-pub(crate) use macos::{fill_random, fork_word, read_control, wired_bytes};
+pub(crate) use macos::{UnfairLock, fill_random, fork_word, read_control, wired_bytes};
 #[cfg(target_os = "linux")]
 pub(crate) use secret::has_secret_memory;
 #[cfg(any(target_os = "linux", target_os = "macos"))]

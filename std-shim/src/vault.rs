@@ -33,6 +33,7 @@ use self::rooms::{Held, Rooms};
 use crate::emergency;
 use crate::error::LockError;
 use crate::pages::Protections;
+use crate::park::Park;
 
 /// Seals any number of secrets into ordinary memory, and opens them into locked memory under a
 /// budget.
@@ -70,7 +71,7 @@ use crate::pages::Protections;
 /// a vault of its own.
 pub struct Vault {
     /// Lies in the first room; goes before it.
-    enclave: ManuallyDrop<Enclave<'static>>,
+    enclave: ManuallyDrop<Enclave<'static, Park>>,
     first: Arc<Room>,
     rooms: Rooms,
     reserves: BTreeMap<String, Reserved>,
@@ -333,7 +334,8 @@ impl Vault {
         &'s self,
         sealed: &'s Sealed<S>,
         context: &'s [u8],
-    ) -> impl Fn(&'static Arena<'static>) -> Result<Buffer<'static>, OpenError> + 's {
+    ) -> impl Fn(&'static Arena<'static, Park>) -> Result<Buffer<'static, Park>, OpenError> + 's
+    {
         move |arena| Ok(self.enclave.open_in(arena, sealed, context)?)
     }
 

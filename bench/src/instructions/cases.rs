@@ -8,7 +8,8 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::ptr::NonNull;
 
-use strongroom_core::{Arena, Entropy, EntropyError, Region};
+use strongroom::ParkLock;
+use strongroom_core::{Arena, Entropy, EntropyError, Lock, Region, SpinLock};
 
 use crate::peers::{Glibc, Raw, Store};
 use crate::sealers::{InEnclave, Ring, Sealer};
@@ -42,6 +43,8 @@ pub(super) const CASES: &[Case] = &[
     case("seal-64B", 500, |n| in_enclave(64, n, |sealer| sealer.seal())),
     case("open-drop-64B", 500, |n| in_enclave(64, n, |sealer| sealer.open())),
     case("seal-16KiB", 20, |n| in_enclave(16 * 1024, n, |sealer| sealer.seal())),
+    case("lock-spin", 2000, in_lock::<SpinLock>),
+    case("lock-park", 2000, in_lock::<ParkLock>),
     case("glibc-release-allocate-64B-1-live", 2000, |n| on_heap(ONE, n)),
     case("glibc-release-allocate-64B-10-live", 2000, |n| on_heap(TEN, n)),
     case("glibc-release-allocate-64B-1000-live", 2000, |n| on_heap(THOUSAND, n)),
@@ -80,6 +83,18 @@ fn work<S: Store>(store: &S, load: Load, operations: u64) -> Result<(), String> 
     // What happens once only has happened.
     workload.run(operations);
     counted(&mut |count| workload.run(count), operations);
+    Ok(())
+}
+
+/// Taking a lock that nobody holds, and giving it up.
+#[expect(clippy::unnecessary_wraps, reason = "as every case")]
+fn in_lock<L: Lock>(operations: u64) -> Result<(), String> {
+    let lock = L::UNLOCKED;
+    repeat(operations, || {
+        black_box(&lock).acquire();
+        // SAFETY: it was acquired just now.
+        unsafe { lock.release() };
+    });
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use crate::bars::{Target, Unit};
 use crate::harness::Spread;
 use crate::measure::density::{LARGE, SMALL};
 use crate::measure::speed::{scenarios, thousands};
-use crate::measure::{at_rest, sealing, threads};
+use crate::measure::{at_rest, one_core, sealing, threads};
 use crate::results::Results;
 
 /// Every table that has rows.
@@ -20,6 +20,7 @@ pub(crate) fn all(results: &Results) -> Vec<Table> {
         mixed(results),
         speed(results),
         threads_table(results),
+        one_core_table(results),
         sealing_table(results),
         parts(results),
         at_rest_table(results),
@@ -213,6 +214,31 @@ fn threads_table(results: &Results) -> Table {
     table
 }
 
+fn one_core_table(results: &Results) -> Table {
+    let caption = "Allocate, write and drop in ordinary threads that share one processor: the work of \
+                   all in times of one thread's, by the clock and by the processor's time; and the \
+                   longest call, in which other threads may have had their turn. The first row shares \
+                   nothing but the processor.";
+    let counts = one_core::COUNTS;
+    let mut columns = vec![String::new(), "Bytes".to_owned()];
+    columns.extend(counts[1..].iter().map(|count| format!("{count} threads")));
+    columns.extend(counts[1..].iter().map(|count| format!("{count}, processor")));
+    columns.extend(counts.iter().map(|count| format!("{count}, longest ms")));
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let mut table = Table::new(ONE_CORE, caption, &columns);
+    for (peer, size) in distinct(results.one_core.iter().map(|found| (found.peer, found.size))) {
+        let of_these = results.one_core.iter();
+        let found: Vec<_> =
+            of_these.filter(|found| (found.peer, found.size) == (peer, size)).collect();
+        let mut row = vec![peer.to_owned(), thousands(size)];
+        row.extend(found[1..].iter().map(|found| times(found.against_one)));
+        row.extend(found[1..].iter().map(|found| times(found.each)));
+        row.extend(found.iter().map(|found| format!("{:.1}", found.longest_ms)));
+        table.rows.push(row);
+    }
+    table
+}
+
 fn sealing_table(results: &Results) -> Table {
     let headings: Vec<String> =
         sealing::SIZES.iter().map(|&size| format!("{} B", thousands(size))).collect();
@@ -321,6 +347,7 @@ const DENSITY: &str = "Density";
 const MIXED: &str = "Mixed sizes";
 const SPEED: &str = "Allocate, write, release";
 const THREADS: &str = "Threads";
+const ONE_CORE: &str = "Threads on one processor";
 const SEALING: &str = "Sealing and opening";
 const PARTS: &str = "The parts of sealing and opening";
 const AT_REST: &str = "Sealed secrets at rest";

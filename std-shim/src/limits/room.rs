@@ -15,6 +15,7 @@ use strongroom_core::{Arena, Buffer, Enclave};
 
 use super::{Grouped, Limit, Limits};
 use crate::entropy::OsEntropy;
+use crate::park::Park;
 
 impl Limits {
     /// How many secrets of `size` bytes each can be open at one time, in one
@@ -169,7 +170,7 @@ fn fill_once(bytes: u64, size: u64) -> u64 {
     // A region begins where a page does.
     let start = memory.as_ptr().align_offset(ALIGN);
     let region = memory.get_mut(start..start + bytes).unwrap_or_default();
-    let Ok(arena) = Arena::new(region, &mut OsEntropy) else {
+    let Ok(arena) = Arena::with_owner(region, &mut OsEntropy, Park) else {
         return 0;
     };
     let Ok(_key) = Enclave::new(&arena) else {

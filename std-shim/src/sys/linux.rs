@@ -58,6 +58,7 @@ pub(crate) fn fill_random(mut bytes: &mut [u8]) -> io::Result<()> {
 /// kernel cannot do that. The answer is the same for the life of a process and its children.
 ///
 /// Takes no lock: a child forked while another thread is in here finds nothing half done.
+#[inline]
 pub(crate) fn fork_word() -> Option<&'static AtomicU32> {
     let word = NonNull::new(FORK_WORD.load(Ordering::Acquire)).unwrap_or_else(install_fork_word);
     if ptr::eq(word.as_ptr(), &raw const NO_FORK_WORD) {
@@ -68,6 +69,7 @@ pub(crate) fn fork_word() -> Option<&'static AtomicU32> {
     Some(unsafe { word.as_ref() })
 }
 
+#[cold]
 fn install_fork_word() -> NonNull<AtomicU32> {
     let mut page = wiped_page();
     let word = page.as_ref().map_or((&raw const NO_FORK_WORD).cast_mut(), first_word);

@@ -1,10 +1,11 @@
 //! What only macOS does: inheritance, `getentropy`, sysctl, and the wired bytes of the process.
 
+use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_int};
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::unix::{Mapping, check};
 use crate::pages::ForkView;
@@ -51,6 +52,39 @@ pub(crate) fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
 /// macOS wipes nothing on fork: there is no such word.
 pub(crate) fn fork_word() -> Option<&'static AtomicU32> {
     None
+}
+
+/// `os_unfair_lock(3)`. Whoever waits sleeps and lends its priority to the holder; whoever holds it
+/// already is ended.
+pub(crate) struct UnfairLock(UnsafeCell<libc::os_unfair_lock>);
+
+// SAFETY: the lock is for threads to share; only the system's calls reach into it.
+unsafe impl Sync for UnfairLock {}
+
+impl UnfairLock {
+    pub(crate) const UNLOCKED: Self = Self(UnsafeCell::new(libc::OS_UNFAIR_LOCK_INIT));
+
+    pub(crate) fn lock(&self) {
+        // SAFETY: the lock was initialised, and is not moved while it is borrowed or held.
+        unsafe { libc::os_unfair_lock_lock(self.0.get()) }
+    }
+
+    /// # Safety
+    /// The calling thread holds the lock.
+    pub(crate) unsafe fn unlock(&self) {
+        if self.is_wiped() {
+            return;
+        }
+        // SAFETY: the lock is held by this thread (contract).
+        unsafe { libc::os_unfair_lock_unlock(self.0.get()) }
+    }
+
+    /// Whether a lock that is held is zero: it lies in memory that was wiped in an emergency. The
+    /// system ends a process that unlocks it, which is about to end anyway, but in its own way.
+    fn is_wiped(&self) -> bool {
+        // SAFETY: the lock is one word, which others change as an atomic one.
+        unsafe { AtomicU32::from_ptr(self.0.get().cast()) }.load(Ordering::Relaxed) == 0
+    }
 }
 
 /// A number from `sysctlbyname(3)`, of 32 or 64 bits.

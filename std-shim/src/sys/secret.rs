@@ -18,8 +18,8 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 
+use super::Backoff;
 use super::unix::{Mapping, check};
 
 impl Mapping {
@@ -122,9 +122,10 @@ struct ForkPause;
 impl ForkPause {
     fn begin() -> io::Result<Self> {
         install_handlers()?;
+        let mut backoff = Backoff::new();
         while FORKS.compare_exchange_weak(0, PAUSED, Ordering::Acquire, Ordering::Relaxed).is_err()
         {
-            thread::yield_now();
+            backoff.wait();
         }
         Ok(Self)
     }
@@ -151,8 +152,9 @@ fn install_handlers() -> io::Result<()> {
 
 extern "C" fn before_fork() {
     let one_more = |forks| (forks != PAUSED).then_some(forks + FORK);
+    let mut backoff = Backoff::new();
     while FORKS.fetch_update(Ordering::Acquire, Ordering::Relaxed, one_more).is_err() {
-        thread::yield_now();
+        backoff.wait();
     }
 }
 

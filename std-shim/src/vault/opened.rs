@@ -9,12 +9,13 @@ use strongroom_core::{Buffer, Fault, Sealed};
 use super::room::Room;
 use super::rooms::Held;
 use super::{OpenError, SealError, Vault};
+use crate::park::Park;
 
 /// A secret that is open in a vault's locked memory. Dropping it wipes it and makes room for those
 /// who wait.
 pub struct Opened<'v> {
     /// Ends before the room it lies in.
-    buffer: ManuallyDrop<Buffer<'static>>,
+    buffer: ManuallyDrop<Buffer<'static, Park>>,
     room: Arc<Room>,
     vault: &'v Vault,
 }
@@ -83,7 +84,7 @@ impl<'v> Opened<'v> {
     ///
     /// # Safety
     /// The buffer is not used after this.
-    unsafe fn end<R>(&mut self, end: impl FnOnce(Buffer<'static>) -> R) -> Option<R> {
+    unsafe fn end<R>(&mut self, end: impl FnOnce(Buffer<'static, Park>) -> R) -> Option<R> {
         struct MakeRoom<'a>(&'a Vault, &'a Room);
         impl Drop for MakeRoom<'_> {
             fn drop(&mut self) {

@@ -13,6 +13,7 @@ use super::queue::{Place, Queue};
 use super::room::Room;
 use super::rooms::{Held, open_in_any};
 use super::{OpenError, Opened, Vault};
+use crate::park::Park;
 
 /// A part of a vault's locked memory that only those who name it can use; see [`Vault::reserve`].
 ///
@@ -45,7 +46,7 @@ impl<'v> Opener<'v> {
     pub(super) fn now(
         self,
         len: usize,
-        open: &impl Fn(&'static Arena<'static>) -> Result<Buffer<'static>, OpenError>,
+        open: &impl Fn(&'static Arena<'static, Park>) -> Result<Buffer<'static, Park>, OpenError>,
     ) -> Result<Opened<'v>, OpenError> {
         (self.check)(self.vault)?;
         let largest = self.own.map_or(0, |own| own.longest).max(self.vault.longest);
@@ -64,7 +65,7 @@ impl<'v> Opener<'v> {
         self,
         timeout: Duration,
         len: usize,
-        open: &impl Fn(&'static Arena<'static>) -> Result<Buffer<'static>, OpenError>,
+        open: &impl Fn(&'static Arena<'static, Park>) -> Result<Buffer<'static, Park>, OpenError>,
     ) -> Result<Opened<'v>, OpenError> {
         let begun = Instant::now();
         let settled = self.now(len, open);
@@ -95,7 +96,7 @@ impl<'v> Opener<'v> {
     fn attempt_settled(
         self,
         len: usize,
-        open: &impl Fn(&'static Arena<'static>) -> Result<Buffer<'static>, OpenError>,
+        open: &impl Fn(&'static Arena<'static, Park>) -> Result<Buffer<'static, Park>, OpenError>,
     ) -> Option<Result<Held, OpenError>> {
         match (self.check)(self.vault).and_then(|()| self.attempt(len, open)) {
             Err(error) if error.is_shortage() => None,
@@ -106,7 +107,7 @@ impl<'v> Opener<'v> {
     fn attempt(
         self,
         len: usize,
-        open: &impl Fn(&'static Arena<'static>) -> Result<Buffer<'static>, OpenError>,
+        open: &impl Fn(&'static Arena<'static, Park>) -> Result<Buffer<'static, Park>, OpenError>,
     ) -> Result<Held, OpenError> {
         let Some(own) = self.own else {
             return self.vault.rooms.open(len, open);

@@ -13,6 +13,7 @@ use std::time::Instant;
 /// Those who wait, in the order in which they came.
 #[derive(Default)]
 pub(super) struct Queue {
+    /// Only those who wait and who wakes them take it, for a moment: they sleep, but lend no priority.
     line: Mutex<Line>,
     /// The line's length, for those who would rather not lock it.
     len: AtomicUsize,

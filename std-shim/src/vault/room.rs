@@ -10,11 +10,12 @@ use super::{OpenError, VaultError};
 use crate::emergency::Registration;
 use crate::entropy::OsEntropy;
 use crate::pages::LockedPages;
+use crate::park::Park;
 
 /// One stretch of locked pages and the arena over all of it.
 pub(super) struct Room {
     /// On the heap, so that it stays where it is while others point to it.
-    arena: NonNull<Arena<'static>>,
+    arena: NonNull<Arena<'static, Park>>,
     /// Goes before the pages it names.
     registration: Registration,
     pages: LockedPages,
@@ -37,7 +38,8 @@ impl Room {
         // SAFETY: the pages are valid until they are dropped, which happens after the arena went;
         // nobody else gets at them but the wipe of an emergency.
         let region = unsafe { Region::from_raw(data.cast(), data.len()) };
-        let arena = Arena::new(region, &mut OsEntropy)?.with_fault_handler(options.on_fault);
+        let arena =
+            Arena::with_owner(region, &mut OsEntropy, Park)?.with_fault_handler(options.on_fault);
         Ok(Self {
             arena: NonNull::from(Box::leak(Box::new(arena))),
             registration: Registration::new(data),
@@ -48,7 +50,7 @@ impl Room {
         })
     }
 
-    pub(super) fn arena(&self) -> &Arena<'_> {
+    pub(super) fn arena(&self) -> &Arena<'_, Park> {
         // SAFETY: the arena lives as long as the room.
         unsafe { self.arena.as_ref() }
     }
@@ -71,7 +73,7 @@ impl Room {
     ///
     /// # Safety
     /// Nothing made with the reference is used after the room was dropped.
-    pub(super) unsafe fn arena_for_owner(&self) -> &'static Arena<'static> {
+    pub(super) unsafe fn arena_for_owner(&self) -> &'static Arena<'static, Park> {
         // SAFETY: the arena lives as long as the room, and the caller does not use it longer.
         unsafe { self.arena.as_ref() }
     }
@@ -83,8 +85,8 @@ impl Room {
     pub(super) unsafe fn open(
         &self,
         len: usize,
-        open: &impl Fn(&'static Arena<'static>) -> Result<Buffer<'static>, OpenError>,
-    ) -> Result<Buffer<'static>, OpenError> {
+        open: &impl Fn(&'static Arena<'static, Park>) -> Result<Buffer<'static, Park>, OpenError>,
+    ) -> Result<Buffer<'static, Park>, OpenError> {
         let refused_from = self.refused_from.load(Ordering::SeqCst);
         if refused_from != NONE_REFUSED && len >= refused_from {
             return Err(OpenError::no_room(len));

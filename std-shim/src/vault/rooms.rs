@@ -15,14 +15,17 @@ use super::room::Room;
 use super::{OpenError, VaultError};
 use crate::error::LockError;
 use crate::pages::page_size;
+use crate::park::Park;
 
 /// A buffer and the room it lies in.
 pub(super) struct Held {
     /// Ends before the room does.
-    pub(super) buffer: Buffer<'static>,
+    pub(super) buffer: Buffer<'static, Park>,
     pub(super) room: Arc<Room>,
 }
 
+/// Both locks are the standard library's: whoever waits sleeps, but lends no priority. The list is
+/// written only when a room comes or goes, so with a budget that does not grow nobody ever waits.
 pub(super) struct Rooms {
     list: RwLock<Vec<Arc<Room>>>,
     options: Options,
@@ -70,7 +73,7 @@ impl Rooms {
     pub(super) fn open(
         &self,
         len: usize,
-        open: &impl Fn(&'static Arena<'static>) -> Result<Buffer<'static>, OpenError>,
+        open: &impl Fn(&'static Arena<'static, Park>) -> Result<Buffer<'static, Park>, OpenError>,
     ) -> Result<Held, OpenError> {
         self.trim_now_and_then();
         loop {
@@ -239,7 +242,7 @@ fn locked_in(rooms: &[Arc<Room>]) -> usize {
 pub(super) fn open_in_any(
     rooms: &[Arc<Room>],
     len: usize,
-    open: &impl Fn(&'static Arena<'static>) -> Result<Buffer<'static>, OpenError>,
+    open: &impl Fn(&'static Arena<'static, Park>) -> Result<Buffer<'static, Park>, OpenError>,
 ) -> Result<Held, OpenError> {
     let mut refusal = None;
     for room in rooms {

@@ -65,12 +65,18 @@ pub(crate) fn confined(name: &str, confinement: Confinement, body: impl FnOnce()
 
 /// Runs `body` in a child process of its own, with nothing changed.
 pub(crate) fn alone(name: &str, body: impl FnOnce()) {
-    if is_child(name) {
+    alone_in(name, "", body);
+}
+
+/// Likewise, for one of several cases of a test.
+pub(crate) fn alone_in(name: &str, case: &str, body: impl FnOnce()) {
+    let tag = format!("{name} {case}");
+    if is_child(&tag) {
         reached();
         return body();
     }
     if env::var_os(CHILD).is_none() {
-        passed(name, &again(name, name).output().unwrap());
+        passed(&tag, &again(name, &tag).output().unwrap());
     }
 }
 

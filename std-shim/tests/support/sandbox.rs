@@ -6,15 +6,24 @@ use std::io;
 /// From now on the calling thread gets `errno` for `call`, or for that call with `third` as its
 /// third argument only.
 pub(crate) fn refuse(call: c_long, third: Option<i32>, errno: i32) -> io::Result<()> {
+    refuse_with(call, third.map(|third| (2, third)), errno)
+}
+
+/// Likewise for the argument at an index.
+pub(crate) fn refuse_with(
+    call: c_long,
+    argument: Option<(u32, i32)>,
+    errno: i32,
+) -> io::Result<()> {
     let errno = libc::SECCOMP_RET_ERRNO | u32::try_from(errno).unwrap();
     let call = u32::try_from(call).unwrap();
     let mut filter = vec![load(NUMBER)];
-    match third {
+    match argument {
         None => filter.push(skip_unless(call, 1)),
-        Some(third) => filter.extend([
+        Some((index, value)) => filter.extend([
             skip_unless(call, 3),
-            load(THIRD_ARGUMENT),
-            skip_unless(u32::try_from(third).unwrap(), 1),
+            load(FIRST_ARGUMENT + 8 * index),
+            skip_unless(u32::try_from(value).unwrap(), 1),
         ]),
     }
     filter.extend([answer(errno), answer(libc::SECCOMP_RET_ALLOW)]);
@@ -53,4 +62,4 @@ fn check(status: i32) -> io::Result<()> {
 
 /// Offsets in `struct seccomp_data`; of an argument, the low half.
 const NUMBER: u32 = 0;
-const THIRD_ARGUMENT: u32 = if cfg!(target_endian = "little") { 32 } else { 36 };
+const FIRST_ARGUMENT: u32 = if cfg!(target_endian = "little") { 16 } else { 20 };

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 #![allow(unreachable_pub, reason = "shared between tests")]
 
+pub mod child;
+
 use std::alloc::Layout;
 
 use strongroom_core::{Fault, FaultKind};
