@@ -19,6 +19,7 @@ mod verify;
 
 use core::alloc::Layout;
 use core::fmt::{self, Debug, Formatter};
+use core::num::NonZero;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -293,7 +294,8 @@ impl<'r, O: Owner> Arena<'r, O> {
     #[inline(never)]
     fn allocate_otherwise(&self, layout: Layout) -> Result<NonNull<u8>, AllocateError> {
         if layout.size() == 0 {
-            return Ok(NonNull::without_provenance(layout.dangling_ptr().addr()));
+            let aligned = NonZero::new(layout.align()).unwrap_or(NonZero::<usize>::MIN);
+            return Ok(NonNull::without_provenance(aligned));
         }
         self.allocate_block(layout).inspect_err(|_| {
             self.refused.fetch_add(1, Relaxed);
