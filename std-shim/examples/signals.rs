@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("process {} holds a secret of {} bytes", std::process::id(), opened.len());
     assert!(!given("--panic"), "a bug elsewhere");
     loop {
-        thread::sleep(Duration::from_mins(1));
+        thread::sleep(Duration::from_secs(60));
     }
 }
 

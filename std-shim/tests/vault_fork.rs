@@ -36,7 +36,7 @@ fn a_child_sees_nothing_and_is_told_so() {
                 !opened.constant_time_eq(b"hunter2"),
                 matches!(vault.try_open(&sealed, b""), Err(OpenError::Forked)),
                 matches!(
-                    vault.open_timeout(&sealed, b"", Duration::from_mins(1)),
+                    vault.open_timeout(&sealed, b"", Duration::from_secs(60)),
                     Err(OpenError::Forked)
                 ),
                 matches!(vault.try_allocate(8), Err(OpenError::Forked)),

@@ -87,7 +87,7 @@ impl Sample {
     #[inline(never)]
     fn add(&mut self, number: usize, secret: &[u8]) {
         let (mut run, mut longest) = (0, 0);
-        for window in secret.array_windows().copied().map(u64::from_ne_bytes) {
+        for window in windows_of(secret) {
             if is_plain(window) {
                 run = 0;
                 continue;
@@ -108,8 +108,7 @@ impl Sample {
     fn pass(&self) -> Result<Scan, Failure> {
         let mut scan = Scan { secrets: self.secrets.len(), ..Scan::default() };
         scan.searched = memory::read_all(WINDOW - 1, |address, bytes, mapping| {
-            let windows = bytes.array_windows().copied().map(u64::from_ne_bytes);
-            for (window, address) in windows.zip(address..) {
+            for (window, address) in windows_of(bytes).zip(address..) {
                 if let Some(number) = self.secret_with(window) {
                     scan.found(number, address, mapping);
                 }
@@ -186,6 +185,11 @@ impl Display for Scan {
         }
         Ok(())
     }
+}
+
+/// All stretches of so many bytes as a word has.
+fn windows_of(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    bytes.windows(WINDOW).filter_map(|window| Some(u64::from_ne_bytes(*window.first_chunk()?)))
 }
 
 /// Whether the bytes are so few different ones that they may stand anywhere.

@@ -175,7 +175,7 @@ fn who_waits_gets_room() {
     let other = vault.try_allocate(largest).unwrap();
     let input = text(largest);
     std::thread::scope(|scope| {
-        let reader = vault.reader(&input[..]).with_timeout(Duration::from_mins(1));
+        let reader = vault.reader(&input[..]).with_timeout(Duration::from_secs(60));
         let waiting = scope.spawn(move || {
             let mut reader = reader;
             reader.read_to_end(largest).map(|secret| secret.constant_time_eq(&text(largest)))

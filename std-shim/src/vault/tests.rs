@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::*;
 
-const LONG: Duration = Duration::from_mins(1);
+const LONG: Duration = Duration::from_secs(60);
 
 fn vault() -> Vault {
     Vault::new(4096).unwrap()
