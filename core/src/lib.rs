@@ -54,7 +54,26 @@
 //! the same process that reads anywhere, nor against what you copy out. Two secrets on one page
 //! cannot be kept apart by the processor's page protection: keep what you do not use sealed.
 //!
+//! # Interrupt and signal handlers
+//!
+//! With [`Spin`], a handler may use nothing that could meet the lock which it interrupted: it would
+//! spin for ever. With an [`Owner`] whose [`Lock`] is a critical section (interrupts masked, or the
+//! signal blocked; what was enabled before is kept in the lock), a handler may use the arena and
+//! enclave that it interrupts: allocate and release, large secrets and small; random bytes; seal,
+//! open, in place too; `refresh`; `stats`; and `verify`, `find_faults` and `map`, which hold the lock
+//! for one cell, leaf or block at a time.
+//!
+//! Not a handler's: the very `Buffer`, `Secret` or guard that the interrupted code is using; making or
+//! dropping the arena; and a [`Bulk`] heap, unless its lock is such a one too. What the interrupted
+//! code is allocating or releasing at that moment counts as taken: in a region that is nearly full a
+//! handler may be told that it is full. A fault handler that panics panics in the handler: bring one
+//! that returns. With several processors, the lock must mask and spin.
+//!
 //! # How it is built
+//!
+//! The region is divided into *leaves* of 256 bytes behind its bookkeeping. A *run* is a few leaves
+//! in a row, cut into equal *cells* of one size class with a canary between neighbours; a *block* is
+//! leaves in a row with one larger secret. A buddy allocator knows which leaves are free.
 //!
 //! Each file imports only from floors below its own (a test holds them to it):
 //!
