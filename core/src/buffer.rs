@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 use crate::arena::Arena;
 use crate::constant_time::constant_time_eq;
 use crate::error::{AllocateError, Fault};
-use crate::owner::{Owner, Spin};
+use crate::owner::{Door, Owner, Spin};
 use crate::wipe::wipe;
 
 /// Secret bytes in an [`Arena`], between canaries.
@@ -70,6 +70,7 @@ impl<'a, O: Owner> Buffer<'a, O> {
     /// [`AllocateError`] if the arena has no room for it; then `source` is as it was.
     pub fn wiping(arena: &'a Arena<'_, O>, source: &mut [u8]) -> Result<Self, AllocateError> {
         let mut buffer = Self::new(arena, source.len())?;
+        let _window = arena.owner().open(Door::Expose);
         buffer.expose_secret_mut().copy_from_slice(source);
         wipe(source);
         Ok(buffer)
@@ -81,6 +82,7 @@ impl<'a, O: Owner> Buffer<'a, O> {
     /// [`AllocateError`] if the arena has no room for it.
     pub fn random(arena: &'a Arena<'_, O>, len: usize) -> Result<Self, AllocateError> {
         let mut buffer = Self::new(arena, len)?;
+        let _window = arena.owner().open(Door::Expose);
         arena.fill_random(buffer.expose_secret_mut());
         Ok(buffer)
     }
@@ -117,6 +119,7 @@ impl<'a, O: Owner> Buffer<'a, O> {
     /// Whether the secret equals `other`, in a time that depends on the lengths alone.
     #[must_use]
     pub fn constant_time_eq(&self, other: &[u8]) -> bool {
+        let _window = self.memory.arena.owner().open(Door::Expose);
         constant_time_eq(self.expose_secret(), other)
     }
 
@@ -163,6 +166,11 @@ impl<'a, T, O: Owner> Memory<'a, T, O> {
     pub(crate) fn aside(arena: &'a Arena<'_, O>) -> Result<Self, AllocateError> {
         let bytes = arena.allocate_aside(Layout::new::<T>())?;
         Ok(Self { arena, bytes, aligned_for: PhantomData })
+    }
+
+    #[inline]
+    pub(crate) fn arena(&self) -> &'a Arena<'a, O> {
+        self.arena
     }
 
     #[inline]

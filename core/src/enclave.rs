@@ -20,7 +20,7 @@ use crate::counter::Counter64;
 use crate::crypto::aead::{self, TAG};
 use crate::error::{AllocateError, OpenError, SealError};
 use crate::key::{Destroyed, Key};
-use crate::owner::{Owner, Spin};
+use crate::owner::{Door, Owner, Spin};
 
 /// The place with the key: seals secrets, and opens what it sealed.
 ///
@@ -153,6 +153,7 @@ impl<'a, O: Owner> Enclave<'a, O> {
         }
         let nonce = self.nonce(u64::from_le_bytes(*counter));
         let mut opened = Buffer::new(arena, ciphertext.len())?;
+        let _window = arena.owner().open(Door::Expose);
         let secret = opened.expose_secret_mut();
         self.key.with(|key| aead::open(key, &nonce, context, ciphertext, tag, secret))??;
         Ok(opened)

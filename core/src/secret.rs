@@ -10,7 +10,7 @@ use crate::arena::Arena;
 use crate::buffer::Memory;
 use crate::constant_time::constant_time_eq;
 use crate::error::{AllocateError, Fault};
-use crate::owner::{Owner, Spin};
+use crate::owner::{Door, Owner, Spin};
 
 /// A secret value in an [`Arena`], between canaries.
 ///
@@ -89,6 +89,7 @@ impl<'a, T, O: Owner> Secret<'a, T, O> {
         memory: Memory<'a, T, O>,
         build: impl for<'p> FnOnce(&'p mut MaybeUninit<T>) -> &'p mut T,
     ) -> Self {
+        let _window = memory.arena().owner().open(Door::Expose);
         // SAFETY: the memory was allocated for a `T` and is this function's alone.
         let place = unsafe { memory.pointer().cast::<MaybeUninit<T>>().as_mut() };
         let value = core::ptr::from_mut(build(place));
@@ -121,8 +122,10 @@ impl<'a, T, O: Owner> Secret<'a, T, O> {
         // SAFETY: `secret` is never dropped, so the memory is moved out of it just once. It comes
         // first, so that it is given back even if the value's drop panics.
         let memory = unsafe { core::ptr::read(&raw const secret.memory) };
+        let window = memory.arena().owner().open(Door::Expose);
         // SAFETY: the value is initialised, and is not dropped again: `secret` never is.
         unsafe { memory.pointer().drop_in_place() };
+        drop(window);
         memory.release()
     }
 }
@@ -146,6 +149,7 @@ impl<'a, T: Pod, O: Owner> Secret<'a, T, O> {
     /// [`AllocateError`] if the arena has no room for it.
     pub fn random(arena: &'a Arena<'_, O>) -> Result<Self, AllocateError> {
         let mut secret = Self::zeroed(arena)?;
+        let _window = arena.owner().open(Door::Expose);
         arena.fill_random(bytemuck::bytes_of_mut(secret.expose_secret_mut()));
         Ok(secret)
     }
@@ -155,6 +159,7 @@ impl<T: NoUninit, O: Owner> Secret<'_, T, O> {
     /// Whether the secret equals `other`, byte for byte, in a time that depends on the type alone.
     #[must_use]
     pub fn constant_time_eq(&self, other: &T) -> bool {
+        let _window = self.memory.arena().owner().open(Door::Expose);
         constant_time_eq(bytemuck::bytes_of(self.expose_secret()), bytemuck::bytes_of(other))
     }
 }
@@ -167,6 +172,7 @@ impl<T, O: Owner> Debug for Secret<'_, T, O> {
 
 impl<T, O: Owner> Drop for Secret<'_, T, O> {
     fn drop(&mut self) {
+        let _window = self.memory.arena().owner().open(Door::Expose);
         // SAFETY: the value is initialised and ends here; the memory goes after it.
         unsafe { self.memory.pointer().drop_in_place() };
     }

@@ -6,7 +6,7 @@ use super::Enclave;
 use crate::buffer::Buffer;
 use crate::crypto::aead::{self, TAG};
 use crate::error::{OpenError, SealError};
-use crate::owner::{Owner, Spin};
+use crate::owner::{Door, Owner, Spin};
 use crate::wipe::wipe;
 
 /// A secret that was sealed in its own cell.
@@ -77,6 +77,7 @@ impl<'a, O: Owner> Enclave<'a, O> {
         if len > longest {
             return Err(SealError::TooLong { len, longest });
         }
+        let _window = self.arena.owner().open(Door::Expose);
         let (nonce, text) = (self.nonce(number), secret.expose_secret_mut());
         Ok(self.key.with(|key| aead::seal_in_place(key, &nonce, context, text))?)
     }
@@ -94,6 +95,7 @@ impl<'a, O: Owner> SealedInPlace<'a, O> {
         context: &'s [u8],
     ) -> Result<OpenedInPlace<'s, 'a, O>, OpenError> {
         let next = enclave.take_number().map_err(|_| OpenError::Exhausted)?;
+        let _window = enclave.arena.owner().open(Door::Expose);
         let (nonce, text) = (enclave.nonce(self.number), self.ciphertext.expose_secret_mut());
         enclave.key.with(|key| aead::open_in_place(key, &nonce, context, text, &self.tag))??;
         Ok(OpenedInPlace { sealed: self, enclave, context, next })
@@ -132,7 +134,10 @@ impl<O: Owner> Drop for OpenedInPlace<'_, '_, O> {
         match self.enclave.seal_bytes(self.next, self.context, ciphertext) {
             Ok(made) => (*number, *tag) = (self.next, made),
             // The enclave was destroyed meanwhile, and with it all that it sealed.
-            Err(_) => wipe(ciphertext.expose_secret_mut()),
+            Err(_) => {
+                let _window = self.enclave.arena.owner().open(Door::Expose);
+                wipe(ciphertext.expose_secret_mut());
+            }
         }
     }
 }
