@@ -131,13 +131,12 @@ impl<O: Owner> OpenedInPlace<'_, '_, O> {
 impl<O: Owner> Drop for OpenedInPlace<'_, '_, O> {
     fn drop(&mut self) {
         let SealedInPlace { ciphertext, number, tag } = &mut *self.sealed;
-        match self.enclave.seal_bytes(self.next, self.context, ciphertext) {
-            Ok(made) => (*number, *tag) = (self.next, made),
+        if let Ok(made) = self.enclave.seal_bytes(self.next, self.context, ciphertext) {
+            (*number, *tag) = (self.next, made);
+        } else {
             // The enclave was destroyed meanwhile, and with it all that it sealed.
-            Err(_) => {
-                let _window = self.enclave.arena.owner().open(Door::Expose);
-                wipe(ciphertext.expose_secret_mut());
-            }
+            let _window = self.enclave.arena.owner().open(Door::Expose);
+            wipe(ciphertext.expose_secret_mut());
         }
     }
 }
