@@ -48,6 +48,10 @@ impl<O: Owner> Arena<'_, O> {
     pub(super) fn find_room(&self, class: usize, tried: Option<(usize, usize)>) -> Option<Room> {
         let for_run = |ledger: &mut Ledger, canary| {
             let best = shape_for(class, ledger.cells[class] as usize);
+            if best > shapes_of(class).start {
+                // A class that grows is not cut around what others have left behind.
+                self.return_empty_runs(ledger, &mut EmptyRuns::default());
+            }
             let mut numbers = (shapes_of(class).start..=best).rev();
             let (first, number) = numbers.find_map(|number| {
                 let shape = &SHAPES[number];
