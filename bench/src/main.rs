@@ -28,7 +28,7 @@ use clap::Parser;
 
 use harness::Harness;
 use machine::Machine;
-use measure::{at_rest, density, sealing, speed, threads};
+use measure::{at_rest, density, growth, sealing, speed, threads};
 use options::{Group, Options, Task};
 use results::Results;
 
@@ -71,6 +71,7 @@ fn measure_all(options: &Options) -> Result<Results, Box<dyn Error>> {
         mixed: Vec::new(),
         page_each: Vec::new(),
         speed: Vec::new(),
+        growth: Vec::new(),
         threads: Vec::new(),
         sealing: Vec::new(),
         parts: Vec::new(),
@@ -107,6 +108,12 @@ fn measure_groups(
         results.speed = found;
         results.skipped.extend(skipped);
     }
+    if options.wants(Group::Growth) {
+        eprintln!("cost by the size of the region");
+        let found = growth::measure(pace.growth)?;
+        results.growth = found.growth;
+        results.skipped.extend(found.skipped);
+    }
     if options.wants(Group::Threads) {
         eprintln!("threads");
         let (found, skipped) = threads::measure(pace.thread_rounds, pace.thread_turn);
@@ -127,6 +134,7 @@ fn measure_groups(
 struct Pace {
     seeds: u64,
     speed: speed::Plan,
+    growth: Harness,
     thread_rounds: usize,
     thread_turn: Duration,
     sealing: Harness,
@@ -146,6 +154,7 @@ const QUICK: Pace = Pace {
         for_peers: milliseconds(100),
         most_pages: 1000,
     },
+    growth: Harness { turn: milliseconds(1), budget: milliseconds(100), least_rounds: 9 },
     thread_rounds: 5,
     thread_turn: milliseconds(15),
     sealing: Harness { turn: milliseconds(1), budget: milliseconds(150), least_rounds: 9 },
@@ -160,6 +169,7 @@ const FULL: Pace = Pace {
         for_peers: milliseconds(1200),
         most_pages: 10_000,
     },
+    growth: Harness { turn: milliseconds(3), budget: milliseconds(600), least_rounds: 25 },
     thread_rounds: 25,
     thread_turn: milliseconds(40),
     sealing: Harness { turn: milliseconds(3), budget: milliseconds(1500), least_rounds: 25 },

@@ -15,6 +15,7 @@ pub(crate) struct Results {
     pub(crate) mixed: Vec<Mixed>,
     pub(crate) page_each: Vec<PageEach>,
     pub(crate) speed: Vec<Speed>,
+    pub(crate) growth: Vec<Growth>,
     pub(crate) threads: Vec<Threads>,
     pub(crate) sealing: Vec<Sealing>,
     pub(crate) parts: Vec<Part>,
@@ -65,6 +66,15 @@ pub(crate) struct Speed {
     pub(crate) scenario: String,
     /// Live secrets.
     pub(crate) live: usize,
+    pub(crate) paired: Paired,
+}
+
+/// An operation in a large region, against the same in the smallest.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Growth {
+    pub(crate) row: String,
+    /// Bytes of the large region.
+    pub(crate) region: usize,
     pub(crate) paired: Paired,
 }
 
