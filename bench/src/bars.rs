@@ -50,6 +50,7 @@ pub(crate) fn hold(results: &Results) -> Vec<Bar> {
     density(results, &mut bars);
     speed(results, &mut bars);
     growth(results, &mut bars);
+    renewed(results, &mut bars);
     threads(results, &mut bars);
     sealing(results, &mut bars);
     at_rest(results, &mut bars);
@@ -135,6 +136,18 @@ fn growth(results: &Results, bars: &mut Vec<Bar>) {
                 unit: Unit::Times,
             });
         }
+    }
+}
+
+fn renewed(results: &Results, bars: &mut Vec<Bar>) {
+    for region in [SMALL, LARGE] {
+        let found = results.renewed.iter().find(|found| found.region == region);
+        bars.push(Bar {
+            what: format!("secrets that fit {} when all was freed: of a fresh arena", kib(region)),
+            target: Target::AtLeast(1.0),
+            measured: found.map(|found| found.after as f64 / found.fresh as f64),
+            unit: Unit::Share,
+        });
     }
 }
 

@@ -72,6 +72,7 @@ fn measure_all(options: &Options) -> Result<Results, Box<dyn Error>> {
         page_each: Vec::new(),
         speed: Vec::new(),
         growth: Vec::new(),
+        renewed: Vec::new(),
         threads: Vec::new(),
         sealing: Vec::new(),
         parts: Vec::new(),
@@ -110,8 +111,9 @@ fn measure_groups(
     }
     if options.wants(Group::Growth) {
         eprintln!("cost by the size of the region");
-        let found = growth::measure(pace.growth)?;
+        let found = growth::measure(pace.growth, pace.operations)?;
         results.growth = found.growth;
+        results.renewed = found.renewed;
         results.skipped.extend(found.skipped);
     }
     if options.wants(Group::Threads) {
@@ -135,6 +137,8 @@ struct Pace {
     seeds: u64,
     speed: speed::Plan,
     growth: Harness,
+    /// Random operations before an arena is compared with a fresh one.
+    operations: usize,
     thread_rounds: usize,
     thread_turn: Duration,
     sealing: Harness,
@@ -155,6 +159,7 @@ const QUICK: Pace = Pace {
         most_pages: 1000,
     },
     growth: Harness { turn: milliseconds(1), budget: milliseconds(100), least_rounds: 9 },
+    operations: 300_000,
     thread_rounds: 5,
     thread_turn: milliseconds(15),
     sealing: Harness { turn: milliseconds(1), budget: milliseconds(150), least_rounds: 9 },
@@ -170,6 +175,7 @@ const FULL: Pace = Pace {
         most_pages: 10_000,
     },
     growth: Harness { turn: milliseconds(3), budget: milliseconds(600), least_rounds: 25 },
+    operations: 3_000_000,
     thread_rounds: 25,
     thread_turn: milliseconds(40),
     sealing: Harness { turn: milliseconds(3), budget: milliseconds(1500), least_rounds: 25 },

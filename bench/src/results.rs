@@ -16,6 +16,7 @@ pub(crate) struct Results {
     pub(crate) page_each: Vec<PageEach>,
     pub(crate) speed: Vec<Speed>,
     pub(crate) growth: Vec<Growth>,
+    pub(crate) renewed: Vec<Renewed>,
     pub(crate) threads: Vec<Threads>,
     pub(crate) sealing: Vec<Sealing>,
     pub(crate) parts: Vec<Part>,
@@ -76,6 +77,18 @@ pub(crate) struct Growth {
     /// Bytes of the large region.
     pub(crate) region: usize,
     pub(crate) paired: Paired,
+}
+
+/// How many secrets of one size fit a fresh arena, and one after many operations and when all was
+/// freed.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Renewed {
+    pub(crate) region: usize,
+    pub(crate) operations: usize,
+    /// Bytes of each secret.
+    pub(crate) size: usize,
+    pub(crate) fresh: usize,
+    pub(crate) after: usize,
 }
 
 /// What threads did on one shared store.

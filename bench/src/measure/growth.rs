@@ -1,4 +1,4 @@
-//! Whether an arena's cost grows with its region.
+//! Whether an arena's cost grows with its region, and whether it is as good as new once all is freed.
 //!
 //! The regions are plain memory, not locked, and are filled side by side. Each larger one takes
 //! turns with the smallest, so that every ratio is between neighbours in time.
@@ -10,23 +10,31 @@ use std::mem::{self, MaybeUninit};
 use strongroom::OsEntropy;
 use strongroom_core::{Arena, Buffer};
 
+use super::density::{self, mixed_size};
 use super::speed::thousands;
 use crate::bars::kib;
 use crate::harness::Harness;
 use crate::machine;
-use crate::results::{Growth, Skipped};
+use crate::random::Random;
+use crate::results::{Growth, Renewed, Skipped};
 
 /// What was measured, and what was not.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) growth: Vec<Growth>,
+    pub(crate) renewed: Vec<Renewed>,
     pub(crate) skipped: Vec<Skipped>,
 }
 
-/// Times every row in every region.
-pub(crate) fn measure(harness: Harness) -> Result<Found, String> {
+/// Times every row in every region; `operations` wear out the arenas that are then compared with
+/// fresh ones.
+pub(crate) fn measure(harness: Harness, operations: usize) -> Result<Found, String> {
     let mut found = Found::default();
     time_rows(harness, &mut found)?;
+    for region in [density::SMALL, density::LARGE] {
+        eprintln!("  as good as new, {}", kib(region));
+        found.renewed.push(renew(region, operations)?);
+    }
     Ok(found)
 }
 
@@ -211,6 +219,38 @@ impl<'a> Fill<'a> {
     }
 }
 
+/// How many secrets fit a fresh arena, and one in which much was done and all was freed.
+fn renew(region: usize, operations: usize) -> Result<Renewed, String> {
+    let mut memory = memory(region);
+    let fresh = fill(&arena(&mut memory)?);
+    let arena = arena(&mut memory)?;
+    wear_out(&arena, operations);
+    Ok(Renewed { region, operations, size: COUNTED, fresh, after: fill(&arena) })
+}
+
+/// Random allocations and releases, two to one; when one is refused, a random half is released. All
+/// is released in the end.
+fn wear_out<'a>(arena: &'a Arena<'a>, operations: usize) {
+    let mut random = Random::new(SEED);
+    let mut live = Vec::new();
+    for _ in 0..operations {
+        if !live.is_empty() && random.below(3) == 0 {
+            live.swap_remove(random.below(live.len()));
+        } else if let Ok(secret) = Buffer::new(arena, mixed_size(&mut random)) {
+            live.push(secret);
+        } else {
+            random.shuffle(&mut live);
+            live.truncate(live.len() / 2);
+        }
+    }
+}
+
+/// How many secrets are live when the next is refused.
+fn fill<'a>(arena: &'a Arena<'a>) -> usize {
+    let secrets = iter::from_fn(|| Buffer::new(arena, COUNTED).ok());
+    secrets.map(mem::forget).count()
+}
+
 /// What the others are compared with.
 pub(crate) const SMALLEST: usize = 1024 * 1024;
 
@@ -223,4 +263,9 @@ const PERCENTS: [usize; 4] = [99, 90, 50, 1];
 const FILLING: usize = 64;
 const LEAST_ROOM: usize = 72;
 
+/// Bytes of the secrets that are counted.
+const COUNTED: usize = 16;
+
 const PAGE: usize = 4096;
+
+const SEED: u64 = 1;

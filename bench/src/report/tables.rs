@@ -20,6 +20,7 @@ pub(crate) fn all(results: &Results) -> Vec<Table> {
         mixed(results),
         speed(results),
         growth_table(results),
+        renewed(results),
         threads_table(results),
         sealing_table(results),
         parts(results),
@@ -213,6 +214,25 @@ fn growth_table(results: &Results) -> Table {
     table
 }
 
+fn renewed(results: &Results) -> Table {
+    let caption = "Live secrets when the next is refused, in a fresh arena, and in one after random \
+                   allocations and releases of mixed sizes, up to full again and again, when all \
+                   was freed.";
+    let columns = ["", "Secrets of", "Operations", "Fresh", "After", "After / fresh"];
+    let mut table = Table::new(RENEWED, caption, &columns);
+    for found in &results.renewed {
+        table.rows.push(vec![
+            kib(found.region),
+            format!("{} B", found.size),
+            thousands(found.operations),
+            thousands(found.fresh),
+            thousands(found.after),
+            format!("{:.4}", found.after as f64 / found.fresh as f64),
+        ]);
+    }
+    table
+}
+
 fn threads_table(results: &Results) -> Table {
     let columns =
         ["", "1 thread", "2 threads", "4 threads", "8 threads", "2 / 1", "8 / 2", "each of 2"];
@@ -346,6 +366,7 @@ const DENSITY: &str = "Density";
 const MIXED: &str = "Mixed sizes";
 const SPEED: &str = "Allocate, write, release";
 const GROWTH: &str = "Cost by the size of the region";
+const RENEWED: &str = "As good as new";
 const THREADS: &str = "Threads";
 const SEALING: &str = "Sealing and opening";
 const PARTS: &str = "The parts of sealing and opening";
