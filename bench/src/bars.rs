@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::measure::density::{LARGE, SMALL};
-use crate::measure::speed;
+use crate::measure::{growth, speed};
 use crate::peers::{BUFFERS, STRONGROOM};
 use crate::results::Results;
 
@@ -49,6 +49,8 @@ pub(crate) fn hold(results: &Results) -> Vec<Bar> {
     let mut bars = Vec::new();
     density(results, &mut bars);
     speed(results, &mut bars);
+    growth(results, &mut bars);
+    renewed(results, &mut bars);
     threads(results, &mut bars);
     one_core(results, &mut bars);
     sealing(results, &mut bars);
@@ -120,6 +122,34 @@ fn against_glibc(results: &Results, peer: &str, scenario: &str) -> Option<f64> {
     let mut speed = results.speed.iter();
     let found = speed.find(|found| found.peer == peer && found.scenario == scenario)?;
     Some(found.paired.ratio.median)
+}
+
+fn growth(results: &Results, bars: &mut Vec<Bar>) {
+    for row in growth::rows() {
+        for region in growth::LARGER {
+            let mut growth = results.growth.iter();
+            let found = growth.find(|found| found.row == row.name() && found.region == region);
+            let (name, smallest) = (row.name(), kib(growth::SMALLEST));
+            bars.push(Bar {
+                what: format!("{name}, in {}: times that in {smallest}", kib(region)),
+                target: Target::AtMost(3.0),
+                measured: found.map(|found| found.paired.ratio.median),
+                unit: Unit::Times,
+            });
+        }
+    }
+}
+
+fn renewed(results: &Results, bars: &mut Vec<Bar>) {
+    for region in [SMALL, LARGE] {
+        let found = results.renewed.iter().find(|found| found.region == region);
+        bars.push(Bar {
+            what: format!("secrets that fit {} when all was freed: of a fresh arena", kib(region)),
+            target: Target::AtLeast(1.0),
+            measured: found.map(|found| found.after as f64 / found.fresh as f64),
+            unit: Unit::Share,
+        });
+    }
 }
 
 fn threads(results: &Results, bars: &mut Vec<Bar>) {
@@ -220,7 +250,9 @@ fn at_rest(results: &Results, bars: &mut Vec<Bar>) {
 
 /// A region's size as a person writes it.
 pub(crate) fn kib(bytes: usize) -> String {
-    if bytes.is_multiple_of(1024 * 1024) {
+    if bytes.is_multiple_of(1024 * 1024 * 1024) {
+        format!("{} GiB", bytes / (1024 * 1024 * 1024))
+    } else if bytes.is_multiple_of(1024 * 1024) {
         format!("{} MiB", bytes / (1024 * 1024))
     } else {
         format!("{} KiB", bytes / 1024)

@@ -83,6 +83,12 @@ fn glibc_version() -> String {
     format!("glibc {}", version.to_string_lossy())
 }
 
+/// Bytes that can be had without swapping.
+pub(crate) fn available_memory() -> Option<usize> {
+    let available = line_of("/proc/meminfo", "MemAvailable")?;
+    Some(available.strip_suffix("kB")?.trim().parse::<usize>().ok()? * 1024)
+}
+
 /// What was checked out, with a mark if files were changed since.
 fn commit() -> Option<String> {
     let mut command = Command::new("git");

@@ -28,7 +28,7 @@ use clap::Parser;
 
 use harness::Harness;
 use machine::Machine;
-use measure::{at_rest, density, one_core, sealing, speed, threads};
+use measure::{at_rest, density, growth, one_core, sealing, speed, threads};
 use options::{Group, Options, Task};
 use results::Results;
 
@@ -71,6 +71,8 @@ fn measure_all(options: &Options) -> Result<Results, Box<dyn Error>> {
         mixed: Vec::new(),
         page_each: Vec::new(),
         speed: Vec::new(),
+        growth: Vec::new(),
+        renewed: Vec::new(),
         threads: Vec::new(),
         one_core: Vec::new(),
         sealing: Vec::new(),
@@ -108,6 +110,13 @@ fn measure_groups(
         results.speed = found;
         results.skipped.extend(skipped);
     }
+    if options.wants(Group::Growth) {
+        eprintln!("cost by the size of the region");
+        let found = growth::measure(pace.growth, pace.operations)?;
+        results.growth = found.growth;
+        results.renewed = found.renewed;
+        results.skipped.extend(found.skipped);
+    }
     if options.wants(Group::Threads) {
         eprintln!("threads");
         let (found, skipped) = threads::measure(pace.thread_rounds, pace.thread_turn);
@@ -134,6 +143,9 @@ fn measure_groups(
 struct Pace {
     seeds: u64,
     speed: speed::Plan,
+    growth: Harness,
+    /// Random operations before an arena is compared with a fresh one.
+    operations: usize,
     thread_rounds: usize,
     thread_turn: Duration,
     one_core_rounds: usize,
@@ -155,6 +167,8 @@ const QUICK: Pace = Pace {
         for_peers: milliseconds(100),
         most_pages: 1000,
     },
+    growth: Harness { turn: milliseconds(1), budget: milliseconds(100), least_rounds: 9 },
+    operations: 300_000,
     thread_rounds: 5,
     thread_turn: milliseconds(15),
     one_core_rounds: 1,
@@ -171,6 +185,8 @@ const FULL: Pace = Pace {
         for_peers: milliseconds(1200),
         most_pages: 10_000,
     },
+    growth: Harness { turn: milliseconds(3), budget: milliseconds(600), least_rounds: 25 },
+    operations: 3_000_000,
     thread_rounds: 25,
     thread_turn: milliseconds(40),
     one_core_rounds: 5,

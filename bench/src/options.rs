@@ -38,6 +38,7 @@ impl Options {
 pub(crate) enum Group {
     Density,
     Speed,
+    Growth,
     Threads,
     OneCore,
     Enclave,

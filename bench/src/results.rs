@@ -15,6 +15,8 @@ pub(crate) struct Results {
     pub(crate) mixed: Vec<Mixed>,
     pub(crate) page_each: Vec<PageEach>,
     pub(crate) speed: Vec<Speed>,
+    pub(crate) growth: Vec<Growth>,
+    pub(crate) renewed: Vec<Renewed>,
     pub(crate) threads: Vec<Threads>,
     pub(crate) one_core: Vec<OneCore>,
     pub(crate) sealing: Vec<Sealing>,
@@ -67,6 +69,27 @@ pub(crate) struct Speed {
     /// Live secrets.
     pub(crate) live: usize,
     pub(crate) paired: Paired,
+}
+
+/// An operation in a large region, against the same in the smallest.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Growth {
+    pub(crate) row: String,
+    /// Bytes of the large region.
+    pub(crate) region: usize,
+    pub(crate) paired: Paired,
+}
+
+/// How many secrets of one size fit a fresh arena, and one after many operations and when all was
+/// freed.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Renewed {
+    pub(crate) region: usize,
+    pub(crate) operations: usize,
+    /// Bytes of each secret.
+    pub(crate) size: usize,
+    pub(crate) fresh: usize,
+    pub(crate) after: usize,
 }
 
 /// What threads did on one shared store.

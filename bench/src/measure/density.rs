@@ -121,7 +121,7 @@ fn fill_mixed<S: Store>(store: &S, region: usize, seed: u64) -> f64 {
 
 /// Log-normal: most passwords and tokens are short, a few keys are long.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "8 to 4,096")]
-fn mixed_size(random: &mut Random) -> usize {
+pub(crate) fn mixed_size(random: &mut Random) -> usize {
     (48.0 * (0.9 * random.normal()).exp()).clamp(8.0, 4096.0).round() as usize
 }
 

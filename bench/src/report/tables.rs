@@ -4,11 +4,11 @@ use std::fmt::Write;
 use std::iter;
 
 use super::table::Table;
-use crate::bars::{Target, Unit};
+use crate::bars::{Target, Unit, kib};
 use crate::harness::Spread;
 use crate::measure::density::{LARGE, SMALL};
 use crate::measure::speed::{scenarios, thousands};
-use crate::measure::{at_rest, one_core, sealing, threads};
+use crate::measure::{at_rest, growth, one_core, sealing, threads};
 use crate::results::Results;
 
 /// Every table that has rows.
@@ -19,6 +19,8 @@ pub(crate) fn all(results: &Results) -> Vec<Table> {
         density(results),
         mixed(results),
         speed(results),
+        growth_table(results),
+        renewed(results),
         threads_table(results),
         one_core_table(results),
         sealing_table(results),
@@ -189,6 +191,49 @@ fn middle(times: impl Iterator<Item = f64>) -> String {
     if times.is_empty() { "-".to_owned() } else { nanoseconds(Spread::of(&times).median) }
 }
 
+fn growth_table(results: &Results) -> Table {
+    let smallest = kib(growth::SMALLEST);
+    let caption = format!(
+        "`Buffer::new` and its drop, or its refusal, in regions of plain memory filled with \
+         secrets of 64 B: time in times of that in {smallest}. Not the first after others were \
+         released, which takes the runs apart that they left empty. Last column: the time there."
+    );
+    let mut headings = vec![String::new()];
+    headings.extend(growth::LARGER.map(kib));
+    headings.push(format!("{smallest}, ns"));
+    let columns: Vec<&str> = headings.iter().map(String::as_str).collect();
+    let mut table = Table::new(GROWTH, &caption, &columns);
+    for row in distinct(results.growth.iter().map(|found| found.row.as_str())) {
+        let found = || results.growth.iter().filter(|found| found.row == row);
+        let cells = growth::LARGER.map(|region| {
+            let found = found().find(|found| found.region == region);
+            found.map_or("-".to_owned(), |found| times(found.paired.ratio))
+        });
+        let floor = middle(found().map(|found| found.paired.floor_ns));
+        table.rows.push(iter::once(row.to_owned()).chain(cells).chain([floor]).collect());
+    }
+    table
+}
+
+fn renewed(results: &Results) -> Table {
+    let caption = "Live secrets when the next is refused, in a fresh arena, and in one after random \
+                   allocations and releases of mixed sizes, up to full again and again, when all \
+                   was freed.";
+    let columns = ["", "Secrets of", "Operations", "Fresh", "After", "After / fresh"];
+    let mut table = Table::new(RENEWED, caption, &columns);
+    for found in &results.renewed {
+        table.rows.push(vec![
+            kib(found.region),
+            format!("{} B", found.size),
+            thousands(found.operations),
+            thousands(found.fresh),
+            thousands(found.after),
+            format!("{:.4}", found.after as f64 / found.fresh as f64),
+        ]);
+    }
+    table
+}
+
 fn threads_table(results: &Results) -> Table {
     let columns =
         ["", "1 thread", "2 threads", "4 threads", "8 threads", "2 / 1", "8 / 2", "each of 2"];
@@ -346,6 +391,8 @@ const MACHINE: &str = "Machine";
 const DENSITY: &str = "Density";
 const MIXED: &str = "Mixed sizes";
 const SPEED: &str = "Allocate, write, release";
+const GROWTH: &str = "Cost by the size of the region";
+const RENEWED: &str = "As good as new";
 const THREADS: &str = "Threads";
 const ONE_CORE: &str = "Threads on one processor";
 const SEALING: &str = "Sealing and opening";
