@@ -11,7 +11,7 @@ use loom::thread::{self, JoinHandle};
 
 use crate::buddy::Buddy;
 use crate::cells::{Cells, Claimed, ReadyCell, Spare};
-use crate::classes::{CANARY, LANES, LEAF, SHAPES};
+use crate::classes::{CANARY, LANES, LEAF, SHAPES, Shape};
 use crate::guarded::NotReady;
 use crate::index::KINDS;
 use crate::kind::Kind;
@@ -21,9 +21,10 @@ use crate::runs::{
 };
 use crate::sync::{AtomicU8, AtomicUsize, Shared64, SharedU32};
 
-/// Shapes of one leaf: with one cell, and with two.
+/// Shapes of one leaf: with one cell, with two, and with three.
 pub(crate) const ONE: usize = shape(1, 1);
 pub(crate) const TWO: usize = shape(1, 2);
+pub(crate) const THREE: usize = shape(1, 3);
 
 /// An arena of [`LEAVES`] leaves.
 pub(crate) struct Arena {
@@ -59,7 +60,12 @@ struct Tables {
 
 impl Arena {
     pub(crate) fn new() -> Rc<Self> {
-        let pointer = Box::into_raw(Box::new(Tables::new()));
+        Self::for_shapes(&[ONE, TWO])
+    }
+
+    /// An arena for runs of these shapes only, and blocks.
+    pub(crate) fn for_shapes(shapes: &[usize]) -> Rc<Self> {
+        let pointer = Box::into_raw(Box::new(Tables::new(shapes)));
         // SAFETY: it was just made, and goes when the arena goes.
         let tables: &'static Tables = unsafe { &*pointer };
         let Tables { heads, classes, empty, .. } = tables;
@@ -379,7 +385,7 @@ impl Drop for Arena {
 }
 
 impl Tables {
-    fn new() -> Self {
+    fn new(shapes: &[usize]) -> Self {
         let [heads, classes, empty] = search_tables_for(LEAVES);
         let masks = |count| (0..count).map(|_| SharedU32::new(0)).collect();
         Self {
@@ -389,18 +395,18 @@ impl Tables {
             classes: masks(classes),
             empty: masks(empty),
             free: [AtomicUsize::new(0)],
-            memory: Memory::new(LEAVES, &canaries()),
+            memory: Memory::new(LEAVES, &canaries(shapes)),
         }
     }
 }
 
-/// Where in a leaf canaries may lie: before and behind the cells of either shape, and a block.
-fn canaries() -> Vec<usize> {
-    let behind = |number: usize| {
-        let shape = &SHAPES[number];
+/// Where in a leaf canaries may lie: before and behind the cells of these shapes, and a block.
+fn canaries(shapes: &[usize]) -> Vec<usize> {
+    let behind = |shape: &'static Shape| {
         (1..=usize::from(shape.cells)).map(|index| shape.cell_offset(index) - CANARY)
     };
-    [0, LEAF - CANARY].into_iter().chain(behind(ONE)).chain(behind(TWO)).collect()
+    let of_shapes = shapes.iter().flat_map(|&number| behind(&SHAPES[number]));
+    [0, LEAF - CANARY].into_iter().chain(of_shapes).collect()
 }
 
 /// A secret in a cell of this shape, with both gap and slack.

@@ -21,6 +21,7 @@ pub(crate) const MODELS: &[Model] = &[
     ("a stale kind and a search", Some(3), cells::stale_kind_and_search),
     ("a run closed and reopened", None, cells::closed_and_reopened),
     ("released, taken apart, cut anew", None, cells::cut_anew),
+    ("quietly released, cut anew", None, cells::quietly_released_and_cut_anew),
     ("two released, taken apart, cut anew", Some(3), cells::two_released_and_cut_anew),
     ("marks: cleared while others mark", Some(3), marks::cleared_while_marked),
     ("marks: a walk over empty runs", None, marks::empty_runs),

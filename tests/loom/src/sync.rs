@@ -3,9 +3,11 @@
 //! Loom takes a `SeqCst` operation for one that acquires and releases, which would show orders that
 //! the language rules out; but it knows `SeqCst` fences. So before each such operation of the cells
 //! stands one: what rests on the single order of all of them is then explored. **It is stronger than
-//! the language in one thing: a weaker operation before a `SeqCst` one on another word stays before
-//! it. A mistake that shows only there may be missed.** A weaker operation *behind* one is not held
-//! back, as on machines whose acquiring loads overtake stores.
+//! the language in two things: a weaker operation before a `SeqCst` one on another word stays before
+//! it; and whoever comes to such a fence sees all that others did before theirs. A mistake that shows
+//! only there may be missed**: so some models let a thread end with a weaker operation. A weaker
+//! operation *behind* a `SeqCst` one is not held back, as on machines whose acquiring loads overtake
+//! stores.
 //!
 //! The line of the vault is explored without: it has fences of its own.
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::arena::{Arena, ONE, TWO};
+use crate::arena::{Arena, ONE, THREE, TWO};
 
 /// One taken cell, which is given back while two look for one.
 pub(super) fn one_cell() {
@@ -104,6 +104,22 @@ pub(super) fn cut_anew() {
     } else {
         arena.expect_leaves(1);
     }
+    arena.release(stays);
+}
+
+/// The same when the one who releases the last secret takes the run apart, and the other has nothing
+/// to say of its own: the run was neither full nor empty then.
+pub(super) fn quietly_released_and_cut_anew() {
+    let arena = Arena::for_shapes(&[ONE, THREE]);
+    let (stays, first) = (arena.allocate_block().unwrap(), arena.cut(THREE).unwrap());
+    let second = arena.take(THREE).unwrap();
+    let cutter = arena.spawn(|arena| {
+        arena.release(second);
+        arena.cut(ONE).is_some()
+    });
+    arena.release(first);
+    let was_cut = cutter.join().unwrap();
+    arena.expect_leaves(1 + usize::from(was_cut));
     arena.release(stays);
 }
 
