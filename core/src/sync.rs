@@ -3,6 +3,8 @@
 //! Machines without atomic operations on 64 bits (thumbv7em, riscv32) make do with 32. The flag
 //! `--cfg strongroom_no_atomic_64` lets any machine make do, so that the tests can run through it.
 
+#[cfg(all(target_has_atomic = "64", not(strongroom_no_atomic_64)))]
+use core::sync::atomic::AtomicU64;
 #[cfg(not(feature = "portable-atomic"))]
 pub(crate) use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32 as SharedU32, AtomicUsize};
 #[cfg(feature = "portable-atomic")]

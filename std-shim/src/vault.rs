@@ -8,6 +8,7 @@ mod opener;
 mod queue;
 mod room;
 mod rooms;
+mod sync;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};

@@ -1,7 +1,8 @@
 //! Eight bytes at a time, where the machine can.
 
-use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Release};
+
+use super::AtomicU64;
 
 /// Eight bytes of shared memory. Who loads a value sees all that was written before it was stored,
 /// and comes after that store itself, so may then read the bytes plainly.

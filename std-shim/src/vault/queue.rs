@@ -4,11 +4,12 @@
 //! tasks stand in one line: both are woken through a [`Waker`].
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::task::{Wake, Waker};
-use std::thread::{self, Thread};
 use std::time::Instant;
+
+use super::sync::{AtomicUsize, Mutex, MutexGuard, fence, thread};
 
 /// Those who wait, in the order in which they came.
 #[derive(Default)]
@@ -131,7 +132,7 @@ impl Drop for Place<'_> {
 }
 
 /// Wakes a thread that parks itself.
-struct Unpark(Thread);
+struct Unpark(thread::Thread);
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {

@@ -1,66 +1,53 @@
-//! Explores the interleavings of a few threads with loom, over the real sources of the protocol of
-//! cells and runs (`core/src/runs.rs`) and of the vault's line (`std-shim/src/vault/queue.rs`).
+//! Explores the interleavings of a few threads with loom, over the real sources of core's cells, runs
+//! and indexes, from their words up, and of the vault's line (`std-shim/src/vault/queue.rs`).
 //!
 //! Each model panics, or blocks for ever, in the first interleaving that breaks its promise. Names
 //! on the command line choose among the models. Loom's threads take turns on one: they share by `Rc`.
 #![deny(unsafe_code)]
 
-#[path = "../../../core/src/bitmap.rs"]
-#[allow(dead_code, reason = "only its word size is needed here")]
-mod bitmap;
-mod cells;
-#[path = "../../../core/src/classes.rs"]
-#[allow(dead_code, reason = "only the shapes are needed here")]
-mod classes;
-mod line;
-#[allow(dead_code, reason = "the models use the part that threads race for")]
-mod queue {
-    include!(concat!(env!("OUT_DIR"), "/queue.rs"));
-}
-#[allow(dead_code, reason = "the models use the part that threads race for")]
-mod runs {
-    include!(concat!(env!("OUT_DIR"), "/runs.rs"));
-}
-#[allow(dead_code, reason = "it offers what either protocol may use")]
+#[allow(unsafe_code, reason = "says which cells and leaves are whose, as core's arena does")]
+mod arena;
+mod models;
+#[allow(unsafe_code, reason = "lends bytes as core's region does")]
+mod region;
+#[allow(dead_code, unsafe_code, reason = "it offers what core may use, and a load that is plain")]
 mod sync;
-#[path = "../../../core/src/tag.rs"]
-#[allow(dead_code, reason = "blocks are not modelled")]
-mod tag;
+
+/// Core's own files.
+#[path = "../../../core/src"]
+#[allow(dead_code, unsafe_code, reason = "core says where, and the models use a part")]
+#[allow(unfulfilled_lint_expectations, reason = "what is not used is not looked at")]
+mod taken {
+    pub(crate) mod arch;
+    pub(crate) mod buddy;
+    pub(crate) mod canary;
+    pub(crate) mod cells;
+    pub(crate) mod classes;
+    pub(crate) mod error;
+    pub(crate) mod guarded;
+    pub(crate) mod index;
+    pub(crate) mod kind;
+    pub(crate) mod lent;
+    pub(crate) mod runs;
+    pub(crate) mod wipe;
+}
+use self::taken::{
+    arch, buddy, canary, cells, classes, error, guarded, index, kind, lent, runs, wipe,
+};
 
 use std::env;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// What to explore, and how often a thread may be interrupted where it need not be; `None`: ever.
-type Model = (&'static str, Option<usize>, fn());
-
-const MODELS: &[Model] = &[
-    ("one cell: one gives back, two take", Some(3), cells::one_cell),
-    ("two cells: two take and give back", None, cells::two_cells),
-    ("a search and a release", None, cells::search_and_release),
-    ("a search and two releases", None, cells::search_and_two_releases),
-    ("a stale tag", None, cells::stale_tag),
-    ("a stale tag and a search", Some(3), cells::stale_tag_and_search),
-    ("a run closed and reopened", None, cells::closed_and_reopened),
-    ("frozen and released", None, cells::frozen),
-    ("frozen and searched", None, cells::frozen_and_search),
-    ("frozen, released and taken", Some(2), cells::frozen_released_and_taken),
-    ("frozen while it is taken", None, cells::frozen_while_taken),
-    ("line: one waits", None, line::one_waits),
-    ("line: two wait", Some(3), line::two_wait),
-    ("line: the first gives up", Some(4), line::first_gives_up),
-    ("line: the first is served", Some(4), line::first_is_served),
-];
+use self::models::{MODELS, Model, WITHOUT_WORDS};
 
 fn main() {
     let chosen: Vec<String> = env::args().skip(1).collect();
     let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|part| name.contains(part));
-    for &(name, bound, model) in MODELS.iter().filter(|model| is_chosen(model.0)) {
-        explore(name, bound, model);
-    }
+    MODELS.iter().chain(WITHOUT_WORDS).filter(|model| is_chosen(model.0)).for_each(explore);
 }
 
-fn explore(name: &str, bound: Option<usize>, model: fn()) {
+fn explore(&(name, bound, model): &Model) {
     static EXPLORED: AtomicUsize = AtomicUsize::new(0);
     EXPLORED.store(0, Ordering::Relaxed);
     let begun = Instant::now();

@@ -1,21 +1,35 @@
-//! What the protocols share between threads, as loom sees it.
+//! What core's sources share between threads, as loom sees it; the 64-bit words are core's own.
 //!
 //! Loom takes a `SeqCst` operation for one that acquires and releases, which would show orders that
 //! the language rules out; but it knows `SeqCst` fences. So before each such operation of the cells
 //! stands one: what rests on the single order of all of them is then explored. **It is stronger than
-//! the language in one thing: a weaker operation before a `SeqCst` one on another word stays before
-//! it. A mistake that shows only there may be missed.** A weaker operation *behind* one is not held
-//! back, as on machines whose acquiring loads overtake stores.
+//! the language in two things: a weaker operation before a `SeqCst` one on another word stays before
+//! it; and whoever comes to such a fence sees all that others did before theirs. A mistake that shows
+//! only there may be missed**: so some models let a thread end with a weaker operation. A weaker
+//! operation *behind* a `SeqCst` one is not held back, as on machines whose acquiring loads overtake
+//! stores.
 //!
 //! The line of the vault is explored without: it has fences of its own.
 
-use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::cell::Cell;
+use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Release, SeqCst};
 
 use loom::sync::atomic as weak;
 
-pub(crate) use loom::hint::spin_loop;
-pub(crate) use loom::sync::{Mutex, MutexGuard};
-pub(crate) use std::sync::{Arc, PoisonError};
+pub(crate) use loom::sync::atomic::fence;
+
+#[cfg(feature = "halves")]
+#[path = "../../../core/src/sync/halves.rs"]
+#[allow(unfulfilled_lint_expectations, reason = "core has more lints")]
+mod halves;
+#[cfg(not(feature = "halves"))]
+#[path = "../../../core/src/sync/whole.rs"]
+mod whole;
+
+#[cfg(feature = "halves")]
+pub(crate) use self::halves::Shared64;
+#[cfg(not(feature = "halves"))]
+pub(crate) use self::whole::Shared64;
 
 macro_rules! shared {
     ($name:ident, $inner:ident, $value:ty) => {
@@ -28,17 +42,17 @@ macro_rules! shared {
             }
 
             pub(crate) fn load(&self, order: Ordering) -> $value {
+                if PLAINLY.get() {
+                    // SAFETY: loom reports it if a store is not ordered before or behind.
+                    return unsafe { self.0.unsync_load() };
+                }
                 fenced(order, || self.0.load(if order == SeqCst { Acquire } else { order }))
             }
 
             pub(crate) fn store(&self, value: $value, order: Ordering) {
                 fenced(order, || {
-                    self.0.store(value, if order == SeqCst { Release } else { order })
+                    self.0.store(value, if order == SeqCst { Release } else { order });
                 });
-            }
-
-            pub(crate) fn swap(&self, value: $value, order: Ordering) -> $value {
-                fenced(order, || self.0.swap(value, weaker(order)))
             }
 
             pub(crate) fn fetch_and(&self, value: $value, order: Ordering) -> $value {
@@ -70,69 +84,32 @@ macro_rules! shared {
             ) -> Result<$value, $value> {
                 self.compare_exchange(current, new, order, failure)
             }
-
-            pub(crate) fn try_update(
-                &self,
-                order: Ordering,
-                failure: Ordering,
-                mut change: impl FnMut($value) -> Option<$value>,
-            ) -> Result<$value, $value> {
-                let mut before = self.load(failure);
-                while let Some(after) = change(before) {
-                    match self.compare_exchange_weak(before, after, order, failure) {
-                        Ok(before) => return Ok(before),
-                        Err(now) => before = now,
-                    }
-                }
-                Err(before)
-            }
         }
     };
 }
 
-shared!(AtomicBool, AtomicBool, bool);
 shared!(AtomicU8, AtomicU8, u8);
 shared!(SharedU32, AtomicU32, u32);
+#[cfg(not(feature = "halves"))]
+shared!(AtomicU64, AtomicU64, u64);
 shared!(AtomicUsize, AtomicUsize, usize);
 
-/// Written and read whole, ordered by what surrounds it.
-pub(crate) struct Shared64(weak::AtomicU64);
-
-impl Shared64 {
-    pub(crate) fn new(value: u64) -> Self {
-        Self(weak::AtomicU64::new(value))
-    }
-
-    pub(crate) fn load(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-
-    pub(crate) fn store(&self, value: u64) {
-        self.0.store(value, Relaxed);
-    }
+/// Reads a word as plain bytes: every store to it has to be ordered before, or behind.
+pub(crate) fn load_plainly(word: &Shared64) -> u64 {
+    PLAINLY.set(true);
+    let value = word.load();
+    PLAINLY.set(false);
+    value
 }
 
-/// `std::sync::atomic`, for the line.
-pub(crate) mod atomic {
-    pub(crate) use std::sync::atomic::Ordering;
-
-    /// Without fences around it: the line has its own, and they are what is tried.
-    pub(crate) use loom::sync::atomic::{AtomicUsize, fence};
-}
-
-/// `std::thread`, for the line.
-pub(crate) mod thread {
-    pub(crate) use loom::thread::{Thread, current, park};
-
-    /// Time does not pass in a model: this is a wake-up out of the blue.
-    pub(crate) fn park_timeout(_: std::time::Duration) {
-        loom::thread::yield_now();
-    }
+thread_local! {
+    /// Loom's threads take turns on one, but not while this is set: a plain load is no branch.
+    static PLAINLY: Cell<bool> = const { Cell::new(false) };
 }
 
 fn fenced<T>(order: Ordering, operation: impl FnOnce() -> T) -> T {
     if order == SeqCst {
-        weak::fence(SeqCst);
+        fence(SeqCst);
     }
     operation()
 }

@@ -7,10 +7,30 @@ use std::task::Waker;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread::{self, JoinHandle};
 
-use crate::queue::Queue;
+#[path = "../../../../std-shim/src/vault/queue.rs"]
+#[allow(dead_code, reason = "the models use the part that threads race for")]
+mod queue;
+
+/// What the line shares between threads, as loom sees it: the line has fences of its own, and they
+/// are what is tried.
+mod sync {
+    pub(super) use loom::sync::atomic::{AtomicUsize, fence};
+    pub(super) use loom::sync::{Mutex, MutexGuard};
+
+    pub(super) mod thread {
+        pub(crate) use loom::thread::{Thread, current, park};
+
+        /// Time does not pass in a model: this is a wake-up out of the blue.
+        pub(crate) fn park_timeout(_: std::time::Duration) {
+            loom::thread::yield_now();
+        }
+    }
+}
+
+use self::queue::Queue;
 
 /// Room is made while one begins to wait for it.
-pub(crate) fn one_waits() {
+pub(super) fn one_waits() {
     let vault = Vault::new();
     let waiter = vault.spawn(Vault::wait);
     vault.make_room();
@@ -18,7 +38,7 @@ pub(crate) fn one_waits() {
 }
 
 /// Room is made for the first of two; it makes room for the second.
-pub(crate) fn two_wait() {
+pub(super) fn two_wait() {
     let vault = Vault::new();
     let waiters = [(); 2].map(|()| {
         vault.spawn(|vault| {
@@ -31,7 +51,7 @@ pub(crate) fn two_wait() {
 }
 
 /// Room is made while the first in line gives up: the second has it.
-pub(crate) fn first_gives_up() {
+pub(super) fn first_gives_up() {
     let vault = Vault::new();
     let place = vault.queue.join(Waker::noop());
     let waiter = vault.spawn(Vault::wait);
@@ -42,7 +62,7 @@ pub(crate) fn first_gives_up() {
 }
 
 /// The first in line finds room and is served while it is its turn; then the second is.
-pub(crate) fn first_is_served() {
+pub(super) fn first_is_served() {
     let vault = Vault::new();
     let place = vault.queue.join(Waker::noop());
     let waiter = vault.spawn(Vault::wait);
