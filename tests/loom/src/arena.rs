@@ -186,7 +186,7 @@ impl Arena {
 
     pub(crate) fn release(&self, secret: Secret) {
         let Secret { offset, layout } = secret;
-        let Some(cell) = self.cells.runs.occupancy.cell_at(offset) else {
+        let Some(cell) = self.cells.runs.occupancy().cell_at(offset) else {
             return self.release_block(offset, layout);
         };
         assert!(cell.is_taken(), "its secret is live");
@@ -230,7 +230,7 @@ impl Arena {
     }
 
     fn note_taken(&self, leaves: Range<usize>, ledger: &mut Ledger) -> Spare {
-        let occupancy = &self.cells.runs.occupancy;
+        let occupancy = self.cells.runs.occupancy();
         let shared = occupancy.group_of(leaves.start).any(|leaf| {
             let goes_on = matches!(occupancy.kind(leaf), Kind::RunRest(_) | Kind::BlockRest(_));
             !leaves.contains(&leaf) && !goes_on && !self.buddy.is_free(leaf)
@@ -264,8 +264,8 @@ impl Arena {
     /// still being wiped.
     pub(crate) fn close_and_reopen(&self, head: usize, number: usize) {
         let (_held, runs) = (self.lock(), &self.cells.runs);
-        if runs.occupancy.close(head, &SHAPES[number]) {
-            runs.search.look_again(runs.occupancy.reopen(head, &SHAPES[number]));
+        if runs.occupancy().close(head, &SHAPES[number]) {
+            runs.search.look_again(runs.occupancy().reopen(head, &SHAPES[number]));
         }
     }
 }
@@ -280,7 +280,7 @@ impl Arena {
     }
 
     fn release_block(&self, offset: usize, layout: Layout) {
-        let (head, occupancy) = ((offset - 1) / LEAF, &self.cells.runs.occupancy);
+        let (head, occupancy) = ((offset - 1) / LEAF, self.cells.runs.occupancy());
         while let Err(kind) = occupancy.exchange_kind(head, Kind::Block, Kind::BlockReleasing) {
             assert!(kind == Kind::BlockFrozen, "its secret is live");
             self.wait_for_thaw();
@@ -300,14 +300,14 @@ impl Arena {
     /// Looks at the leaf, and at the cells of the run of this shape that may begin there.
     pub(crate) fn verify(&self, head: usize, number: usize) {
         for index in 0..usize::from(SHAPES[number].cells) {
-            self.check_cell(self.cells.runs.occupancy.cell(head, index, &SHAPES[number]));
+            self.check_cell(self.cells.runs.occupancy().cell(head, index, &SHAPES[number]));
         }
         self.check_run_end(head);
         self.check_leaf(head);
     }
 
     pub(crate) fn check_cell(&self, cell: Cell<'_>) {
-        let occupancy = &self.cells.runs.occupancy;
+        let occupancy = self.cells.runs.occupancy();
         let _held = self.lock();
         if occupancy.kind(cell.head).shape() != Some(cell.shape) {
             return;
@@ -327,7 +327,7 @@ impl Arena {
 
     fn check_run_end(&self, head: usize) {
         let _held = self.lock();
-        if let Some(shape) = self.cells.runs.occupancy.kind(head).shape() {
+        if let Some(shape) = self.cells.runs.occupancy().kind(head).shape() {
             let start = head * LEAF + shape.cell_offset(usize::from(shape.cells));
             let end = (head + usize::from(shape.leaves)) * LEAF;
             // SAFETY: the run was seen under the lock, and its cells and canaries end here.
@@ -337,7 +337,7 @@ impl Arena {
 
     pub(crate) fn check_leaf(&self, leaf: usize) {
         let _held = self.lock();
-        match self.cells.runs.occupancy.kind(leaf) {
+        match self.cells.runs.occupancy().kind(leaf) {
             Kind::Vacant if self.buddy.is_free(leaf) => {
                 // SAFETY: the leaf was seen to be free, under the lock.
                 assert!(unsafe { self.cells.clear(leaf * LEAF..(leaf + 1) * LEAF) });
@@ -348,7 +348,7 @@ impl Arena {
     }
 
     fn check_block(&self, head: usize) {
-        let occupancy = &self.cells.runs.occupancy;
+        let occupancy = self.cells.runs.occupancy();
         if occupancy.exchange_kind(head, Kind::Block, Kind::BlockFrozen).is_ok() {
             let leaves = head..head + occupancy.block_len(head);
             // SAFETY: the block is frozen, and the lock is held.
