@@ -152,6 +152,11 @@ impl Arena {
         self.cells.put_back(claimed);
     }
 
+    /// What a release says that is late.
+    pub(crate) fn advertise(&self, head: usize, number: usize) {
+        self.cells.runs.search.advertise(head, class(number));
+    }
+
     pub(crate) fn withdraw(&self, head: usize, class: usize) {
         let _held = self.lock();
         self.cells.runs.search.withdraw(head, class);

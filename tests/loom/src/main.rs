@@ -60,5 +60,5 @@ fn explore(&(name, bound, model): &Model) {
     });
     let explored = EXPLORED.load(Ordering::Relaxed);
     let bound = bound.map_or("all".into(), |bound| format!("up to {bound} interruptions"));
-    println!("{name:36} {explored:>9} interleavings ({bound}), {:.1?}", begun.elapsed());
+    println!("{name:39} {explored:>9} interleavings ({bound}), {:.1?}", begun.elapsed());
 }

@@ -24,6 +24,7 @@ pub(crate) const MODELS: &[Model] = &[
     ("quietly released, cut anew", None, cells::quietly_released_and_cut_anew),
     ("two released, taken apart, cut anew", Some(3), cells::two_released_and_cut_anew),
     ("marks: cleared while others mark", Some(3), marks::cleared_while_marked),
+    ("marks: cleared while a run is opened", None, marks::cleared_while_opened),
     ("marks: a walk over empty runs", None, marks::empty_runs),
     ("marks: cleared on a walk", None, marks::cleared_on_a_walk),
     ("marks: emptied while claimed", Some(3), marks::emptied_while_claimed),

@@ -17,6 +17,17 @@ pub(super) fn cleared_while_marked() {
     arena.expect_room(ONE, 2);
 }
 
+/// A mark that came too late, for a run that is no more, is taken away while a run is opened there.
+pub(super) fn cleared_while_opened() {
+    let arena = Arena::new();
+    arena.advertise(0, TWO);
+    let cutter = arena.spawn(|arena| arena.cut(TWO));
+    arena.withdraw(0, class(TWO));
+    let secret = cutter.join().unwrap();
+    assert!(secret.is_some(), "all leaves were free");
+    arena.expect_room(TWO, 1);
+}
+
 /// Runs are emptied while another walks over those that are empty; what it misses is found later.
 pub(super) fn empty_runs() {
     let arena = Arena::new();
