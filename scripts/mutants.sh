@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Changes the core in small ways, one at a time, and sees whether a test fails (cargo-mutants 27).
 #
-#   scripts/mutants.sh FILE...          for example: scripts/mutants.sh buddy arena/cut
+#   scripts/mutants.sh FILE...          for example: scripts/mutants.sh buddy arena/leaves
 #
 # It works on a copy, in which the tests that use the core from outside are modules of the core's own
 # test program, so that a mutant costs one small program instead of twelve. What survives a pass that
@@ -29,7 +29,7 @@ outside=(arena_model canaries enclave_model overwrites quarantine records region
     sizes threads)
 
 # Tests of other parts, and slow ones.
-others=(aead:: bulk:: classes:: drbg:: equal:: floors:: keystream:: sync:: wipe::)
+others=(aead:: bulk:: classes:: constant_time:: drbg:: floors:: keystream:: wipe::)
 slow=(any_bit_flipped arena_model::bytes enclave_model::bytes many_arenas of_one_length of_up_to_3000
     outside::threads readers_never_see released_in_order released_in_reverse small_regions)
 
@@ -80,10 +80,10 @@ skips() { printf -- '--skip %s ' "$@"; }
 try() {
     local first
     case $1 in
-        aead* | keystream) first="aead:: keystream::" ;;
-        buddy | bitmap) first="buddy:: bitmap::" ;;
-        bulk | classes | drbg | equal | sync | tag | wipe) first="$1::" ;;
-        *) first=$(skips "${others[@]}" "${slow[@]}" buddy:: bitmap::) ;;
+        crypto/aead* | crypto/keystream) first="aead:: keystream::" ;;
+        crypto/drbg) first=drbg:: ;;
+        buddy | bulk | classes | constant_time | counter | index | kind | wipe) first="$1::" ;;
+        *) first=$(skips "${others[@]}" "${slow[@]}" buddy:: index::) ;;
     esac
     # shellcheck disable=SC2086 # a list of words
     CARGO_PROFILE_TEST_OPT_LEVEL=0 CARGO_PROFILE_DEV_OPT_LEVEL=0 pass "$1" false $first
