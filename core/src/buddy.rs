@@ -124,12 +124,11 @@ impl<'r> Buddy<'r> {
         if order == 0 {
             let skipped = search.from.saturating_sub(start);
             let bits = self.words[index].load(Relaxed) >> skipped << skipped;
-            let stretch = Stretch::of_word(bits, end - start);
-            if let Some(found) = first_ones(bits, search.count) {
-                return Some(start + found);
+            let found = first_ones(bits, search.count);
+            if found.is_none() {
+                search.before = Stretch::of_word(bits, end - start).end;
             }
-            search.before = stretch.end;
-            return None;
+            return found.map(|found| start + found);
         }
         self.find_in(order - 1, 2 * index, search)
             .or_else(|| self.find_in(order - 1, 2 * index + 1, search))
