@@ -393,7 +393,7 @@ impl<'r, O: Owner> Arena<'r, O> {
 
     #[cold]
     pub(crate) fn report(&self, kind: FaultKind, offset: Option<usize>) {
-        (self.on_fault)(self.record(kind, offset));
+        self.owner.report(self.record(kind, offset), self.on_fault);
     }
 
     /// # Safety

@@ -3,6 +3,7 @@
 
 use core::fmt::Debug;
 
+use crate::error::Fault;
 use crate::lock::{Lock, SpinLock};
 use crate::shards::{Shard, Shards, by_stack_address};
 
@@ -80,6 +81,13 @@ pub trait Owner: Send + Sync {
     #[inline]
     fn shard(&self, shards: usize) -> usize {
         by_stack_address(shards)
+    }
+
+    /// Tells `handler`, the arena's fault handler, of damage; called with no lock held. An owner that
+    /// has wiped the region in an emergency keeps to itself what that looks like.
+    #[cold]
+    fn report(&self, fault: Fault, handler: fn(Fault)) {
+        handler(fault);
     }
 }
 
