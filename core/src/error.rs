@@ -207,7 +207,8 @@ impl From<AllocateError> for OpenError {
     }
 }
 
-const EXHAUSTED: &str = "the enclave has used up its nonces: make another and seal anew";
+const EXHAUSTED: &str =
+    "the enclave has used up its nonces: call renew, or make another and seal anew";
 const DESTROYED: &str = "the enclave was destroyed: what it sealed cannot be opened any more";
 
 /// A region for sealed records is too small or full.

@@ -82,7 +82,7 @@
 //! | 0 | `arch` |
 //! | 1 | `error` `lent` `sync` `wipe` `constant_time` |
 //! | 2 | `classes` `entropy` `index` `lock` |
-//! | 3 | `buddy` `canary` `counter` `crypto` `kind` `region` `shards` |
+//! | 3 | `buddy` `canary` `crypto` `kind` `numbers` `region` `shards` |
 //! | 4 | `bulk` `guarded` `owner` `runs` |
 //! | 5 | `cells` |
 //! | 6 | `arena` |
@@ -112,7 +112,6 @@ mod canary;
 mod cells;
 mod classes;
 mod constant_time;
-mod counter;
 mod crypto;
 mod enclave;
 mod entropy;
@@ -126,6 +125,7 @@ mod kind;
 mod lent;
 #[expect(unsafe_code, reason = "lends a value to whoever holds its lock")]
 mod lock;
+mod numbers;
 mod owner;
 #[expect(unsafe_code, reason = "turns a caller's memory into tables and leaves")]
 mod region;
@@ -149,7 +149,7 @@ pub use entropy::Entropy;
 pub use error::{
     AllocateError, ArenaError, BulkError, EntropyError, Fault, FaultKind, OpenError, SealError,
 };
-pub use lock::{Lock, SpinLock};
+pub use lock::{Lock, Mutex, MutexGuard, SpinLock};
 pub use owner::{Door, Owner, Spin};
 pub use region::Region;
 pub use secret::Secret;

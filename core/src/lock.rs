@@ -2,6 +2,7 @@
 
 use core::cell::UnsafeCell;
 use core::fmt::{self, Debug, Formatter};
+use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
 use crate::sync::SpinMutex;
@@ -88,8 +89,16 @@ impl Debug for SpinLock {
     }
 }
 
-/// A value that one caller at a time reaches.
-pub(crate) struct Mutex<T, L> {
+/// A value that one caller at a time reaches, by a region owner's way of waiting.
+///
+/// ```
+/// use strongroom_core::{Mutex, SpinLock};
+///
+/// let count: Mutex<u32, SpinLock> = Mutex::new(0);
+/// *count.lock() += 1;
+/// assert_eq!(*count.lock(), 1);
+/// ```
+pub struct Mutex<T, L> {
     lock: L,
     value: UnsafeCell<T>,
 }
@@ -98,23 +107,44 @@ pub(crate) struct Mutex<T, L> {
 unsafe impl<T: Send, L: Lock> Sync for Mutex<T, L> {}
 
 impl<T, L: Lock> Mutex<T, L> {
-    pub(crate) const fn new(value: T) -> Self {
+    /// A mutex that nobody holds.
+    pub const fn new(value: T) -> Self {
         Self { lock: L::UNLOCKED, value: UnsafeCell::new(value) }
     }
 
+    /// Waits for the lock, as it waits, and gives access to the value until the guard is dropped. A
+    /// panic meanwhile gives the lock up like any other drop: there is no poisoning.
     #[inline]
-    pub(crate) fn lock(&self) -> Held<'_, T, L> {
+    pub fn lock(&self) -> MutexGuard<'_, T, L> {
         self.lock.acquire();
-        Held { mutex: self }
+        MutexGuard { mutex: self, stays: PhantomData }
     }
 }
 
-/// The right to a locked value; gives the lock up when dropped.
-pub(crate) struct Held<'m, T, L: Lock> {
-    mutex: &'m Mutex<T, L>,
+impl<T: Default, L: Lock> Default for Mutex<T, L> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
 }
 
-impl<T, L: Lock> Deref for Held<'_, T, L> {
+impl<T, L> Debug for Mutex<T, L> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mutex").finish_non_exhaustive()
+    }
+}
+
+/// The right to the value of a [`Mutex`]; gives the lock up when dropped, on the thread that took it.
+#[must_use = "the lock is given up when the guard is dropped"]
+pub struct MutexGuard<'m, T, L: Lock> {
+    mutex: &'m Mutex<T, L>,
+    /// Some locks are given up by the thread that took them, and by no other.
+    stays: PhantomData<*const ()>,
+}
+
+// SAFETY: a shared guard gives out nothing but a shared reference to the value.
+unsafe impl<T: Sync, L: Lock> Sync for MutexGuard<'_, T, L> {}
+
+impl<T, L: Lock> Deref for MutexGuard<'_, T, L> {
     type Target = T;
 
     #[inline]
@@ -124,7 +154,7 @@ impl<T, L: Lock> Deref for Held<'_, T, L> {
     }
 }
 
-impl<T, L: Lock> DerefMut for Held<'_, T, L> {
+impl<T, L: Lock> DerefMut for MutexGuard<'_, T, L> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: this is the only guard, for the lock is held.
@@ -132,7 +162,13 @@ impl<T, L: Lock> DerefMut for Held<'_, T, L> {
     }
 }
 
-impl<T, L: Lock> Drop for Held<'_, T, L> {
+impl<T, L: Lock> Debug for MutexGuard<'_, T, L> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MutexGuard").finish_non_exhaustive()
+    }
+}
+
+impl<T, L: Lock> Drop for MutexGuard<'_, T, L> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: the lock was acquired when this guard was made.

@@ -4,7 +4,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::*;
-use crate::testing::{rounds, with_arena};
+use crate::testing::{Counting, rounds, with_arena};
 
 fn seal(enclave: &Enclave<'_>, secret: &[u8], context: &[u8]) -> Sealed<Vec<u8>> {
     enclave.seal(secret, context, vec![0; Enclave::record_len(secret.len())]).unwrap()
@@ -120,8 +120,8 @@ fn refresh_keeps_and_destroy_ends_what_was_sealed() {
 #[test]
 fn the_last_number_is_refused_and_not_repeated() {
     with_arena(8192, |arena| {
-        let mut enclave = Enclave::new(arena).unwrap();
-        enclave.counter = Counter64::new(NUMBERS - 1);
+        let enclave = Enclave::new(arena).unwrap();
+        enclave.numbers.use_up();
         assert!(enclave.seal(b"", b"", vec![0; 24]).is_ok());
         for _ in 0..3 {
             assert_eq!(enclave.seal(b"", b"", vec![0; 24]).unwrap_err(), SealError::Exhausted);
@@ -129,7 +129,62 @@ fn the_last_number_is_refused_and_not_repeated() {
         let secret = Buffer::new(arena, 8).unwrap();
         let (secret, error) = enclave.seal_in_place(secret, b"").unwrap_err();
         assert_eq!((secret.len(), error), (8, SealError::Exhausted));
+        enclave.renew(&mut Counting(9)).unwrap();
+        assert!(enclave.seal(b"", b"", vec![0; 24]).is_ok());
     });
+}
+
+#[test]
+fn what_is_authenticated_can_be_opened_and_nothing_else() {
+    with_arena(8192, |arena| {
+        let enclave = Enclave::new(arena).unwrap();
+        for len in [0, 1, 64, 300, 5000] {
+            let sealed = seal(&enclave, &vec![7; len], b"context");
+            assert_eq!(enclave.authenticate(&sealed, b"context"), Ok(()));
+            assert_eq!(enclave.authenticate(&sealed, b"contexts"), Err(OpenError::Tampered));
+            for bit in (0..sealed.record().len() * 8).step_by(rounds(1 + len / 4, 97 + len)) {
+                let mut changed = sealed.record().to_vec();
+                changed[bit / 8] ^= 1 << (bit % 8);
+                let changed = Sealed::from_record(changed);
+                assert_eq!(enclave.authenticate(&changed, b"context"), Err(OpenError::Tampered));
+            }
+        }
+        let short = Sealed::from_record([0; Enclave::OVERHEAD - 1]);
+        assert_eq!(enclave.authenticate(&short, b""), Err(OpenError::Tampered));
+        assert_eq!(arena.stats().live, 2, "it takes no memory");
+        let sealed = seal(&enclave, b"secret", b"");
+        enclave.destroy();
+        assert_eq!(enclave.authenticate(&sealed, b""), Err(OpenError::Destroyed));
+    });
+}
+
+#[test]
+fn renewed_numbers_are_others_and_old_records_open() {
+    with_arena(8192, |arena| {
+        let enclave = Enclave::new(arena).unwrap();
+        let mut sealed = Vec::new();
+        for round in 0..8 {
+            sealed.extend((0..8).map(|_| seal(&enclave, b"secret", b"")));
+            enclave.renew(&mut Counting(round)).unwrap();
+        }
+        let numbers: std::collections::BTreeSet<_> =
+            sealed.iter().map(|sealed| sealed.record()[..COUNTER].to_vec()).collect();
+        assert_eq!(numbers.len(), sealed.len());
+        assert!(sealed.iter().all(|sealed| enclave.open(sealed, b"").is_ok()));
+        let before = seal(&enclave, b"", b"").record()[..COUNTER].to_vec();
+        assert_eq!(enclave.renew(&mut Failing), Err(EntropyError));
+        let after = seal(&enclave, b"", b"").record()[..COUNTER].to_vec();
+        let number = |bytes: Vec<u8>| u64::from_le_bytes(bytes.try_into().unwrap());
+        assert_eq!(number(after), number(before).wrapping_add(1), "nothing has changed");
+    });
+}
+
+struct Failing;
+
+impl Entropy for Failing {
+    fn fill(&mut self, _: &mut [u8]) -> Result<(), EntropyError> {
+        Err(EntropyError)
+    }
 }
 
 #[test]
