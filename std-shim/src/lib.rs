@@ -71,7 +71,6 @@ mod park;
 mod refusal;
 #[expect(unsafe_code, reason = "system calls, and the one mapping they work on")]
 mod sys;
-#[expect(unsafe_code, reason = "keeps pages, their arena and what uses it together")]
 mod vault;
 
 pub use emergency::wipe_all;
@@ -85,8 +84,8 @@ pub use park::{Park, ParkLock};
 pub use strongroom_core;
 pub use strongroom_core::{Fault, FaultKind, Sealed, Stats};
 pub use vault::{
-    Builder, Metrics, OpenError, Opened, Opening, Policy, Reserve, SealError, Shortage, Vault,
-    VaultError,
+    Builder, Metrics, OpenError, Opened, Opening, OpeningAll, Policy, Reserve, SealError, Shortage,
+    Vault, VaultError,
 };
 
 /// Parts below the public interface, for the workspace's own fuzz targets. No promise is made about

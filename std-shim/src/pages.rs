@@ -114,6 +114,13 @@ impl LockedPages {
         Ok(pages)
     }
 
+    /// Whether there is so much address space, and no obvious lack of memory: nothing is locked.
+    pub(crate) fn try_reserving(bytes: usize) -> Result<(), LockError> {
+        let data = whole_pages(bytes)?;
+        let reserved = Mapping::reserve(data, sys::page_size()).map_err(Refusal::of(Call::Reserve));
+        reserved.map(drop).map_err(|refusal| refusal.explain(data))
+    }
+
     /// The length in bytes between the guards, a multiple of [`page_size`].
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -1,40 +1,47 @@
 //! The vault: locked pages that grow with the load, an enclave, and a line for those who wait.
 
+mod admission;
 mod builder;
 mod error;
+mod fit;
+mod holding;
+#[expect(unsafe_code, reason = "keeps a buffer with the memory it lies in")]
+mod lease;
 mod metrics;
 mod opened;
-mod opener;
+mod opening;
+mod options;
+mod pool;
 mod queue;
-mod room;
-mod rooms;
+mod request;
+mod reserve;
+#[expect(
+    unsafe_code,
+    reason = "keeps pages, their arena and their enclave, and counts who uses them"
+)]
+mod segment;
 mod sync;
+mod watch;
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
-use std::mem::ManuallyDrop;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use strongroom_core::{Arena, Buffer, Enclave, Fault, Sealed, Stats};
+use strongroom_core::{Enclave, Fault, Sealed, Stats};
 
 pub use self::builder::{Builder, Policy};
 pub use self::error::{OpenError, SealError, Shortage, VaultError};
 pub use self::metrics::Metrics;
 pub use self::opened::Opened;
-pub use self::opener::{Opening, Reserve};
+pub use self::opening::{Opening, OpeningAll};
+pub use self::reserve::Reserve;
 
-use self::builder::Options;
-use self::metrics::Counts;
-use self::opener::{Opener, Reserved};
-use self::queue::Queue;
-use self::room::Room;
-use self::rooms::{Held, Rooms};
+use self::admission::Admission;
+use self::options::Options;
+use self::request::Request;
 use crate::emergency;
+use crate::entropy::OsEntropy;
 use crate::error::LockError;
 use crate::pages::Protections;
-use crate::park::Park;
 
 /// Seals any number of secrets into ordinary memory, and opens them into locked memory under a
 /// budget.
@@ -63,23 +70,33 @@ use crate::park::Park;
 /// [`try_open`](Self::try_open) answers at once; [`open_timeout`](Self::open_timeout) waits for
 /// somebody to drop an open secret, and so does [`open`](Self::open), as a future. Those who wait are
 /// served in the order in which they came, and nobody overtakes them: while anyone waits, `try_open`
-/// says that the budget is full. So one who waits for room for a long secret holds up those who wait
-/// for a short one behind it.
+/// says that the budget is full. There are two exceptions, for those who would otherwise hold up all
+/// others:
+///
+/// - A future that is woken and not polled within 10 milliseconds is passed. It keeps its place, and is
+///   served when it is polled again.
+/// - One who waits for a long secret, or for several, and is not served within 150 milliseconds as the
+///   first in line lets those pass who wait for less, for a quarter of the time.
+///
+/// Where a future waits together with others, or for another length than they do, a thread
+/// (`strongroom-line`) looks after the line every five milliseconds, and ends a second after it is not
+/// needed any more.
+///
+/// **A thread or task that holds an open secret and waits for another may wait for ever**, together
+/// with others that do the same: what all of them wait for is what they hold. Open what is needed at
+/// the same time together ([`try_open_all`](Self::try_open_all),
+/// [`open_all_timeout`](Self::open_all_timeout), [`open_all`](Self::open_all)), all or none.
+///
+/// What no room would help is said before anybody waits, and before the vault grows: a record that was
+/// forged or is another's, a secret that is too long. To find out whether a record is genuine takes
+/// about a third of the time of opening it; only those pay for it who do not find room at once.
 ///
 /// # Forked children
 /// A forked child sees nothing of a vault's locked memory. There, every call that would need it
 /// returns an error at once; dropping a vault or an open secret is harmless, and the child may make
 /// a vault of its own.
 pub struct Vault {
-    /// Lies in the first room; goes before it.
-    enclave: ManuallyDrop<Enclave<'static, Park>>,
-    first: Arc<Room>,
-    rooms: Rooms,
-    reserves: BTreeMap<String, Reserved>,
-    /// The longest secret in bytes that can ever be open.
-    longest: usize,
-    queue: Queue,
-    counts: Counts,
+    admission: Admission,
 }
 
 impl Vault {
@@ -94,35 +111,11 @@ impl Vault {
 
     /// A builder, for a budget that grows, for reserves and for policies.
     pub fn builder() -> Builder {
-        Builder::new()
+        Builder::default()
     }
 
-    fn with(options: Options) -> Result<Self, VaultError> {
-        let (floor, ceiling) = (options.floor, options.ceiling);
-        if ceiling < floor {
-            return Err(VaultError::CeilingBelowFloor { floor, ceiling });
-        }
-        let first = Arc::new(Room::new(floor, &options)?);
-        // SAFETY: the enclave is dropped, or forgotten, before the first room (see `drop`).
-        let arena = unsafe { first.arena_for_owner() };
-        let enclave = Enclave::new(arena).map_err(VaultError::NoRoomForKey)?;
-        let named = |(name, &bytes): (&String, &usize)| {
-            let room = Arc::new(Room::new(bytes, &options)?);
-            let longest = room.longest();
-            Ok((name.clone(), Reserved { room, longest, queue: Queue::default() }))
-        };
-        let reserves = options.reserves.iter().map(named).collect::<Result<_, VaultError>>()?;
-        // With the key in its place.
-        let rooms = Rooms::new(Arc::clone(&first), options);
-        Ok(Self {
-            enclave: ManuallyDrop::new(enclave),
-            reserves,
-            longest: rooms.longest(),
-            rooms,
-            first,
-            queue: Queue::default(),
-            counts: Counts::default(),
-        })
+    fn with(options: &Options) -> Result<Self, VaultError> {
+        Ok(Self { admission: Admission::new(options)? })
     }
 
     /// Seals `secret`. `context` says what it is for; opening takes the same again.
@@ -145,8 +138,7 @@ impl Vault {
         context: &[u8],
         storage: S,
     ) -> Result<Sealed<S>, SealError> {
-        self.check_process()?;
-        Ok(self.enclave.seal(secret, context, storage)?)
+        Ok(self.admission.enclave()?.seal(secret, context, storage)?)
     }
 
     /// Opens a sealed secret, or says at once why not.
@@ -154,13 +146,14 @@ impl Vault {
     /// # Errors
     /// [`OpenError`]: the budget is full or others are waiting, the record does not belong here, or
     /// the vault was destroyed.
+    #[inline]
     pub fn try_open<S: AsRef<[u8]>>(
         &self,
         sealed: &Sealed<S>,
         context: &[u8],
     ) -> Result<Opened<'_>, OpenError> {
-        let open = self.opening(sealed, context);
-        self.everybody(Self::check_key).now(sealed.secret_len(), &open)
+        let requests = [Request::open(sealed, context)];
+        self.admission.everybody().try_all(&requests).map(|[opened]| opened)
     }
 
     /// Opens a sealed secret, waiting up to `timeout` for room.
@@ -174,8 +167,8 @@ impl Vault {
         context: &[u8],
         timeout: Duration,
     ) -> Result<Opened<'_>, OpenError> {
-        let open = self.opening(sealed, context);
-        self.everybody(Self::check_key).within(timeout, sealed.secret_len(), &open)
+        let requests = [Request::open(sealed, context)];
+        self.admission.everybody().all_within(&requests, timeout).map(|[opened]| opened)
     }
 
     /// Opens a sealed secret as a future, which waits for room without end and without a thread.
@@ -187,7 +180,56 @@ impl Vault {
         sealed: &'s Sealed<S>,
         context: &'s [u8],
     ) -> Opening<'v, 's, S> {
-        Opening::new(self, sealed, context)
+        Opening::new(self.admission.everybody(), sealed, context)
+    }
+
+    /// Opens several sealed secrets, each with its context, all or none; or says at once why not.
+    ///
+    /// ```
+    /// use strongroom::Vault;
+    ///
+    /// let vault = Vault::new(64 * 1024)?;
+    /// let user = vault.seal(b"admin", b"db/user")?;
+    /// let password = vault.seal(b"hunter2", b"db/password")?;
+    ///
+    /// let both = [(&user, &b"db/user"[..]), (&password, b"db/password")];
+    /// let [user, password] = vault.try_open_all(both)?;
+    /// assert_eq!((user.expose_secret(), password.expose_secret()), (&b"admin"[..], &b"hunter2"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`OpenError`], as [`try_open`](Self::try_open); and [`OpenError::NeverTogether`] if they could
+    /// not be open together even if nothing else were.
+    pub fn try_open_all<S: AsRef<[u8]>, const N: usize>(
+        &self,
+        sealed: [(&Sealed<S>, &[u8]); N],
+    ) -> Result<[Opened<'_>; N], OpenError> {
+        let requests = sealed.map(|(sealed, context)| Request::open(sealed, context));
+        self.admission.everybody().try_all(&requests)
+    }
+
+    /// Opens several sealed secrets, all or none, waiting up to `timeout` for room for all: one place
+    /// in line, and one wait.
+    ///
+    /// # Errors
+    /// [`OpenError`], as [`try_open_all`](Self::try_open_all), but for a full budget only when the time
+    /// is up.
+    pub fn open_all_timeout<S: AsRef<[u8]>, const N: usize>(
+        &self,
+        sealed: [(&Sealed<S>, &[u8]); N],
+        timeout: Duration,
+    ) -> Result<[Opened<'_>; N], OpenError> {
+        let requests = sealed.map(|(sealed, context)| Request::open(sealed, context));
+        self.admission.everybody().all_within(&requests, timeout)
+    }
+
+    /// Opens several sealed secrets, all or none, as a future; see [`open`](Self::open).
+    pub fn open_all<'v, 's, S: AsRef<[u8]>, const N: usize>(
+        &'v self,
+        sealed: [(&'s Sealed<S>, &'s [u8]); N],
+    ) -> OpeningAll<'v, 's, S, N> {
+        OpeningAll::new(self.admission.everybody(), sealed)
     }
 
     /// Room for a new secret of `len` bytes, all zero, to be filled in place; or says at once why
@@ -195,8 +237,10 @@ impl Vault {
     ///
     /// # Errors
     /// [`OpenError`], as [`try_open`](Self::try_open).
+    #[inline]
     pub fn try_allocate(&self, len: usize) -> Result<Opened<'_>, OpenError> {
-        self.everybody(Self::check_process).now(len, &|arena| Ok(Buffer::new(arena, len)?))
+        let requests = [Request::Allocate { len }];
+        self.admission.everybody().try_all(&requests).map(|[opened]| opened)
     }
 
     /// Room for a new secret of `len` bytes, waiting up to `timeout` for it.
@@ -204,8 +248,8 @@ impl Vault {
     /// # Errors
     /// [`OpenError`], as [`open_timeout`](Self::open_timeout).
     pub fn allocate_timeout(&self, len: usize, timeout: Duration) -> Result<Opened<'_>, OpenError> {
-        let open = |arena| Ok(Buffer::new(arena, len)?);
-        self.everybody(Self::check_process).within(timeout, len, &open)
+        let requests = [Request::Allocate { len }];
+        self.admission.everybody().all_within(&requests, timeout).map(|[opened]| opened)
     }
 
     /// The reserve of that name, if the vault was [built](Builder::reserve) with one.
@@ -225,7 +269,8 @@ impl Vault {
     /// ```
     #[must_use]
     pub fn reserve(&self, name: &str) -> Option<Reserve<'_>> {
-        self.reserves.get(name).map(|own| Reserve { vault: self, own })
+        let (_, own) = self.admission.reserves.iter().find(|(own, _)| own == name)?;
+        Some(Reserve::new(self.admission.those_of(own)))
     }
 
     /// Fills `bytes` from the vault's generator.
@@ -233,157 +278,106 @@ impl Vault {
     /// # Errors
     /// [`OpenError::Forked`] in a forked child, [`OpenError::Destroyed`] after an emergency.
     pub fn fill_random(&self, bytes: &mut [u8]) -> Result<(), OpenError> {
-        self.check_process()?;
-        self.first.arena().fill_random(bytes);
+        self.admission.enclave()?.arena().fill_random(bytes);
         Ok(())
     }
 
     /// Draws new shares of the key; see [`Enclave::refresh`]. Does nothing in a forked child.
     pub fn refresh(&self) {
-        if self.check_process().is_ok() {
-            self.enclave.refresh();
+        if let Ok(enclave) = self.admission.enclave() {
+            enclave.refresh();
         }
+    }
+
+    /// Goes on sealing under numbers that no copy of this machine uses; see [`Enclave::renew`]. Call it
+    /// when a virtual machine is resumed from a snapshot, which may have been resumed before. What was
+    /// sealed stays readable.
+    ///
+    /// # Errors
+    /// [`OpenError::Forked`] in a forked child; [`OpenError::Destroyed`] after an emergency;
+    /// [`OpenError::NoEntropy`] if the system gives no random bytes, and then nothing has changed.
+    pub fn renew(&self) -> Result<(), OpenError> {
+        self.admission.enclave()?.renew(&mut OsEntropy).map_err(|_| OpenError::NoEntropy)
     }
 
     /// Wipes the key: all that was sealed is unreadable for good, and those who wait to open it are
     /// told at once. What is open stays open.
     pub fn destroy(&self) {
-        if self.check_process().is_ok() {
-            self.enclave.destroy();
-            self.wake_lines();
+        if let Ok(enclave) = self.admission.enclave() {
+            enclave.destroy();
+            self.admission.call_all();
         }
     }
 
     /// Gives back at once all memory beyond the floor that nothing is open in, without waiting
     /// until it has been empty for a while.
     pub fn trim(&self) {
-        if self.check_process().is_ok() {
-            self.rooms.trim(Duration::ZERO);
+        if self.admission.check_process().is_ok() && self.admission.common.pool.trim() {
+            self.admission.released();
         }
     }
 
-    /// Checks every canary and every free byte; see [`Arena::verify`]. There is nothing to check in
-    /// a forked child.
+    /// Checks every canary and every free byte; see [`Arena::verify`](strongroom_core::Arena::verify).
+    /// There is nothing to check in a forked child.
     ///
     /// # Errors
     /// The first [`Fault`] found.
     pub fn verify(&self) -> Result<(), Fault> {
-        self.all_rooms().iter().try_for_each(|room| room.arena().verify())
+        if self.admission.check_process().is_err() {
+            return Ok(());
+        }
+        let verified = self.admission.users().try_for_each(|user| user.arena().verify());
+        // What an emergency has wiped meanwhile looks like damage.
+        if emergency::is_wiped() { Ok(()) } else { verified }
     }
 
-    /// What each stretch of locked memory holds, oldest first, reserves last; see [`Arena::stats`].
-    /// Two of the first one's secrets are the shares of the key. Empty in a forked child.
+    /// What each stretch of locked memory holds, oldest first, reserves last; see
+    /// [`Arena::stats`](strongroom_core::Arena::stats). Two of the first one's secrets are the shares of
+    /// the key. Empty in a forked child.
     #[must_use]
     pub fn stats(&self) -> Vec<Stats> {
-        self.all_rooms().iter().map(|room| room.arena().stats()).collect()
+        if self.admission.check_process().is_err() {
+            return Vec::new();
+        }
+        self.admission.users().map(|user| user.arena().stats()).collect()
     }
 
     /// The most bytes that the vault locks, reserves not counted.
     #[must_use]
     pub fn budget(&self) -> usize {
-        self.rooms.options().ceiling.max(self.first.pages().bytes())
+        self.admission.common.pool.ceiling()
     }
 
-    /// How many secrets are open now.
+    /// How many secrets are open now; whoever looks for room at this very moment may count too.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.counts.held.load(Ordering::Relaxed)
+        self.admission.held()
     }
 
     /// How many callers are waiting for room now.
     #[must_use]
     pub fn waiters(&self) -> usize {
-        self.queue.len() + self.reserves.values().map(|own| own.queue.len()).sum::<usize>()
+        if self.admission.check_process().is_err() { 0 } else { self.admission.waiters() }
     }
 
     /// What the operating system has granted for all of the locked memory.
     #[must_use]
     pub fn protections(&self) -> Protections {
-        let rooms = self.all_rooms();
-        let each = rooms.iter().map(|room| room.pages().protections());
-        each.reduce(weaker).unwrap_or(self.first.pages().protections())
+        let first = self.admission.common.pool.pages().protections();
+        self.admission.users().fold(first, |all, user| all.and(user.pages().protections()))
     }
 
     /// Why some of the memory is not locked; `None` if all is, as under [`Policy::Require`] always.
     #[must_use]
     pub fn lock_refusal(&self) -> Option<LockError> {
-        self.all_rooms().iter().find_map(|room| room.pages().lock_refusal().cloned())
+        self.admission.users().find_map(|user| user.pages().lock_refusal().cloned())
     }
 
     /// Why the system would not lock more when the vault last had to grow within its budget, and
-    /// what to change; `None` if it did, or was never asked. Waits while the vault is growing.
+    /// what to change; `None` if it did, or was never asked.
     #[must_use]
     pub fn growth_refusal(&self) -> Option<LockError> {
-        self.check_process().ok().and_then(|()| self.rooms.refusal())
-    }
-
-    fn all_rooms(&self) -> Vec<Arc<Room>> {
-        if self.check_process().is_err() {
-            return Vec::new();
-        }
-        let mut rooms = self.rooms.read().clone();
-        rooms.extend(self.reserves.values().map(|reserved| Arc::clone(&reserved.room)));
-        rooms
-    }
-
-    fn everybody(&self, check: fn(&Self) -> Result<(), OpenError>) -> Opener<'_> {
-        Opener { vault: self, own: None, check }
-    }
-
-    /// How `sealed` is opened into an arena.
-    fn opening<'s, S: AsRef<[u8]>>(
-        &'s self,
-        sealed: &'s Sealed<S>,
-        context: &'s [u8],
-    ) -> impl Fn(&'static Arena<'static, Park>) -> Result<Buffer<'static, Park>, OpenError> + 's
-    {
-        move |arena| Ok(self.enclave.open_in(arena, sealed, context)?)
-    }
-
-    /// Whether this is the process that made the vault, and the vault is still there. Asks no lock.
-    fn check_process(&self) -> Result<(), OpenError> {
-        if self.first.is_inherited() {
-            Err(OpenError::Forked)
-        } else if emergency::is_wiped() {
-            Err(OpenError::Destroyed)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// The same, and whether there still is a key to open anything with.
-    fn check_key(&self) -> Result<(), OpenError> {
-        self.check_process()?;
-        if self.enclave.is_destroyed() { Err(OpenError::Destroyed) } else { Ok(()) }
-    }
-
-    fn opened(&self, held: Held) -> Opened<'_> {
-        self.counts.opened();
-        Opened::new(held, self)
-    }
-
-    /// Tells those who wait that a secret was dropped in `room`.
-    fn make_room(&self, room: &Room) {
-        room.release(|| self.rooms.now());
-        self.counts.held.fetch_sub(1, Ordering::Relaxed);
-        self.wake_lines();
-    }
-
-    /// Has the first of each line try again.
-    fn wake_lines(&self) {
-        self.queue.wake();
-        self.reserves.values().for_each(|own| own.queue.wake());
-    }
-
-    fn shortage(&self, requested: usize, queue: &Queue) -> Shortage {
-        let capacity = self.rooms.read().iter().map(|room| room.arena().capacity()).sum();
-        Shortage {
-            requested,
-            held: self.held(),
-            capacity,
-            waiters: queue.len(),
-            growth_refused: self.rooms.is_refused(),
-        }
+        self.admission.check_process().ok().and_then(|()| self.admission.common.pool.refusal())
     }
 }
 
@@ -394,28 +388,6 @@ impl Debug for Vault {
             .field("held", &self.held())
             .finish_non_exhaustive()
     }
-}
-
-impl Drop for Vault {
-    fn drop(&mut self) {
-        // In a forked child and after an emergency the enclave's cells hold nothing to give back.
-        if self.check_process().is_ok() {
-            // SAFETY: the enclave is not used after this.
-            unsafe { ManuallyDrop::drop(&mut self.enclave) };
-        }
-    }
-}
-
-/// What holds for memory under `one` and for memory under `other`.
-fn weaker(mut one: Protections, other: Protections) -> Protections {
-    one.locked &= other.locked;
-    one.dump_excluded &= other.dump_excluded;
-    one.guarded &= other.guarded;
-    one.secret_memory &= other.secret_memory;
-    if one.fork_hidden() {
-        one.fork_view = other.fork_view;
-    }
-    one
 }
 
 #[cfg(test)]

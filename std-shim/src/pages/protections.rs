@@ -37,6 +37,18 @@ pub struct Protections {
 }
 
 impl Protections {
+    /// What holds for memory under these and for memory under `other`.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.locked &= other.locked;
+        self.dump_excluded &= other.dump_excluded;
+        self.guarded &= other.guarded;
+        self.secret_memory &= other.secret_memory;
+        if self.fork_hidden() {
+            self.fork_view = other.fork_view;
+        }
+        self
+    }
+
     /// Whether a forked child is kept from seeing the contents.
     #[must_use]
     pub fn fork_hidden(&self) -> bool {

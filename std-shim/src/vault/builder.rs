@@ -1,15 +1,13 @@
 //! How a vault is made.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use strongroom_core::Fault;
 
-use super::room::panic_once;
+use super::options::Options;
 use super::{Vault, VaultError};
-use crate::error::LockError;
-use crate::pages::{Backing, LockedPages};
+use crate::pages::Backing;
 
 /// Makes a [`Vault`]; see [`Vault::builder`].
 ///
@@ -26,22 +24,10 @@ use crate::pages::{Backing, LockedPages};
 /// assert_eq!(vault.metrics().locked, 24 * 1024);
 /// # Ok::<(), strongroom::VaultError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[must_use = "a builder makes nothing until `build` is called"]
 pub struct Builder {
-    pub(super) options: Options,
-}
-
-/// What a vault was asked to be.
-#[derive(Clone, Debug)]
-pub(super) struct Options {
-    pub(super) floor: usize,
-    pub(super) ceiling: usize,
-    pub(super) reserves: BTreeMap<String, usize>,
-    pub(super) linger: Duration,
-    pub(super) on_fault: fn(Fault),
-    policy: Policy,
-    backing: Backing,
+    options: Options,
 }
 
 /// What a vault does when memory cannot be locked.
@@ -57,22 +43,9 @@ pub enum Policy {
 }
 
 impl Builder {
-    pub(super) fn new() -> Self {
-        Self {
-            options: Options {
-                floor: DEFAULT_BUDGET,
-                ceiling: DEFAULT_BUDGET,
-                reserves: BTreeMap::new(),
-                linger: DEFAULT_LINGER,
-                on_fault: panic_once,
-                policy: Policy::Require,
-                backing: Backing::Anonymous,
-            },
-        }
-    }
-
-    /// How many bytes the vault locks: so many from the start and always, and so many at most, in
-    /// whole pages. The default is 64 KiB, no less and no more.
+    /// How many bytes the vault locks: so many from the start and always, rounded up to whole pages;
+    /// and so many at most, rounded down, but no less than from the start. The default is 64 KiB, no
+    /// less and no more.
     ///
     /// The range does not count what is [reserved](Self::reserve).
     pub fn budget(mut self, bytes: RangeInclusive<usize>) -> Self {
@@ -121,17 +94,6 @@ impl Builder {
     /// [`VaultError`] if the floor and the reserves cannot be locked, with the numbers and what to
     /// change; if they are too little to open anything; or if the ceiling is below the floor.
     pub fn build(self) -> Result<Vault, VaultError> {
-        Vault::with(self.options)
+        Vault::with(&self.options)
     }
 }
-
-impl Options {
-    pub(super) fn pages(&self, bytes: usize) -> Result<LockedPages, LockError> {
-        LockedPages::with(bytes, self.policy, self.backing)
-    }
-}
-
-/// What most hosts let a process lock at least.
-const DEFAULT_BUDGET: usize = 64 * 1024;
-
-const DEFAULT_LINGER: Duration = Duration::from_secs(10);

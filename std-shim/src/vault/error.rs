@@ -18,6 +18,8 @@ pub enum VaultError {
     Arena(ArenaError),
     /// The arena is too small for the key.
     NoRoomForKey(AllocateError),
+    /// All memory of this process was wiped ([`wipe_all`](crate::wipe_all)): it is about to end.
+    Wiped,
     /// The budget's end is below its start.
     CeilingBelowFloor {
         /// The bytes to lock from the start.
@@ -33,6 +35,9 @@ impl Display for VaultError {
             Self::Lock(error) => Display::fmt(error, f),
             Self::Arena(error) => Display::fmt(error, f),
             Self::NoRoomForKey(error) => write!(f, "the budget is too small for the key: {error}"),
+            Self::Wiped => f.write_str(
+                "wipe_all was called: this process is about to end and makes no vault any more",
+            ),
             Self::CeilingBelowFloor { floor, ceiling } => write!(
                 f,
                 "a budget that begins at {floor} bytes cannot end at {ceiling}: raise the ceiling or \
@@ -48,7 +53,7 @@ impl Error for VaultError {
             Self::Lock(error) => Some(error),
             Self::Arena(error) => Some(error),
             Self::NoRoomForKey(error) => Some(error),
-            Self::CeilingBelowFloor { .. } => None,
+            Self::Wiped | Self::CeilingBelowFloor { .. } => None,
         }
     }
 }
@@ -85,6 +90,13 @@ pub enum OpenError {
         /// The longest secret in bytes that fits the budget.
         largest: usize,
     },
+    /// The secrets that were asked for together could not be open together even if nothing else were.
+    NeverTogether {
+        /// How many they are.
+        secrets: usize,
+        /// Their length in bytes, all together.
+        requested: usize,
+    },
     /// The record was changed, is another's, or belongs to another vault or context. Which of
     /// these, cannot be told.
     Tampered,
@@ -92,30 +104,43 @@ pub enum OpenError {
     Destroyed,
     /// This process was forked from the one that made the vault, and sees nothing of it.
     Forked,
+    /// The operating system gives no random bytes.
+    NoEntropy,
     /// The enclave refused for a reason of its own.
     Enclave(strongroom_core::OpenError),
 }
 
-impl OpenError {
-    /// For a vault to fill in: there is no room for `requested` bytes.
-    pub(super) fn no_room(requested: usize) -> Self {
-        Self::Enclave(strongroom_core::OpenError::Allocate(AllocateError::Full {
-            requested,
-            capacity: 0,
-        }))
-    }
+/// Why something was not opened, as the vault's parts tell each other.
+#[derive(Debug)]
+pub(super) enum Denied {
+    /// There is no room, but there may be when somebody drops an open secret.
+    NotNow,
+    /// No room would help.
+    Never(OpenError),
+}
 
-    /// Whether another room might do.
-    pub(super) fn is_about_room(&self) -> bool {
-        self.is_shortage() || matches!(self, Self::TooLarge { .. })
+impl From<OpenError> for Denied {
+    fn from(error: OpenError) -> Self {
+        Self::Never(error)
     }
+}
 
-    /// Whether it could be otherwise once somebody drops an open secret.
-    pub(super) fn is_shortage(&self) -> bool {
-        matches!(
-            self,
-            Self::Enclave(strongroom_core::OpenError::Allocate(AllocateError::Full { .. }))
-        )
+impl From<AllocateError> for Denied {
+    fn from(error: AllocateError) -> Self {
+        match error {
+            // What is too large for one segment may fit another.
+            AllocateError::Full { .. } | AllocateError::TooLarge { .. } => Self::NotNow,
+            error => Self::Never(OpenError::Enclave(error.into())),
+        }
+    }
+}
+
+impl From<strongroom_core::OpenError> for Denied {
+    fn from(error: strongroom_core::OpenError) -> Self {
+        match error {
+            strongroom_core::OpenError::Allocate(error) => error.into(),
+            error => Self::Never(error.into()),
+        }
     }
 }
 
@@ -219,12 +244,18 @@ impl Display for OpenError {
                 "{requested} bytes can never be opened: this budget holds secrets of at most \
                  {largest} bytes; give the vault a larger one"
             ),
+            Self::NeverTogether { secrets, requested } => write!(
+                f,
+                "{secrets} secrets of {requested} bytes in all can never be open together under this \
+                 budget: open fewer at once, or give the vault a larger one"
+            ),
             Self::Tampered => Display::fmt(&strongroom_core::OpenError::Tampered, f),
             Self::Destroyed => Display::fmt(&strongroom_core::OpenError::Destroyed, f),
             Self::Forked => f.write_str(
                 "this process was forked from the one that made the vault and sees nothing of it: \
                  make a vault of its own here",
             ),
+            Self::NoEntropy => Display::fmt(&strongroom_core::EntropyError, f),
             Self::Enclave(error) => Display::fmt(error, f),
         }
     }
@@ -238,16 +269,7 @@ impl From<strongroom_core::OpenError> for OpenError {
         match error {
             Core::Tampered => Self::Tampered,
             Core::Destroyed => Self::Destroyed,
-            Core::Allocate(AllocateError::TooLarge { requested, largest }) => {
-                Self::TooLarge { requested, largest }
-            }
             error => Self::Enclave(error),
         }
-    }
-}
-
-impl From<AllocateError> for OpenError {
-    fn from(error: AllocateError) -> Self {
-        strongroom_core::OpenError::from(error).into()
     }
 }

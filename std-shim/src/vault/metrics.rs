@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::Vault;
+use super::admission::Admission;
 
 /// A snapshot of a vault; see [`Vault::metrics`]. Sizes are in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,7 +18,8 @@ pub struct Metrics {
     pub used: usize,
     /// Secrets that are open now.
     pub live: usize,
-    /// The most that were open at once.
+    /// The most that were seen open at once. Exact where one thread opens them; where several do, a
+    /// moment between two looks may be missed.
     pub peak: usize,
     /// Callers that are waiting now.
     pub waiters: usize,
@@ -25,7 +27,8 @@ pub struct Metrics {
     pub waits: usize,
     /// The longest of those waits.
     pub longest_wait: Duration,
-    /// Calls that were told that there is no room.
+    /// Calls that were told that there is no room: [`Full`](crate::OpenError::Full) or
+    /// [`TimedOut`](crate::OpenError::TimedOut). Whoever waited and was served does not count.
     pub refusals: usize,
     /// Faults found.
     pub faults: usize,
@@ -42,7 +45,6 @@ pub struct Metrics {
 /// What is counted as it happens.
 #[derive(Default)]
 pub(super) struct Counts {
-    pub(super) held: AtomicUsize,
     peak: AtomicUsize,
     waits: AtomicUsize,
     longest_wait: AtomicU64,
@@ -50,11 +52,10 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    pub(super) fn opened(&self) {
-        let held = self.held.fetch_add(1, Ordering::Relaxed) + 1;
-        if held > self.peak.load(Ordering::Relaxed) {
-            self.peak.fetch_max(held, Ordering::Relaxed);
-        }
+    /// Notes how many are open at once.
+    #[cold]
+    pub(super) fn saw(&self, held: usize) {
+        self.peak.fetch_max(held, Ordering::Relaxed);
     }
 
     pub(super) fn waited(&self, time: Duration) {
@@ -70,31 +71,32 @@ impl Vault {
     /// It walks the bookkeeping of the locked memory: some ten nanoseconds for each KiB.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        if self.check_process().is_err() {
+        if self.admission.check_process().is_err() {
             return Metrics::default();
         }
-        let options = self.rooms.options();
-        let (counts, rooms) = (&self.counts, self.rooms.read().clone());
-        let reserves = self.reserves.values().map(|reserved| &reserved.room);
+        let Admission { common, counts, .. } = &self.admission;
+        let live = self.admission.held();
+        counts.saw(live);
         let mut metrics = Metrics {
-            budget: options.ceiling
-                + reserves.clone().map(|room| room.pages().bytes()).sum::<usize>(),
-            live: counts.held.load(Ordering::Relaxed),
+            budget: self
+                .admission
+                .desks()
+                .fold(0, |sum: usize, desk| sum.saturating_add(desk.pool.ceiling())),
+            live,
             peak: counts.peak.load(Ordering::Relaxed),
-            waiters: self.waiters(),
+            waiters: self.admission.waiters(),
             waits: counts.waits.load(Ordering::Relaxed),
             longest_wait: Duration::from_nanos(counts.longest_wait.load(Ordering::Relaxed)),
             refusals: counts.refusals.load(Ordering::Relaxed),
-            grown: self.rooms.grown.load(Ordering::Relaxed),
-            given_back: self.rooms.given_back.load(Ordering::Relaxed),
-            growth_refusals: self.rooms.growth_refusals.load(Ordering::Relaxed),
+            grown: common.pool.grown.load(Ordering::Relaxed),
+            given_back: common.pool.given_back.load(Ordering::Relaxed),
+            growth_refusals: common.pool.growth_refusals.load(Ordering::Relaxed),
             ..Metrics::default()
         };
-        for room in rooms.iter().chain(reserves) {
-            let stats = room.arena().stats();
+        for user in self.admission.users() {
+            let (pages, stats) = (user.pages(), user.arena().stats());
             metrics.rooms += 1;
-            metrics.locked +=
-                if room.pages().protections().locked { room.pages().bytes() } else { 0 };
+            metrics.locked += if pages.protections().locked { pages.bytes() } else { 0 };
             metrics.used += stats.used;
             metrics.faults += stats.faults;
         }

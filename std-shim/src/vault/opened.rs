@@ -1,29 +1,63 @@
 //! A secret that is open in a vault.
 
 use std::fmt::{self, Debug, Formatter};
-use std::mem::ManuallyDrop;
-use std::sync::Arc;
+use std::time::Duration;
 
-use strongroom_core::{Buffer, Fault, Sealed};
+use strongroom_core::{Enclave, Fault, Sealed};
 
-use super::room::Room;
-use super::rooms::Held;
-use super::{OpenError, SealError, Vault};
-use crate::park::Park;
+use super::admission::{Admission, Party};
+use super::error::{OpenError, SealError};
+use super::holding::Mark;
+use super::lease::Lease;
+use super::request::Request;
 
 /// A secret that is open in a vault's locked memory. Dropping it wipes it and makes room for those
 /// who wait.
 pub struct Opened<'v> {
-    /// Ends before the room it lies in.
-    buffer: ManuallyDrop<Buffer<'static, Park>>,
-    room: Arc<Room>,
-    vault: &'v Vault,
+    /// Ends before those who wait are told.
+    lease: Lease<'v>,
+    told: TellThoseWhoWait<'v>,
+    _mark: Mark,
+}
+
+/// Tells them when it is dropped, even if the fault handler panics.
+struct TellThoseWhoWait<'v>(&'v Admission);
+
+impl Drop for TellThoseWhoWait<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.released();
+    }
+}
+
+/// What a vault and a reserve answer, in the types that users have.
+impl<'v> Party<'v> {
+    #[inline]
+    pub(super) fn try_all<const N: usize>(
+        self,
+        requests: &[Request<'_>; N],
+    ) -> Result<[Opened<'v>; N], OpenError> {
+        self.now(requests).map(|leases| self.opened(leases))
+    }
+
+    pub(super) fn all_within<const N: usize>(
+        self,
+        requests: &[Request<'_>; N],
+        timeout: Duration,
+    ) -> Result<[Opened<'v>; N], OpenError> {
+        self.within(requests, timeout).map(|leases| self.opened(leases))
+    }
+
+    #[inline]
+    pub(super) fn opened<const N: usize>(self, leases: [Lease<'v>; N]) -> [Opened<'v>; N] {
+        leases.map(|lease| Opened::new(lease, self.admission))
+    }
 }
 
 impl<'v> Opened<'v> {
-    pub(super) fn new(held: Held, vault: &'v Vault) -> Self {
-        let Held { buffer, room } = held;
-        Self { buffer: ManuallyDrop::new(buffer), room, vault }
+    #[inline]
+    fn new(lease: Lease<'v>, admission: &'v Admission) -> Self {
+        Self { lease, told: TellThoseWhoWait(admission), _mark: Mark::new() }
     }
 
     /// The secret.
@@ -32,39 +66,40 @@ impl<'v> Opened<'v> {
     /// ([`ForkView`](crate::ForkView)).
     #[must_use]
     pub fn expose_secret(&self) -> &[u8] {
-        if self.room.pages().is_absent() { &[] } else { self.buffer.expose_secret() }
+        self.lease.expose()
     }
 
     /// The secret, to be changed.
     #[must_use]
     pub fn expose_secret_mut(&mut self) -> &mut [u8] {
-        if self.room.pages().is_absent() { &mut [] } else { self.buffer.expose_secret_mut() }
+        self.lease.expose_mut()
     }
 
     /// The secret's length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.buffer.len()
+        self.lease.len()
     }
 
     /// Whether the secret has no bytes at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
+        self.len() == 0
     }
 
     /// Whether the secret equals `other`, in a time that depends on the lengths alone.
     #[must_use]
     pub fn constant_time_eq(&self, other: &[u8]) -> bool {
-        !self.room.pages().is_absent() && self.buffer.constant_time_eq(other)
+        self.lease.constant_time_eq(other)
     }
 
-    /// Seals the secret from where it is open; see [`Vault::seal`]. It stays open.
+    /// Seals the secret from where it is open; see [`Vault::seal`](crate::Vault::seal). It stays open.
     ///
     /// # Errors
     /// [`SealError`].
     pub fn seal(&self, context: &[u8]) -> Result<Sealed<Box<[u8]>>, SealError> {
-        self.vault.seal(self.expose_secret(), context)
+        let record = vec![0; Enclave::record_len(self.len())].into();
+        Ok(self.told.0.enclave()?.seal(self.expose_secret(), context, record)?)
     }
 
     /// Wipes the secret and makes room, like a drop, but returns damage as a value.
@@ -72,49 +107,12 @@ impl<'v> Opened<'v> {
     /// # Errors
     /// The [`Fault`], if something wrote past an end of the secret.
     pub fn release(self) -> Result<(), Fault> {
-        let mut opened = ManuallyDrop::new(self);
-        // SAFETY: `opened` is never dropped nor used after this, so the buffer is taken once.
-        let released = unsafe { opened.end(Buffer::release) };
-        // SAFETY: `opened` is never dropped, so the room is let go once.
-        unsafe { std::ptr::drop_in_place(&raw mut opened.room) };
-        released.unwrap_or(Ok(()))
-    }
-
-    /// Ends the buffer by `end`, and then makes room, even if the fault handler panics.
-    ///
-    /// # Safety
-    /// The buffer is not used after this.
-    unsafe fn end<R>(&mut self, end: impl FnOnce(Buffer<'static, Park>) -> R) -> Option<R> {
-        struct MakeRoom<'a>(&'a Vault, &'a Room);
-        impl Drop for MakeRoom<'_> {
-            fn drop(&mut self) {
-                self.0.make_room(self.1);
-            }
-        }
-        if let Err(error) = self.vault.check_process() {
-            // There is nothing to wipe. A forked child has no line either; after an emergency those
-            // in it learn of that.
-            if error == OpenError::Destroyed {
-                self.vault.wake_lines();
-            }
-            return None;
-        }
-        // SAFETY: the caller does not use the buffer after this.
-        let buffer = unsafe { ManuallyDrop::take(&mut self.buffer) };
-        let _after = MakeRoom(self.vault, &self.room);
-        Some(end(buffer))
+        self.lease.release()
     }
 }
 
 impl Debug for Opened<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opened").field("len", &self.len()).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Opened<'_> {
-    fn drop(&mut self) {
-        // SAFETY: nothing is used after a drop.
-        unsafe { self.end(drop) };
     }
 }

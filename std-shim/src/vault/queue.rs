@@ -1,76 +1,143 @@
 //! The line of those who wait for room: first come, first served.
 //!
-//! Only the first in line tries. Whoever leaves the line, served or not, wakes the next. Threads and
-//! tasks stand in one line: both are woken through a [`Waker`].
+//! ```text
+//! asleep     in line, with a waker
+//! called     woken, its waker taken; it may try. Whoever is called comes back asleep if it fails
+//! passed     was called and did not come in GRACE; keeps its place, but nobody waits for it
+//! ```
+//! Room that is made calls the first who is asleep. Threads and tasks stand in one line: both are
+//! woken through a [`Waker`]. No waker is cloned, woken or dropped while the line is locked: that is
+//! code of the caller's, and may come back here.
+//!
+//! A task that was called may never be polled again, and has no clock. So while a task waits with
+//! others, or a short secret behind a long one, a thread looks after the line
+//! ([`watch`](super::watch)).
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::task::{Wake, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::sync::{AtomicUsize, Mutex, MutexGuard, fence, thread};
+use super::sync::{AtomicUsize, Mutex, fence, thread};
+use super::watch;
 
 /// Those who wait, in the order in which they came.
 #[derive(Default)]
-pub(super) struct Queue {
-    /// Only those who wait and who wakes them take it, for a moment: they sleep, but lend no priority.
+pub(super) struct Queue(Arc<Shared>);
+
+#[derive(Default)]
+pub(super) struct Shared {
     line: Mutex<Line>,
-    /// The line's length, for those who would rather not lock it.
-    len: AtomicUsize,
+    /// How many are asleep or called, for those who would rather not lock the line.
+    present: AtomicUsize,
 }
 
 #[derive(Default)]
 struct Line {
-    waiting: VecDeque<(u64, Waker)>,
+    present: BTreeMap<u64, Waiter>,
+    passed: BTreeMap<u64, Waiter>,
     next_ticket: u64,
+    /// How often room was made.
+    events: u64,
+    /// Tasks have been in the line, or lengths that differ, since it was last empty.
+    has_tasks: bool,
+    is_mixed: bool,
+    /// How many are called at once after somebody was passed; twice as many each time.
+    calls: usize,
+    is_watched: bool,
 }
 
-impl Line {
-    /// Where a ticket stands: they are in the order in which they were given out.
-    fn place_of(&self, ticket: u64) -> Option<usize> {
-        self.waiting.binary_search_by_key(&ticket, |&(ticket, _)| ticket).ok()
-    }
+struct Waiter {
+    shape: Shape,
+    /// `None` once it was called.
+    waker: Option<Waker>,
+    called: Option<Instant>,
+    /// Since when it is first in line and finds no room.
+    blocked: Option<Instant>,
+    /// The event at which it was last called.
+    seen: u64,
+}
+
+/// What somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// The bytes of all secrets.
+    pub(super) len: usize,
+    pub(super) secrets: usize,
+}
+
+/// Who waits: whether it is sure to come when it is called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Thread,
+    Task,
 }
 
 impl Queue {
-    pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
+    /// How many wait, those that were passed not counted.
     pub(super) fn len(&self) -> usize {
-        self.len.load(Ordering::SeqCst)
+        self.0.present.load(Ordering::SeqCst)
     }
 
-    /// Says that there may be room. Called after the room was made.
-    pub(super) fn wake(&self) {
-        // Pairs with the one in `Place::try_first`: either this sees the waiter, or the waiter sees
-        // the room.
-        fence(Ordering::SeqCst);
-        if !self.is_empty() {
-            self.wake_first();
+    /// Whether nobody waits whom a newcomer would overtake.
+    pub(super) fn is_free(&self) -> bool {
+        self.len() == 0 || self.0.changed(|line| line.pass(Instant::now())).1 == 0
+    }
+
+    /// How many wait, those that were passed included.
+    pub(super) fn waiters(&self) -> usize {
+        let line = self.0.line.lock();
+        line.present.len() + line.passed.len()
+    }
+
+    /// Says that there may be room. Called after the room was made, in the order of all `SeqCst`
+    /// operations.
+    #[inline]
+    pub(super) fn room_made(&self) {
+        if self.len() > 0 {
+            self.call_next();
         }
     }
 
+    /// Has all try again: none of them will wait any longer.
+    pub(super) fn call_all(&self) {
+        self.0.call_all();
+    }
+
     /// Takes the last place in line.
-    pub(super) fn join(&self, waker: &Waker) -> Place<'_> {
-        let mut line = self.line();
-        let ticket = line.next_ticket;
-        line.next_ticket += 1;
-        line.waiting.push_back((ticket, waker.clone()));
-        self.len.store(line.waiting.len(), Ordering::SeqCst);
-        Place { queue: self, ticket }
+    pub(super) fn join(&self, shape: Shape, kind: Kind, waker: &Waker) -> Place<'_> {
+        let waker = Some(waker.clone());
+        let ticket = self.0.watched(|line| {
+            let ticket = line.next_ticket;
+            line.next_ticket += 1;
+            line.has_tasks |= kind == Kind::Task;
+            line.is_mixed |= line.present.last_key_value().is_some_and(|(_, w)| w.shape != shape);
+            let seen = line.events;
+            let waiter = Waiter { shape, waker, called: None, blocked: None, seen };
+            line.present.insert(ticket, waiter);
+            ticket
+        });
+        // Pairs with the order of `room_made`: either that sees the waiter, or the waiter's next
+        // attempt sees the room.
+        fence(Ordering::SeqCst);
+        Place { queue: self, ticket, is_served: false }
     }
 
     /// Waits in line until `attempt` gives something, or until the deadline (`None`: without end).
     pub(super) fn wait<T>(
         &self,
+        shape: Shape,
         deadline: Option<Instant>,
         mut attempt: impl FnMut() -> Option<T>,
+        has_room: impl FnOnce(Shape) -> bool,
     ) -> Option<T> {
-        let place = self.join(&Waker::from(Arc::new(Unpark(thread::current()))));
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let place = self.join(shape, Kind::Thread, &waker);
         loop {
-            if let Some(found) = place.try_first(&mut attempt) {
+            if let Some(found) = place.attempt(&waker, &mut attempt) {
+                place.leave(has_room);
                 return Some(found);
             }
             match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
@@ -81,16 +148,181 @@ impl Queue {
         }
     }
 
-    fn wake_first(&self) {
-        let first = self.line().waiting.front().map(|(_, waker)| waker.clone());
-        if let Some(waker) = first {
-            waker.wake();
+    fn call_next(&self) {
+        let waker = self.0.watched(|line| {
+            line.events += 1;
+            line.call_next(Instant::now())
+        });
+        wake(waker);
+    }
+}
+
+impl Shared {
+    /// Changes the line, and says how many are present then.
+    fn changed<R>(&self, change: impl FnOnce(&mut Line) -> R) -> (R, usize) {
+        let mut line = self.line.lock();
+        let result = change(&mut line);
+        let present = line.present.len();
+        if present == 0 {
+            (line.has_tasks, line.is_mixed, line.calls) = (false, false, 1);
         }
+        self.present.store(present, Ordering::SeqCst);
+        (result, present)
     }
 
-    /// The line. A panic elsewhere leaves it whole: it is only pushed to and removed from.
-    fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The same, and has somebody look after the line from then on if it needs that.
+    fn watched<R>(self: &Arc<Self>, change: impl FnOnce(&mut Line) -> R) -> R {
+        let ((result, begin), _) = self.changed(|line| {
+            let result = change(line);
+            let begin = line.needs_watch() && !mem::replace(&mut line.is_watched, true);
+            (result, begin)
+        });
+        if begin && watch::begin(self).is_err() {
+            // Nobody can look after it: each looks after itself, and order is lost.
+            self.line.lock().is_watched = false;
+            self.call_all();
+        }
+        result
+    }
+
+    /// Looks after the line, one time of many: passes those who did not come, and calls whoever that
+    /// makes way for. Whether it needs to be looked after any longer.
+    pub(super) fn look(&self, now: Instant) -> bool {
+        let (wakers, _) = self.changed(|line| {
+            let mut wakers = Vec::new();
+            let passed = line.pass(now);
+            line.calls = if passed { line.calls.saturating_mul(2).min(MOST_CALLS) } else { 1 };
+            if passed {
+                wakers.extend((0..line.calls).map_while(|_| line.call_next(now)));
+            }
+            wakers.extend(line.call_shorter(now));
+            wakers
+        });
+        wakers.into_iter().for_each(Waker::wake);
+        self.line.lock().needs_watch()
+    }
+
+    /// Ends the looking after, unless it is needed again.
+    pub(super) fn end_watch(&self) -> bool {
+        let mut line = self.line.lock();
+        line.is_watched = line.needs_watch();
+        !line.is_watched
+    }
+
+    fn call_all(&self) {
+        let (wakers, _) = self.changed(|line| {
+            let now = Instant::now();
+            let all = line.present.values_mut().chain(line.passed.values_mut());
+            all.filter_map(|waiter| waiter.call(now, u64::MAX)).collect::<Vec<_>>()
+        });
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Line {
+    fn needs_watch(&self) -> bool {
+        self.present.len() > 1 && (self.has_tasks || self.is_mixed)
+    }
+
+    /// Passes those at the front who were called and did not come; whether there were any.
+    fn pass(&mut self, now: Instant) -> bool {
+        let before = self.passed.len();
+        while let Some(first) = self.present.first_entry().filter(|first| first.get().is_late(now))
+        {
+            let (ticket, waiter) = first.remove_entry();
+            self.passed.insert(ticket, waiter);
+        }
+        self.passed.len() > before
+    }
+
+    /// Calls the first who is asleep, unless one before it was called for another shape: that might
+    /// find its room taken.
+    fn call_next(&mut self, now: Instant) -> Option<Waker> {
+        self.pass(now);
+        let mut called: Option<Shape> = None;
+        for waiter in self.present.values_mut() {
+            if called.is_some_and(|shape| shape != waiter.shape || shape.secrets > 1) {
+                return None;
+            }
+            if let Some(waker) = waiter.call(now, self.events) {
+                return Some(waker);
+            }
+            called = Some(waiter.shape);
+        }
+        None
+    }
+
+    /// The shape of whoever [`call_next`](Self::call_next) would call.
+    fn next_shape(&self) -> Option<Shape> {
+        self.present.values().find(|waiter| waiter.waker.is_some()).map(|waiter| waiter.shape)
+    }
+
+    /// Calls the first who waits for less than all before it, if the first in line has been blocked
+    /// for so long that this one may have a try.
+    fn call_shorter(&mut self, now: Instant) -> Option<Waker> {
+        let mut waiting = self.present.values_mut();
+        let first = waiting.next()?;
+        if !first.lets_shorter_pass(now) {
+            return None;
+        }
+        let mut shortest = first.shape.len;
+        for waiter in waiting {
+            if waiter.shape.len < shortest {
+                shortest = waiter.shape.len;
+                if waiter.waker.is_some() && waiter.seen < self.events {
+                    return waiter.call(now, self.events);
+                }
+            }
+        }
+        None
+    }
+
+    /// Notes that somebody came, with the waker of its next sleep, and gives back the one it had.
+    /// Whether it may try: it was called, or is the first.
+    fn came(&mut self, ticket: u64, waker: Waker, now: Instant) -> (bool, Option<Waker>) {
+        if let Some(waiter) = self.passed.remove(&ticket) {
+            self.present.insert(ticket, waiter);
+        }
+        self.pass(now);
+        let is_first = self.present.first_key_value().is_some_and(|(&first, _)| first == ticket);
+        let Some(waiter) = self.present.get_mut(&ticket) else { return (false, Some(waker)) };
+        let was_called = waiter.called.take().is_some();
+        (was_called || is_first, waiter.waker.replace(waker))
+    }
+
+    /// Notes that somebody tried in vain; gives whoever may try in its place.
+    fn failed(&mut self, ticket: u64, now: Instant) -> Option<Waker> {
+        let event = self.events;
+        let (&first, waiter) = self.present.iter_mut().next()?;
+        if first == ticket {
+            waiter.blocked.get_or_insert(now);
+        } else if self.present.get(&ticket).is_some_and(|waiter| waiter.shape.secrets > 1) {
+            // What it opened and gave back was perhaps in the way of one before it.
+            let mut before = self.present.range_mut(..ticket);
+            return before.find_map(|(_, waiter)| waiter.call(now, event));
+        }
+        self.call_shorter(now)
+    }
+}
+
+impl Waiter {
+    fn call(&mut self, now: Instant, event: u64) -> Option<Waker> {
+        let waker = self.waker.take()?;
+        self.called = Some(now);
+        self.seen = event;
+        Some(waker)
+    }
+
+    fn is_late(&self, now: Instant) -> bool {
+        self.called.is_some_and(|called| now.saturating_duration_since(called) > GRACE)
+    }
+
+    /// For a quarter of the time that it is blocked.
+    fn lets_shorter_pass(&self, now: Instant) -> bool {
+        self.blocked.is_some_and(|since| {
+            let blocked = now.saturating_duration_since(since).as_millis();
+            blocked / TURN.as_millis() % 4 == 3
+        })
     }
 }
 
@@ -98,36 +330,61 @@ impl Queue {
 pub(super) struct Place<'q> {
     queue: &'q Queue,
     ticket: u64,
+    is_served: bool,
 }
 
 impl Place<'_> {
-    /// Tries if it is this place's turn.
-    pub(super) fn try_first<T>(&self, attempt: impl FnOnce() -> Option<T>) -> Option<T> {
-        // Pairs with the one in `Queue::wake`.
+    /// Tries if it is this place's turn. `waker` is woken when it should be tried again.
+    pub(super) fn attempt<T>(
+        &self,
+        waker: &Waker,
+        attempt: impl FnOnce() -> Option<T>,
+    ) -> Option<T> {
+        // Who is to be woken is said before it is tried, so no call in between is lost.
+        let fresh = waker.clone();
+        let now = Instant::now();
+        let (may_try, old) = self.queue.0.watched(|line| line.came(self.ticket, fresh, now));
+        drop(old);
+        // Pairs with the order of `room_made`, like the one in `join`.
         fence(Ordering::SeqCst);
-        let first = self.queue.line().waiting.front().map(|&(ticket, _)| ticket);
-        if first == Some(self.ticket) { attempt() } else { None }
+        let found = may_try.then(attempt).flatten();
+        if may_try && found.is_none() {
+            wake(self.queue.0.changed(|line| line.failed(self.ticket, Instant::now())).0);
+        }
+        found
     }
 
-    /// Changes who is woken.
-    pub(super) fn set_waker(&self, waker: &Waker) {
-        let mut line = self.queue.line();
-        if let Some(place) = line.place_of(self.ticket) {
-            line.waiting[place].1.clone_from(waker);
+    /// Leaves the line, served, and calls the next if there is room for it.
+    pub(super) fn leave(mut self, has_room: impl FnOnce(Shape) -> bool) {
+        self.is_served = true;
+        let queue = self.queue;
+        drop(self);
+        let (next, _) = queue.0.changed(|line| line.next_shape());
+        // To find that out takes less time than to wake somebody for nothing.
+        if next.is_some_and(|shape| shape.secrets > 1 || has_room(shape)) {
+            queue.call_next();
         }
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut line = self.queue.line();
-        if let Some(place) = line.place_of(self.ticket) {
-            line.waiting.remove(place);
+        let (ticket, is_served) = (self.ticket, self.is_served);
+        let gone = self
+            .queue
+            .0
+            .changed(|line| line.present.remove(&ticket).or_else(|| line.passed.remove(&ticket)));
+        drop(gone);
+        if !is_served {
+            // There may be room for the next one.
+            self.queue.room_made();
         }
-        self.queue.len.store(line.waiting.len(), Ordering::SeqCst);
-        drop(line);
-        // There may be room for the next one too.
-        self.queue.wake_first();
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 
@@ -139,3 +396,11 @@ impl Wake for Unpark {
         self.0.unpark();
     }
 }
+
+/// How long one who was called has to come.
+const GRACE: Duration = Duration::from_millis(10);
+
+/// How long one who is blocked keeps back those behind it who wait for less, three times of four.
+const TURN: Duration = Duration::from_millis(50);
+
+const MOST_CALLS: usize = 64;

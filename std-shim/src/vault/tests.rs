@@ -1,6 +1,6 @@
 //! Waiting, fairness and bad input.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, Mutex};
 use std::thread;
 
@@ -258,12 +258,10 @@ fn the_longest_secret_that_is_named_fits_and_no_longer_one_does() {
             // The key lies aside, and the bookkeeping is no more than a part in sixteen and a few.
             assert!(largest > floor * 4096 * 9 / 10 - 1024, "{largest} of {floor} pages");
             // It is not the check before that refuses.
-            assert!(
-                vault
-                    .rooms
-                    .open(largest + 1, &|arena| Ok(Buffer::new(arena, largest + 1)?))
-                    .is_err()
-            );
+            let admission = &vault.admission;
+            let request = Request::Allocate { len: largest + 1 };
+            let enclave = admission.enclave().unwrap();
+            assert!(admission.common.pool.open(enclave, &request).is_err());
         }
     }
 }
@@ -342,7 +340,10 @@ fn a_future_is_woken_in_turn_and_can_be_dropped() {
     drop(futures.remove(0));
     assert!(woken(1) > 0);
     let Poll::Ready(served) = task::poll(&mut futures[0], &counts[1]) else { panic!("not served") };
-    assert_eq!(served.unwrap().expose_secret(), [7; 64]);
+    let served = served.unwrap();
+    assert_eq!(served.expose_secret(), [7; 64]);
+    assert_eq!(woken(2), 0, "there is no room for it");
+    drop(served);
     assert!(woken(2) > 0);
     drop(futures);
     assert_eq!(vault.waiters(), 0);

@@ -1,0 +1,408 @@
+//! Who is let in: the pools, the lines before them, and what is counted of both.
+//!
+//! ```text
+//! enter    at once, if there is room and nobody waits for it
+//! wait     in line, as a thread, until a deadline
+//! poll     in line, as a task
+//! released by whoever drops an open secret: calls the next in line
+//! ```
+//! What no room would help is said before anybody waits: too long, forged, destroyed, forked.
+
+use std::mem;
+use std::sync::atomic::Ordering;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use strongroom_core::Enclave;
+
+use super::error::{Denied, OpenError, Shortage, VaultError};
+use super::fit;
+use super::holding;
+use super::lease::Lease;
+use super::metrics::Counts;
+use super::options::Options;
+use super::pool::{Grown, Patience, Pool};
+use super::queue::{Kind, Place, Queue, Shape};
+use super::request::Request;
+use super::segment::{User, VaultOwner};
+use crate::emergency;
+
+pub(super) struct Admission {
+    pub(super) common: Desk,
+    pub(super) reserves: Vec<(String, Desk)>,
+    pub(super) counts: Counts,
+}
+
+/// Memory, and the line before it.
+pub(super) struct Desk {
+    pub(super) pool: Pool,
+    pub(super) queue: Queue,
+}
+
+impl Desk {
+    fn new(pool: Pool) -> Self {
+        Self { pool, queue: Queue::default() }
+    }
+}
+
+impl Admission {
+    pub(super) fn new(options: &Options) -> Result<Self, VaultError> {
+        if emergency::is_wiped() {
+            return Err(VaultError::Wiped);
+        }
+        let (floor, ceiling) = (options.floor, options.ceiling);
+        if ceiling < floor {
+            return Err(VaultError::CeilingBelowFloor { floor, ceiling });
+        }
+        let common = Desk::new(Pool::new(floor, ceiling, options, true)?);
+        let named = |(name, &bytes): (&String, &usize)| {
+            Ok((name.clone(), Desk::new(Pool::new(bytes, bytes, options, false)?)))
+        };
+        let reserves = options.reserves.iter().map(named).collect::<Result<_, VaultError>>()?;
+        Ok(Self { common, reserves, counts: Counts::default() })
+    }
+
+    /// The enclave of a process that may use it.
+    pub(super) fn enclave(&self) -> Result<&Enclave<'_, VaultOwner>, OpenError> {
+        self.check_process()?;
+        self.common.pool.enclave().ok_or(OpenError::Destroyed)
+    }
+
+    /// Whether this is the process that made the vault, and the vault is still there. Asks no lock.
+    #[inline]
+    pub(super) fn check_process(&self) -> Result<(), OpenError> {
+        if self.common.pool.pages().is_inherited() {
+            Err(OpenError::Forked)
+        } else if emergency::is_wiped() {
+            Err(OpenError::Destroyed)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn desks(&self) -> impl Iterator<Item = &Desk> {
+        std::iter::once(&self.common).chain(self.reserves.iter().map(|(_, desk)| desk))
+    }
+
+    /// Those who use a segment each, reserves last, as long as they are kept.
+    pub(super) fn users(&self) -> impl Iterator<Item = User<'_>> {
+        self.desks().flat_map(|desk| desk.pool.users())
+    }
+
+    /// How many secrets are open, or being looked for room, at this moment. Whoever was not counted any
+    /// more has given its room back.
+    pub(super) fn held(&self) -> usize {
+        self.desks().map(|desk| desk.pool.held()).sum()
+    }
+
+    pub(super) fn waiters(&self) -> usize {
+        self.desks().map(|desk| desk.queue.waiters()).sum()
+    }
+
+    /// Says that a secret was dropped.
+    #[inline]
+    pub(super) fn released(&self) {
+        if self.desks().any(|desk| desk.queue.len() > 0) {
+            self.call();
+        }
+    }
+
+    #[cold]
+    fn call(&self) {
+        match self.check_process() {
+            Ok(()) => self.desks().for_each(|desk| desk.queue.room_made()),
+            // A forked child has no line, and its copy of this one may be locked for good.
+            Err(OpenError::Forked) => {}
+            Err(_) => self.call_all(),
+        }
+    }
+
+    /// Has all who wait look again.
+    pub(super) fn call_all(&self) {
+        self.desks().for_each(|desk| desk.queue.call_all());
+    }
+
+    pub(super) fn everybody(&self) -> Party<'_> {
+        Party { admission: self, own: None }
+    }
+
+    pub(super) fn those_of<'v>(&'v self, own: &'v Desk) -> Party<'v> {
+        Party { admission: self, own: Some(own) }
+    }
+}
+
+/// Who asks: everybody, or those who name a reserve. They use the common memory while there is room
+/// and nobody waits for it, and the reserve when not.
+#[derive(Clone, Copy)]
+pub(super) struct Party<'v> {
+    pub(super) admission: &'v Admission,
+    pub(super) own: Option<&'v Desk>,
+}
+
+/// A place in line, and since when.
+pub(super) struct Waiting<'v> {
+    /// `None` once it was left.
+    place: Option<Place<'v>>,
+    admission: &'v Admission,
+    begun: Instant,
+}
+
+impl<'v> Party<'v> {
+    /// Does all that is requested, at once.
+    #[inline]
+    pub(super) fn now<const N: usize>(
+        self,
+        requests: &[Request<'_>; N],
+    ) -> Result<[Lease<'v>; N], OpenError> {
+        self.enter(requests, Patience::Until(None)).map_err(|denied| match denied {
+            Denied::Never(error) => error,
+            Denied::NotNow => OpenError::Full(self.refuse(requests)),
+        })
+    }
+
+    /// Does all that is requested, waiting up to `timeout` for room.
+    pub(super) fn within<const N: usize>(
+        self,
+        requests: &[Request<'_>; N],
+        timeout: Duration,
+    ) -> Result<[Lease<'v>; N], OpenError> {
+        let begun = Instant::now();
+        let deadline = begun.checked_add(timeout);
+        match self.enter(requests, Patience::Until(deadline)) {
+            Ok(leases) => return Ok(leases),
+            Err(Denied::Never(error)) => return Err(error),
+            Err(Denied::NotNow) => holding::say_if_waiting(),
+        }
+        let settled = self.queue().wait(
+            shape(requests),
+            deadline,
+            || self.attempt_in_line(requests, Patience::Until(deadline)),
+            |next| self.has_room(next),
+        );
+        self.admission.counts.waited(begun.elapsed());
+        settled.unwrap_or_else(|| {
+            let shortage = self.refuse(requests);
+            Err(OpenError::TimedOut { waited: begun.elapsed(), shortage })
+        })
+    }
+
+    /// Does all that is requested as a task, which waits in line meanwhile.
+    pub(super) fn poll<const N: usize>(
+        self,
+        requests: &[Request<'_>; N],
+        waiting: &mut Option<Waiting<'v>>,
+        waker: &Waker,
+    ) -> Poll<Result<[Lease<'v>; N], OpenError>> {
+        if let Err(error) = self.admission.check_process() {
+            *waiting = None;
+            return Poll::Ready(Err(error));
+        }
+        let waits = if let Some(waits) = waiting {
+            waits
+        } else {
+            match self.enter(requests, Patience::None) {
+                Ok(leases) => return Poll::Ready(Ok(leases)),
+                Err(Denied::Never(error)) => return Poll::Ready(Err(error)),
+                Err(Denied::NotNow) => {}
+            }
+            let place = self.queue().join(shape(requests), Kind::Task, waker);
+            waiting.insert(Waiting {
+                place: Some(place),
+                admission: self.admission,
+                begun: Instant::now(),
+            })
+        };
+        let attempt = || self.attempt_in_line(requests, Patience::None);
+        let Some(settled) = waits.place.as_ref().and_then(|place| place.attempt(waker, attempt))
+        else {
+            return Poll::Pending;
+        };
+        self.admission.counts.waited(waits.begun.elapsed());
+        if let Some(place) = waits.place.take() {
+            place.leave(|next| self.has_room(next));
+        }
+        *waiting = None;
+        Poll::Ready(settled)
+    }
+
+    #[inline]
+    fn queue(self) -> &'v Queue {
+        self.own.map_or(&self.admission.common.queue, |own| &own.queue)
+    }
+
+    /// Does all that is requested if nobody waits and there is room, now or after growth.
+    #[inline]
+    fn enter<const N: usize>(
+        self,
+        requests: &[Request<'_>; N],
+        patience: Patience,
+    ) -> Result<[Lease<'v>; N], Denied> {
+        let enclave = self.admission.enclave()?;
+        let is_trimmed = self.admission.common.pool.trim_now_and_then();
+        let is_free = self.queue().is_free();
+        let opened = if is_free { self.open(enclave, requests) } else { Err(Denied::NotNow) };
+        if is_trimmed {
+            self.admission.released();
+        }
+        match opened {
+            Err(Denied::NotNow) => self.enter_slowly(requests, is_free, patience),
+            settled => settled,
+        }
+    }
+
+    /// The same, when there is no room at once.
+    #[cold]
+    fn enter_slowly<const N: usize>(
+        self,
+        requests: &[Request<'_>; N],
+        is_free: bool,
+        patience: Patience,
+    ) -> Result<[Lease<'v>; N], Denied> {
+        if N > 1 {
+            // Those that were opened first may have been in somebody's way.
+            self.admission.released();
+        }
+        let enclave = self.admission.enclave()?;
+        self.check_lengths(requests)?;
+        for request in requests {
+            request.authenticate(enclave)?;
+        }
+        if is_free { self.attempt(requests, patience) } else { Err(Denied::NotNow) }
+    }
+
+    /// What is too long by itself or together with the others.
+    fn check_lengths<const N: usize>(self, requests: &[Request<'_>; N]) -> Result<(), OpenError> {
+        let pools = [Some(&self.admission.common.pool), self.own.map(|own| &own.pool)];
+        let largest = pools.iter().flatten().map(|pool| pool.longest()).max().unwrap_or(0);
+        if let Some(request) = requests.iter().find(|request| request.len() > largest) {
+            return Err(OpenError::TooLarge { requested: request.len(), largest });
+        }
+        if N > 1 && !fit::fit_together(pools.into_iter().flatten(), requests.map(|r| r.len())) {
+            let requested = shape(requests).len;
+            return Err(OpenError::NeverTogether { secrets: N, requested });
+        }
+        Ok(())
+    }
+
+    /// Does all that is requested in the memory that is there, or nothing.
+    #[inline]
+    fn open<const N: usize>(
+        self,
+        enclave: &Enclave<'_, VaultOwner>,
+        requests: &[Request<'_>; N],
+    ) -> Result<[Lease<'v>; N], Denied> {
+        let mut leases = [const { None }; N];
+        for (lease, request) in leases.iter_mut().zip(requests) {
+            *lease = Some(self.open_one(enclave, request)?);
+        }
+        let leases = leases.map(|lease| lease.unwrap_or_else(|| unreachable!("all were opened")));
+        if leases.iter().any(|lease| lease.user().is_most) {
+            self.admission.counts.saw(self.admission.held());
+        }
+        // What was wiped meanwhile is no secret.
+        if emergency::is_wiped() { Err(Denied::Never(OpenError::Destroyed)) } else { Ok(leases) }
+    }
+
+    #[inline]
+    fn open_one(
+        self,
+        enclave: &Enclave<'_, VaultOwner>,
+        request: &Request<'_>,
+    ) -> Result<Lease<'v>, Denied> {
+        let Some(own) = self.own else {
+            return self.admission.common.pool.open(enclave, request);
+        };
+        let common = if self.admission.common.queue.is_free() {
+            self.admission.common.pool.open(enclave, request)
+        } else {
+            Err(Denied::NotNow)
+        };
+        match common {
+            Err(Denied::NotNow) => own.pool.open(enclave, request),
+            settled => settled,
+        }
+    }
+
+    /// The same, and grows as long as that helps.
+    fn attempt<const N: usize>(
+        self,
+        requests: &[Request<'_>; N],
+        patience: Patience,
+    ) -> Result<[Lease<'v>; N], Denied> {
+        let pool = &self.admission.common.pool;
+        let longest = requests.iter().map(Request::len).max().unwrap_or(0);
+        let mut is_grown = false;
+        let settled = loop {
+            let seen = pool.changes();
+            let opened = self.open(self.admission.enclave()?, requests);
+            if !matches!(opened, Err(Denied::NotNow)) {
+                break opened;
+            }
+            if self.own.is_some() && !self.admission.common.queue.is_free() {
+                break opened;
+            }
+            match pool.grow(seen, shape(requests).len, longest, patience) {
+                Grown::Here => is_grown = true,
+                Grown::ByOthers => {}
+                Grown::Refused => {
+                    is_grown = true;
+                    break opened;
+                }
+                Grown::Denied => break opened,
+            }
+        };
+        if is_grown {
+            // There may be room for others, and who had to wait for the answer has it now.
+            self.admission.released();
+        }
+        settled
+    }
+
+    /// `None` if it could be otherwise once somebody drops a secret.
+    fn attempt_in_line<const N: usize>(
+        self,
+        requests: &[Request<'_>; N],
+        patience: Patience,
+    ) -> Option<Result<[Lease<'v>; N], OpenError>> {
+        // Whoever has left before is seen, and the room it made; whoever leaves later sees the line.
+        self.admission.held();
+        match self.attempt(requests, patience) {
+            Ok(leases) => Some(Ok(leases)),
+            Err(Denied::Never(error)) => Some(Err(error)),
+            Err(Denied::NotNow) => None,
+        }
+    }
+
+    /// Whether there is room for the next in line, found by taking it for a moment.
+    fn has_room(self, next: Shape) -> bool {
+        let requests = [Request::Allocate { len: next.len }];
+        self.admission.enclave().is_ok_and(|enclave| self.open(enclave, &requests).is_ok())
+    }
+
+    fn refuse<const N: usize>(self, requests: &[Request<'_>; N]) -> Shortage {
+        let admission = self.admission;
+        admission.counts.refusals.fetch_add(1, Ordering::Relaxed);
+        let capacity = admission.common.pool.users().map(|user| user.arena().capacity()).sum();
+        Shortage {
+            requested: shape(requests).len,
+            held: admission.held(),
+            capacity,
+            waiters: self.queue().waiters(),
+            growth_refused: admission.common.pool.is_refused(),
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        // The line of a forked child is not its own, and may be locked for good.
+        if self.admission.check_process() == Err(OpenError::Forked) {
+            mem::forget(self.place.take());
+        }
+    }
+}
+
+fn shape<const N: usize>(requests: &[Request<'_>; N]) -> Shape {
+    let len = requests.iter().fold(0, |sum: usize, request| sum.saturating_add(request.len()));
+    Shape { len, secrets: N }
+}

@@ -1,0 +1,57 @@
+//! Whether several secrets could be open together, found by allocating them in arenas over ordinary
+//! memory: how much is lost between them depends on all their lengths.
+
+use std::mem::MaybeUninit;
+
+use strongroom_core::{Arena, Buffer, Enclave};
+
+use super::pool::Pool;
+use super::segment::VaultOwner;
+use crate::entropy::OsEntropy;
+
+/// Whether secrets of these lengths fit the memory of `pools` when nothing else is open there. Where
+/// that is a great deal of memory, only their sum is looked at.
+pub(super) fn fit_together<'p, const N: usize>(
+    pools: impl Iterator<Item = &'p Pool> + Clone,
+    lens: [usize; N],
+) -> bool {
+    let sum = lens.iter().fold(0, |sum: usize, len| sum.saturating_add(*len));
+    let memory = pools.clone().fold(0, |sum: usize, pool| sum.saturating_add(pool.ceiling()));
+    if memory > MOST {
+        return sum <= memory;
+    }
+    let parts = pools.flat_map(|pool| {
+        let has_key = pool.enclave().is_some();
+        [(pool.floor(), has_key), (pool.ceiling() - pool.floor(), false)]
+    });
+    let mut left = lens.to_vec();
+    for (bytes, has_key) in parts {
+        allocate(&mut left, bytes, has_key);
+    }
+    left.is_empty()
+}
+
+/// Takes out of `lens` what fits an arena of `bytes`.
+fn allocate(lens: &mut Vec<usize>, bytes: usize, has_key: bool) {
+    let mut region = Vec::<u8>::new();
+    if region.try_reserve_exact(bytes).is_err() {
+        // Not known; so nobody is refused for it.
+        return lens.clear();
+    }
+    let region: &mut [MaybeUninit<u8>] = region.spare_capacity_mut();
+    let Ok(arena) = Arena::with_owner(&mut region[..bytes], &mut OsEntropy, VaultOwner) else {
+        return;
+    };
+    let _key = has_key.then(|| Enclave::new(&arena));
+    let mut open = Vec::new();
+    lens.retain(|&len| match Buffer::new(&arena, len) {
+        Ok(buffer) => {
+            open.push(buffer);
+            false
+        }
+        Err(_) => true,
+    });
+}
+
+/// Bytes up to which it is tried.
+const MOST: usize = 16 << 20;

@@ -1,0 +1,53 @@
+//! What a vault was asked to be.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
+
+use strongroom_core::Fault;
+
+use super::Policy;
+use crate::error::LockError;
+use crate::pages::{Backing, LockedPages};
+
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    pub(super) floor: usize,
+    pub(super) ceiling: usize,
+    pub(super) reserves: BTreeMap<String, usize>,
+    pub(super) linger: Duration,
+    pub(super) on_fault: fn(Fault),
+    pub(super) policy: Policy,
+    pub(super) backing: Backing,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            floor: DEFAULT_BUDGET,
+            ceiling: DEFAULT_BUDGET,
+            reserves: BTreeMap::new(),
+            linger: DEFAULT_LINGER,
+            on_fault: panic_once,
+            policy: Policy::Require,
+            backing: Backing::Anonymous,
+        }
+    }
+}
+
+impl Options {
+    pub(super) fn pages(&self, bytes: usize) -> Result<LockedPages, LockError> {
+        LockedPages::with(bytes, self.policy, self.backing)
+    }
+}
+
+/// Panics with the fault's fixed text, unless the thread is panicking already: then the process
+/// would abort and the first panic's message would be lost. The fault stays in the statistics.
+fn panic_once(fault: Fault) {
+    assert!(thread::panicking(), "{}", fault.kind.message());
+}
+
+/// What most hosts let a process lock at least.
+const DEFAULT_BUDGET: usize = 64 * 1024;
+
+const DEFAULT_LINGER: Duration = Duration::from_secs(10);

@@ -1,0 +1,326 @@
+//! A stretch of locked memory with an arena in it, and those who use it.
+//!
+//! The memory comes and goes while threads look for room: whoever uses it is counted, and it is taken
+//! away only while nobody is. Threads are counted apart from each other, each in a cache line of its
+//! own.
+
+use std::cell::UnsafeCell;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+use strongroom_core::{Arena, Door, Enclave, Fault, Owner, Region, SpanKind};
+
+use super::VaultError;
+use super::options::Options;
+use crate::emergency::{self, Registration};
+use crate::entropy::OsEntropy;
+use crate::pages::LockedPages;
+use crate::park::{Park, ParkLock};
+
+/// The owner of a vault's memory: those who wait for its lock sleep, and no damage is reported once
+/// all memory was wiped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct VaultOwner;
+
+impl Owner for VaultOwner {
+    type Lock = ParkLock;
+    type Shards = <Park as Owner>::Shards;
+    type Window<'o> = ();
+
+    #[inline]
+    fn open(&self, _: Door) {}
+
+    fn report(&self, fault: Fault, handler: fn(Fault)) {
+        if !emergency::is_wiped() {
+            handler(fault);
+        }
+    }
+}
+
+/// A place for memory, and the memory, if there is some.
+pub(super) struct Segment {
+    stays: bool,
+    users: Users,
+    state: AtomicU8,
+    /// Milliseconds of the vault's clock at which it was seen that nobody uses it.
+    idle_since: AtomicU64,
+    memory: UnsafeCell<Option<Memory>>,
+    /// The one that was added after this.
+    pub(super) next: OnceLock<Box<Segment>>,
+}
+
+// SAFETY: the memory is changed by one thread at a time while nobody uses it (see `give_back`), and is
+// otherwise only shared; all of it may be used from, and dropped in, any thread.
+unsafe impl Send for Segment {}
+// SAFETY: as above.
+unsafe impl Sync for Segment {}
+
+impl Segment {
+    /// One whose memory is never given back.
+    pub(super) fn that_stays(memory: Memory) -> Self {
+        Self { stays: true, ..Self::that_goes(memory) }
+    }
+
+    /// One whose memory comes and goes.
+    pub(super) fn that_goes(memory: Memory) -> Self {
+        Self {
+            stays: false,
+            users: Users::default(),
+            state: AtomicU8::new(OPEN),
+            idle_since: AtomicU64::new(0),
+            memory: UnsafeCell::new(Some(memory)),
+            next: OnceLock::new(),
+        }
+    }
+
+    /// The memory of a segment that stays.
+    #[inline]
+    pub(super) fn lasting(&self) -> &Memory {
+        // SAFETY: the memory of a segment that stays is not changed; that of another is not looked at.
+        let memory = if self.stays { unsafe { &*self.memory.get() } } else { &None };
+        let Some(memory) = memory else { unreachable!("{MISSING}") };
+        memory
+    }
+
+    /// Counts a user of the memory, if there is memory.
+    #[inline]
+    pub(super) fn enter(&self) -> Option<User<'_>> {
+        let user = self.users.enter(self);
+        // In the order of all `SeqCst` operations either this sees that the memory is being given
+        // back, or `give_back` sees the user.
+        (self.state.load(Ordering::SeqCst) != CLOSED).then_some(user)
+    }
+
+    #[cold]
+    fn end_idleness(&self) {
+        let _ = self.state.compare_exchange(IDLE, OPEN, Ordering::SeqCst, Ordering::Relaxed);
+    }
+
+    /// How many use the memory: have a secret open here, or look for room at this moment.
+    ///
+    /// Whoever was not counted any more has given its room back.
+    pub(super) fn users(&self) -> usize {
+        self.users.count()
+    }
+
+    /// Takes the memory away, if nobody has used it since `age` milliseconds ago by a clock that says
+    /// `now`; otherwise notes whether somebody does.
+    ///
+    /// Called by one thread at a time, which is the only one to call `put`.
+    pub(super) fn give_back(&self, now: u64, age: u64) -> Option<Memory> {
+        let state = self.state.load(Ordering::Relaxed);
+        if self.stays || state == CLOSED || self.users.count() > 0 {
+            return None;
+        }
+        if state == OPEN && age > 0 {
+            self.idle_since.store(now, Ordering::Relaxed);
+            let _ = self.state.compare_exchange(OPEN, IDLE, Ordering::SeqCst, Ordering::Relaxed);
+            return None;
+        }
+        if now.saturating_sub(self.idle_since.load(Ordering::Relaxed)) < age {
+            return None;
+        }
+        self.state.compare_exchange(state, CLOSED, Ordering::SeqCst, Ordering::Relaxed).ok()?;
+        if self.users.count() > 0 {
+            // Somebody came just now.
+            self.state.store(OPEN, Ordering::SeqCst);
+            return None;
+        }
+        // SAFETY: nobody uses the memory, whoever comes now sees that it is closed, and no other
+        // thread is in here or in `put`.
+        unsafe { &mut *self.memory.get() }.take()
+    }
+
+    /// Puts memory where there is none; gives it back if there is.
+    ///
+    /// Called by one thread at a time, which is the only one to call `give_back`.
+    pub(super) fn put(&self, memory: Memory) -> Option<Memory> {
+        if self.state.load(Ordering::SeqCst) != CLOSED {
+            return Some(memory);
+        }
+        // SAFETY: nobody looks at the memory of a closed segment, and no other thread is in here or
+        // in `give_back`.
+        unsafe { *self.memory.get() = Some(memory) };
+        self.state.store(OPEN, Ordering::SeqCst);
+        None
+    }
+}
+
+/// Somebody who uses a segment's memory, which stays as long as this lives.
+pub(super) struct User<'v> {
+    segment: &'v Segment,
+    shard: usize,
+    /// So many have never been counted in this thread's shard before.
+    pub(super) is_most: bool,
+}
+
+impl<'v> User<'v> {
+    /// Notes that the memory is of use: something was opened in it.
+    #[inline]
+    pub(super) fn note_use(&self) {
+        if self.segment.state.load(Ordering::Relaxed) == IDLE {
+            self.segment.end_idleness();
+        }
+    }
+
+    fn memory(&self) -> &Memory {
+        // SAFETY: while somebody uses it the memory is not changed.
+        let memory = unsafe { &*self.segment.memory.get() };
+        let Some(memory) = memory else { unreachable!("{MISSING}") };
+        memory
+    }
+
+    pub(super) fn arena(&self) -> &Arena<'_, VaultOwner> {
+        // SAFETY: the arena lives as long as the memory.
+        unsafe { self.memory().arena.as_ref() }
+    }
+
+    /// The arena, for something that is kept beside this user.
+    ///
+    /// # Safety
+    /// Nothing made with it is used after this user was dropped.
+    #[inline]
+    pub(super) unsafe fn arena_for_lease(&self) -> &'v Arena<'v, VaultOwner> {
+        // SAFETY: the arena lives as long as the memory, and the caller does not use it longer.
+        unsafe { self.memory().arena.as_ref() }
+    }
+
+    pub(super) fn pages(&self) -> &LockedPages {
+        self.memory().pages()
+    }
+}
+
+impl Drop for User<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.segment.users.leave(self.shard);
+    }
+}
+
+/// Locked pages with an arena in them, and perhaps an enclave in that.
+pub(super) struct Memory {
+    enclave: Option<ManuallyDrop<Enclave<'static, VaultOwner>>>,
+    /// On the heap, so that it stays where it is while others point to it.
+    arena: NonNull<ManuallyDrop<Arena<'static, VaultOwner>>>,
+    /// Goes before the pages it names.
+    registration: Registration,
+    pages: LockedPages,
+}
+
+impl Memory {
+    pub(super) fn new(bytes: usize, options: &Options) -> Result<Self, VaultError> {
+        let pages = options.pages(bytes)?;
+        let data = pages.as_non_null();
+        // SAFETY: the pages are valid until they are dropped, after which the arena is not used;
+        // nobody else gets at them but the wipe of an emergency.
+        let region = unsafe { Region::from_raw(data.cast(), data.len()) };
+        let arena = Arena::with_owner(region, &mut OsEntropy, VaultOwner)?
+            .with_fault_handler(options.on_fault);
+        Ok(Self {
+            enclave: None,
+            arena: NonNull::from(Box::leak(Box::new(ManuallyDrop::new(arena)))),
+            registration: Registration::new(data),
+            pages,
+        })
+    }
+
+    /// Makes an enclave in the arena.
+    pub(super) fn with_enclave(mut self) -> Result<Self, VaultError> {
+        // SAFETY: the arena lives as long as this memory does, and so as the enclave.
+        let arena = unsafe { self.arena.as_ref() };
+        let enclave = Enclave::new(arena).map_err(VaultError::NoRoomForKey)?;
+        self.enclave = Some(ManuallyDrop::new(enclave));
+        Ok(self)
+    }
+
+    #[inline]
+    pub(super) fn enclave(&self) -> Option<&Enclave<'_, VaultOwner>> {
+        self.enclave.as_deref()
+    }
+
+    #[inline]
+    pub(super) fn pages(&self) -> &LockedPages {
+        &self.pages
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.pages.bytes()
+    }
+
+    /// The longest secret in bytes that fits beside what is in here now.
+    pub(super) fn longest(&self) -> usize {
+        let longest_in = |span: strongroom_core::Span| match span.kind {
+            SpanKind::Free => span.len.saturating_sub(CANARIES),
+            SpanKind::Run { cell_size, cells, live, quarantined }
+                if ((live | quarantined).count_ones() as usize) < cells =>
+            {
+                cell_size
+            }
+            _ => 0,
+        };
+        // SAFETY: the arena lives as long as this memory.
+        let arena = unsafe { self.arena.as_ref() };
+        arena.map().map(longest_in).max().unwrap_or(0)
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if !self.pages.is_inherited() {
+            self.registration.end();
+        }
+        // Neither enclave nor arena is dropped: all they would do is to wipe what is wiped with the
+        // pages, and in a forked child or after an emergency there is nothing of them left.
+        // SAFETY: the box was leaked in `new` and is taken back once.
+        drop(unsafe { Box::from_raw(self.arena.as_ptr()) });
+    }
+}
+
+/// How many use a segment, counted in shards.
+#[derive(Default)]
+struct Users([Shard; SHARDS]);
+
+#[derive(Default)]
+#[repr(align(64))]
+struct Shard {
+    users: AtomicUsize,
+    /// The most of them there ever were.
+    most: AtomicUsize,
+}
+
+impl Users {
+    #[inline]
+    fn enter<'v>(&self, segment: &'v Segment) -> User<'v> {
+        let shard = VaultOwner.shard(SHARDS) % SHARDS;
+        let Shard { users, most } = &self.0[shard];
+        let count = users.fetch_add(1, Ordering::SeqCst) + 1;
+        let is_most = count > most.load(Ordering::Relaxed);
+        if is_most {
+            most.store(count, Ordering::Relaxed);
+        }
+        User { segment, shard, is_most }
+    }
+
+    #[inline]
+    fn leave(&self, shard: usize) {
+        self.0[shard].users.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn count(&self) -> usize {
+        self.0.iter().map(|shard| shard.users.load(Ordering::SeqCst)).sum()
+    }
+}
+
+const SHARDS: usize = 16;
+
+const MISSING: &str = "an open segment has memory";
+
+/// There is memory; the same, and nobody used it when it was last looked at; there is none.
+const OPEN: u8 = 0;
+const IDLE: u8 = 1;
+const CLOSED: u8 = 2;
+
+/// Bytes of the canaries on both sides of a secret.
+const CANARIES: usize = 16;
