@@ -75,7 +75,7 @@
 //! in a row, cut into equal *cells* of one size class with a canary between neighbours; a *block* is
 //! leaves in a row with one larger secret. A buddy allocator knows which leaves are free.
 //!
-//! Each file imports only from floors below its own (a test holds them to it):
+//! Each file imports only from floors below its own (`tests/tests/floors.rs` holds them to it):
 //!
 //! | floor | files |
 //! |---|---|
@@ -213,66 +213,5 @@ pub mod internals {
         tag: &[u8; 16],
     ) -> bool {
         aead::open_in_place(key, nonce, context, text, tag).is_ok()
-    }
-}
-
-#[cfg(test)]
-mod floors {
-    //! Holds the files to the floors that the crate's docs list.
-
-    use std::collections::BTreeMap;
-    use std::fs;
-    use std::path::{Path, PathBuf};
-    use std::string::{String, ToString};
-    use std::vec::Vec;
-
-    /// Each file's floor, read from the table in the docs above.
-    fn floors() -> BTreeMap<String, usize> {
-        let source = include_str!("lib.rs");
-        let rows = source.lines().filter_map(|line| line.strip_prefix("//! | "));
-        rows.filter_map(|row| row.split_once(" | "))
-            .filter_map(|(floor, files)| Some((floor.parse().ok()?, files)))
-            .flat_map(|(floor, files)| {
-                files.split('`').skip(1).step_by(2).map(move |file| (file.to_string(), floor))
-            })
-            .collect()
-    }
-
-    fn sources(folder: &Path) -> Vec<PathBuf> {
-        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        entries
-            .flat_map(|path| if path.is_dir() { sources(&path) } else { Vec::from([path]) })
-            .collect()
-    }
-
-    #[test]
-    #[cfg_attr(miri, ignore = "it reads files")]
-    fn imports_point_down() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let floors = floors();
-        let mut imports = 0;
-        for path in sources(&root) {
-            let below = path.strip_prefix(&root).unwrap().with_extension("");
-            let module = below.iter().next().unwrap().to_str().unwrap().to_string();
-            if ["lib", "testing", "stack_probe"].contains(&module.as_str()) {
-                continue;
-            }
-            let floor = *floors.get(&module).unwrap_or_else(|| panic!("{module} has no floor"));
-            let source = fs::read_to_string(&path).unwrap();
-            // Tests may look wherever they like.
-            let code = source.split("#[cfg(test)]").next().unwrap();
-            if below.iter().any(|part| part == "tests") {
-                continue;
-            }
-            for import in code.split("crate::").skip(1) {
-                let end = import.find(|c: char| !c.is_alphanumeric() && c != '_');
-                let import = &import[..end.unwrap_or(import.len())];
-                if let Some(&other) = floors.get(import).filter(|_| import != module) {
-                    imports += 1;
-                    assert!(other < floor, "{module} (floor {floor}) imports {import} ({other})");
-                }
-            }
-        }
-        assert!(imports > 50, "the imports were not found");
     }
 }

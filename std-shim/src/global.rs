@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::emergency::wipe_all;
 use crate::fork::Generation;
+use crate::sys;
 use crate::vault::{Builder, Vault, VaultError};
-use crate::{sys, wipe_all};
 
 /// The vault that was [installed](Builder::install) for the whole process.
 ///

@@ -11,7 +11,7 @@
 mod chunk;
 mod environment;
 mod error;
-mod parked;
+mod prefix;
 mod terminal;
 
 use std::fmt::{self, Debug, Formatter};
@@ -24,7 +24,7 @@ use std::time::Duration;
 pub use self::error::ReadError;
 
 use self::chunk::{CHUNK, Chunk};
-use self::parked::Parked;
+use self::prefix::SealedPrefix;
 use crate::vault::{OpenError, Opened, Vault};
 
 /// Reads secrets from something that can be read, one after the other, and leaves no copy.
@@ -62,7 +62,7 @@ pub struct SecretReader<'v, R> {
     /// What was read ahead, from the first read on.
     chunk: Option<Chunk<'v>>,
     /// The beginning of the secret that is being read, which goes before the chunk.
-    parked: Parked,
+    prefix: SealedPrefix,
 }
 
 impl<'v, R: Read> SecretReader<'v, R> {
@@ -133,7 +133,7 @@ impl<'v, R: Read> SecretReader<'v, R> {
     /// Reads once; says how many bytes.
     fn read_more(&mut self, limit: usize) -> Result<usize, ReadError> {
         self.check_process()?;
-        let read = self.parked.len() + self.ahead().len();
+        let read = self.prefix.len() + self.ahead().len();
         // One more may be the first byte of a line's end.
         if read > limit.saturating_add(1) {
             return Err(ReadError::TooLong { limit });
@@ -143,22 +143,22 @@ impl<'v, R: Read> SecretReader<'v, R> {
             none => none.insert(Chunk::new(allocate(self.vault, CHUNK, self.timeout)?)),
         };
         if chunk.is_full() {
-            self.parked.park(self.vault, chunk)?;
+            self.prefix.seal(self.vault, chunk)?;
         }
         Ok(chunk.read_from(&mut self.reader)?)
     }
 
     /// Hands out what is parked and the front of the chunk, and only then forgets it.
     fn take(&mut self, part: Part, limit: usize) -> Result<Opened<'v>, ReadError> {
-        let len = self.parked.len() + part.secret;
+        let len = self.prefix.len() + part.secret;
         if len > limit {
             return Err(ReadError::TooLong { limit });
         }
         let mut secret = self.allocate(len)?;
-        let (front, back) = secret.expose_secret_mut().split_at_mut(self.parked.len());
-        self.parked.copy_to(front, self.vault, self.timeout)?;
+        let (front, back) = secret.expose_secret_mut().split_at_mut(self.prefix.len());
+        self.prefix.copy_to(front, self.vault, self.timeout)?;
         back.copy_from_slice(&self.ahead()[..part.secret]);
-        self.parked.clear();
+        self.prefix.clear();
         if let Some(chunk) = &mut self.chunk {
             chunk.consume(part.whole);
         }
@@ -190,7 +190,7 @@ impl Vault {
     /// [`SecretReader`].
     pub fn reader<R: Read>(&self, reader: R) -> SecretReader<'_, R> {
         let timeout = Duration::ZERO;
-        SecretReader { reader, vault: self, timeout, chunk: None, parked: Parked::default() }
+        SecretReader { reader, vault: self, timeout, chunk: None, prefix: SealedPrefix::default() }
     }
 
     /// Reads all of `reader`, at most `limit` bytes, straight into locked memory. The secret may be

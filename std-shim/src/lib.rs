@@ -50,6 +50,20 @@
 //! Who needs more in a handler makes an arena with an owner whose lock keeps the signal away
 //! ([`strongroom_core::Lock`]).
 //!
+//! # How it is built
+//!
+//! Each file imports only from floors below its own (`tests/tests/floors.rs` holds them to it):
+//!
+//! | floor | files |
+//! |---|---|
+//! | 0 | `sys` |
+//! | 1 | `entropy` `fork` |
+//! | 2 | `emergency` `park` |
+//! | 3 | `limits` |
+//! | 4 | `pages` |
+//! | 5 | `vault` |
+//! | 6 | `global` `io` |
+//!
 //! # Other systems
 //!
 //! Everything that is about secrets is in [`strongroom_core`], which needs no operating system: give
@@ -59,7 +73,6 @@
 #[expect(unsafe_code, reason = "keeps a list of all regions that a signal handler can walk")]
 mod emergency;
 mod entropy;
-mod error;
 mod fork;
 #[expect(unsafe_code, reason = "keeps a pointer to the vault of the whole process")]
 mod global;
@@ -68,24 +81,22 @@ pub mod limits;
 mod pages;
 #[expect(unsafe_code, reason = "promises that its lock keeps others out")]
 mod park;
-mod refusal;
 #[expect(unsafe_code, reason = "system calls, and the one mapping they work on")]
 mod sys;
 mod vault;
 
 pub use emergency::wipe_all;
 pub use entropy::OsEntropy;
-pub use error::LockError;
 pub use global::{InstallError, NotInstalled, global};
 pub use io::{ReadError, SecretReader, unbuffered_stdin};
 pub use limits::Limits;
-pub use pages::{Backing, ForkView, LockedPages, Protections, page_size};
+pub use pages::{Backing, ForkView, LockError, LockedPages, Policy, Protections, page_size};
 pub use park::{Park, ParkLock};
 pub use strongroom_core;
 pub use strongroom_core::{Fault, FaultKind, Sealed, Stats};
 pub use vault::{
-    Builder, Metrics, OpenError, Opened, Opening, OpeningAll, Policy, Reserve, SealError, Shortage,
-    Vault, VaultError,
+    Builder, Metrics, OpenError, Opened, Opening, OpeningAll, Reserve, SealError, Shortage, Vault,
+    VaultError,
 };
 
 /// Parts below the public interface, for the workspace's own fuzz targets. No promise is made about

@@ -16,19 +16,19 @@ mod system;
 #[path = "limits/macos.rs"]
 mod system;
 
-mod leaks;
+mod capacity;
+mod exposure;
+mod host;
 #[cfg(any(target_os = "linux", test, feature = "internals"))]
 pub(crate) mod proc;
 mod remedy;
-mod room;
-mod surroundings;
 mod table;
 mod units;
 
-pub use leaks::Swap;
+pub use capacity::Fit;
+pub use exposure::Swap;
+pub use host::Surroundings;
 pub use remedy::Remedy;
-pub use room::Fit;
-pub use surroundings::Surroundings;
 #[cfg(test)]
 pub(crate) use tests::small as small_limits;
 pub(crate) use units::Grouped;

@@ -7,18 +7,22 @@
 //! One `mmap` reserves everything. The data is locked first and the guards are protected after:
 //! `mlock` across a `PROT_NONE` page fails and leaves its charge behind.
 
+mod error;
+mod policy;
 mod protections;
+mod refusal;
 
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
-pub use self::protections::{ForkView, Protections};
+pub use self::error::LockError;
+pub use self::policy::Policy;
+pub use self::protections::Protections;
 
-use crate::error::LockError;
+use self::refusal::{Call, Refusal};
 use crate::fork::Generation;
-use crate::refusal::{Call, Refusal};
+pub use crate::sys::ForkView;
 use crate::sys::{self, Mapping};
-use crate::vault::Policy;
 
 /// Whole pages of memory that never reach the swap device, a core dump or a forked child, with a
 /// guard page on each side that ends the process (SIGSEGV) when touched.
@@ -269,28 +273,6 @@ struct Made {
     pages: LockedPages,
     lock_refusal: Option<Refusal>,
     secret_refusal: Option<Refusal>,
-}
-
-impl Policy {
-    fn settle<T>(self, granted: Result<T, Refusal>, otherwise: T) -> Result<T, Refusal> {
-        match self {
-            Self::Require => granted,
-            Self::Prefer => Ok(granted.unwrap_or(otherwise)),
-        }
-    }
-
-    /// Whether the mapping is locked now, and why not.
-    fn lock(self, mapping: &Mapping) -> Result<(bool, Option<Refusal>), Refusal> {
-        let Err(refusal) = mapping.lock().map_err(Refusal::of(Call::Lock)) else {
-            return Ok((true, None));
-        };
-        // A lock that failed half way stays charged. If this fails too, nothing was charged.
-        let _ = mapping.unlock();
-        match self {
-            Self::Require => Err(refusal),
-            Self::Prefer => Ok((false, Some(refusal))),
-        }
-    }
 }
 
 /// `bytes` rounded up to whole pages that fit the address space together with their guards.

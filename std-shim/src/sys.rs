@@ -1,14 +1,16 @@
 //! The system calls, one thin function each.
 
 mod backoff;
-mod exit;
+mod fork_view;
 mod terminal;
+mod wipe;
 
 pub(crate) use backoff::Backoff;
-pub(crate) use exit::{at_exit, wipe_bytes, wipe_raw};
+pub use fork_view::ForkView;
 #[cfg(test)]
 pub(crate) use terminal::pseudo_terminal;
 pub(crate) use terminal::{Echo, echo_off};
+pub(crate) use wipe::{at_exit, wipe_bytes, wipe_raw};
 
 #[cfg(target_os = "linux")]
 mod futex;

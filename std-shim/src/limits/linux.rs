@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 
-use super::surroundings::{Signs, Surroundings};
+use super::host::{Signs, Surroundings};
 use super::{IpcLock, Limit, Limits, Swap, proc};
 use crate::sys;
 

@@ -3,7 +3,7 @@
 use std::env;
 use std::io::{self, IsTerminal};
 
-use super::surroundings::{Signs, Surroundings};
+use super::host::{Signs, Surroundings};
 use super::{IpcLock, Limit, Limits, Swap};
 use crate::sys;
 

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use crate::sys::ForkView;
+
 /// What the operating system has granted for some pages.
 ///
 /// | | Linux | macOS |
@@ -69,18 +71,6 @@ impl Display for Protections {
         )?;
         f.write_str(if self.secret_memory { ", secret memory" } else { "" })
     }
-}
-
-/// What a forked child finds at the address of some pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ForkView {
-    /// Zeros, in pages of the child's own.
-    Zeroed,
-    /// Nothing: the pages are not mapped in the child.
-    Absent,
-    /// A copy of the contents. From [`LockedPages::prefer_locked`](crate::LockedPages::prefer_locked) only.
-    Copied,
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
+use super::fork_view::ForkView;
 use super::unix::{Mapping, check, page_size};
-use crate::pages::ForkView;
 
 impl Mapping {
     /// Leaves the mapping out of core dumps, `MADV_DONTDUMP` (Linux 3.4).

@@ -7,8 +7,8 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::fork_view::ForkView;
 use super::unix::{Mapping, check};
-use crate::pages::ForkView;
 
 impl Mapping {
     /// macOS has no secret memory: always `Unsupported`.

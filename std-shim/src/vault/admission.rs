@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 
 use strongroom_core::Enclave;
 
+use super::counts::Counts;
 use super::error::{Denied, OpenError, Shortage, VaultError};
 use super::fit;
 use super::holding;
 use super::lease::Lease;
-use super::metrics::Counts;
 use super::options::Options;
 use super::pool::{Grown, Patience, Pool};
 use super::queue::{Kind, Place, Queue, Shape};

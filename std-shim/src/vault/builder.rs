@@ -6,10 +6,9 @@ use std::time::Duration;
 use strongroom_core::Fault;
 
 use super::options::Options;
-use super::{Vault, VaultError};
-use crate::pages::Backing;
+use crate::pages::{Backing, Policy};
 
-/// Makes a [`Vault`]; see [`Vault::builder`].
+/// Makes a [`Vault`](crate::Vault); see [`Vault::builder`](crate::Vault::builder).
 ///
 /// ```
 /// use std::time::Duration;
@@ -27,19 +26,7 @@ use crate::pages::Backing;
 #[derive(Clone, Debug, Default)]
 #[must_use = "a builder makes nothing until `build` is called"]
 pub struct Builder {
-    options: Options,
-}
-
-/// What a vault does when memory cannot be locked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Policy {
-    /// It fails, or does not grow.
-    #[default]
-    Require,
-    /// It goes on in unlocked memory, which can be written to the swap device, and says so:
-    /// [`Vault::protections`].
-    Prefer,
+    pub(super) options: Options,
 }
 
 impl Builder {
@@ -54,7 +41,7 @@ impl Builder {
     }
 
     /// Locks `bytes` more that only openers who name this reserve can use: see
-    /// [`Vault::reserve`].
+    /// [`Vault::reserve`](crate::Vault::reserve).
     pub fn reserve(mut self, name: impl Into<String>, bytes: usize) -> Self {
         self.options.reserves.insert(name.into(), bytes);
         self
@@ -75,7 +62,7 @@ impl Builder {
 
     /// How long memory beyond the floor that nothing is open in is kept. The default is 10 seconds.
     ///
-    /// It is given back when the vault is used after that time, or by [`Vault::trim`].
+    /// It is given back when the vault is used after that time, or by [`Vault::trim`](crate::Vault::trim).
     pub fn linger(mut self, time: Duration) -> Self {
         self.options.linger = time;
         self
@@ -86,14 +73,5 @@ impl Builder {
     pub fn on_fault(mut self, handler: fn(Fault)) -> Self {
         self.options.on_fault = handler;
         self
-    }
-
-    /// Makes the vault.
-    ///
-    /// # Errors
-    /// [`VaultError`] if the floor and the reserves cannot be locked, with the numbers and what to
-    /// change; if they are too little to open anything; or if the ceiling is below the floor.
-    pub fn build(self) -> Result<Vault, VaultError> {
-        Vault::with(&self.options)
     }
 }

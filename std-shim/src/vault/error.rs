@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use strongroom_core::{AllocateError, ArenaError};
 
-use crate::error::LockError;
+use crate::pages::LockError;
 
 /// A vault could not be made. Nothing stays locked.
 #[derive(Debug)]

@@ -1,12 +1,11 @@
 //! Numbers about a vault, for those who watch it.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Vault;
 use super::admission::Admission;
 
-/// A snapshot of a vault; see [`Vault::metrics`]. Sizes are in bytes.
+/// A snapshot of a vault; see [`Vault::metrics`](crate::Vault::metrics). Sizes are in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
@@ -42,58 +41,27 @@ pub struct Metrics {
     pub growth_refusals: usize,
 }
 
-/// What is counted as it happens.
-#[derive(Default)]
-pub(super) struct Counts {
-    peak: AtomicUsize,
-    waits: AtomicUsize,
-    longest_wait: AtomicU64,
-    pub(super) refusals: AtomicUsize,
-}
-
-impl Counts {
-    /// Notes how many are open at once.
-    #[cold]
-    pub(super) fn saw(&self, held: usize) {
-        self.peak.fetch_max(held, Ordering::Relaxed);
-    }
-
-    pub(super) fn waited(&self, time: Duration) {
-        self.waits.fetch_add(1, Ordering::Relaxed);
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.longest_wait.fetch_max(nanos, Ordering::Relaxed);
-    }
-}
-
-impl Vault {
-    /// Counts what the vault holds and has seen. All zero in a forked child.
-    ///
-    /// It walks the bookkeeping of the locked memory: some ten nanoseconds for each KiB.
-    #[must_use]
-    pub fn metrics(&self) -> Metrics {
-        if self.admission.check_process().is_err() {
-            return Metrics::default();
-        }
-        let Admission { common, counts, .. } = &self.admission;
-        let live = self.admission.held();
+impl Metrics {
+    pub(super) fn of(admission: &Admission) -> Self {
+        let Admission { common, counts, .. } = admission;
+        let live = admission.held();
         counts.saw(live);
-        let mut metrics = Metrics {
-            budget: self
-                .admission
+        let mut metrics = Self {
+            budget: admission
                 .desks()
                 .fold(0, |sum: usize, desk| sum.saturating_add(desk.pool.ceiling())),
             live,
             peak: counts.peak.load(Ordering::Relaxed),
-            waiters: self.admission.waiters(),
+            waiters: admission.waiters(),
             waits: counts.waits.load(Ordering::Relaxed),
             longest_wait: Duration::from_nanos(counts.longest_wait.load(Ordering::Relaxed)),
             refusals: counts.refusals.load(Ordering::Relaxed),
             grown: common.pool.grown.load(Ordering::Relaxed),
             given_back: common.pool.given_back.load(Ordering::Relaxed),
             growth_refusals: common.pool.growth_refusals.load(Ordering::Relaxed),
-            ..Metrics::default()
+            ..Self::default()
         };
-        for user in self.admission.users() {
+        for user in admission.users() {
             let (pages, stats) = (user.pages(), user.arena().stats());
             metrics.rooms += 1;
             metrics.locked += if pages.protections().locked { pages.bytes() } else { 0 };

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use strongroom_core::Fault;
 
-use super::Policy;
-use crate::error::LockError;
-use crate::pages::{Backing, LockedPages};
+use crate::pages::{Backing, LockError, LockedPages, Policy};
 
 #[derive(Clone, Debug)]
 pub(super) struct Options {

@@ -14,14 +14,12 @@ use std::time::{Duration, Instant};
 
 use strongroom_core::Enclave;
 
-use super::VaultError;
-use super::error::Denied;
+use super::error::{Denied, VaultError};
 use super::lease::Lease;
 use super::options::Options;
 use super::request::Request;
 use super::segment::{Memory, Segment, User, VaultOwner};
-use crate::error::LockError;
-use crate::pages::{LockedPages, page_size};
+use crate::pages::{LockError, LockedPages, page_size};
 
 pub(super) struct Pool {
     first: Segment,

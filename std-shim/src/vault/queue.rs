@@ -177,7 +177,7 @@ impl Shared {
             let begin = line.needs_watch() && !mem::replace(&mut line.is_watched, true);
             (result, begin)
         });
-        if begin && watch::begin(self).is_err() {
+        if begin && watch::begin(Arc::downgrade(self), Self::look, Self::end_watch).is_err() {
             // Nobody can look after it: each looks after itself, and order is lost.
             self.line.lock().is_watched = false;
             self.call_all();

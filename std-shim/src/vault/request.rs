@@ -2,8 +2,7 @@
 
 use strongroom_core::{Arena, Buffer, Enclave, Sealed};
 
-use super::OpenError;
-use super::error::Denied;
+use super::error::{Denied, OpenError};
 use super::segment::VaultOwner;
 
 /// One secret to be opened or allocated.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use strongroom_core::{Arena, Door, Enclave, Fault, Owner, Region, SpanKind};
 
-use super::VaultError;
+use super::error::VaultError;
 use super::options::Options;
 use crate::emergency::{self, Registration};
 use crate::entropy::OsEntropy;

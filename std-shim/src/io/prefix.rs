@@ -11,11 +11,11 @@ use crate::vault::{OpenError, Vault};
 
 /// Sealed pieces of [`PIECE`] bytes, in order.
 #[derive(Default)]
-pub(super) struct Parked {
+pub(super) struct SealedPrefix {
     pieces: Vec<Sealed<Box<[u8]>>>,
 }
 
-impl Parked {
+impl SealedPrefix {
     /// The bytes in all pieces together.
     pub(super) fn len(&self) -> usize {
         self.pieces.len() * PIECE
@@ -23,7 +23,7 @@ impl Parked {
 
     /// Seals what is in a full chunk, but for the last byte: with a newline behind it, that could
     /// be part of a line's end.
-    pub(super) fn park(&mut self, vault: &Vault, chunk: &mut Chunk<'_>) -> Result<(), SealError> {
+    pub(super) fn seal(&mut self, vault: &Vault, chunk: &mut Chunk<'_>) -> Result<(), SealError> {
         let context = context(self.pieces.len());
         self.pieces.push(vault.seal(&chunk.bytes()[..PIECE], &context)?);
         chunk.consume(PIECE);

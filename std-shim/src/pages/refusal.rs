@@ -15,7 +15,7 @@
 
 use std::io::{self, ErrorKind};
 
-use crate::error::LockError;
+use super::error::LockError;
 use crate::limits::{Limit, Limits, Remedy};
 
 /// A call that was refused, before anybody has asked why.

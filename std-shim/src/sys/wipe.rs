@@ -1,4 +1,4 @@
-//! What is left to do when a process ends.
+//! Overwriting what is secret, and what is left to do when a process ends.
 
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
