@@ -280,14 +280,15 @@ impl Line {
     /// Notes that somebody came, with the waker of its next sleep, and gives back the one it had.
     /// Whether it may try: it was called, or is the first.
     fn came(&mut self, ticket: u64, waker: Waker, now: Instant) -> (bool, Option<Waker>) {
-        if let Some(waiter) = self.passed.remove(&ticket) {
-            self.present.insert(ticket, waiter);
-        }
+        let waiter = self.present.remove(&ticket).or_else(|| self.passed.remove(&ticket));
+        let Some(mut waiter) = waiter else { return (false, Some(waker)) };
+        let was_called = waiter.called.take().is_some();
+        let old = waiter.waker.replace(waker);
+        // However late: it is there now.
+        self.present.insert(ticket, waiter);
         self.pass(now);
         let is_first = self.present.first_key_value().is_some_and(|(&first, _)| first == ticket);
-        let Some(waiter) = self.present.get_mut(&ticket) else { return (false, Some(waker)) };
-        let was_called = waiter.called.take().is_some();
-        (was_called || is_first, waiter.waker.replace(waker))
+        (was_called || is_first, old)
     }
 
     /// Notes that somebody tried in vain; gives whoever may try in its place.

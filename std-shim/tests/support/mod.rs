@@ -9,6 +9,8 @@ use std::process::{Command, ExitStatus, Output};
 
 pub(crate) mod kernel;
 pub(crate) mod sandbox;
+pub(crate) mod tasks;
+pub(crate) mod watchdog;
 
 /// Who a confined process runs as. None has `CAP_IPC_LOCK` where it counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

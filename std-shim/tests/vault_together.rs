@@ -1,0 +1,135 @@
+//! Several secrets at once: all or none, with one place in line.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+use std::task::{Poll, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use strongroom::{OpenError, Vault};
+
+mod support;
+
+use support::tasks::{block_on, poll};
+use support::watchdog::{SOON, ends_within};
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[test]
+fn all_are_opened_or_none() {
+    let vault = Vault::new(4096).unwrap();
+    let user = vault.seal(b"admin", b"user").unwrap();
+    let password = vault.seal(&[9; 2000], b"password").unwrap();
+    let both = [(&user, &b"user"[..]), (&password, b"password")];
+    let [first, second] = vault.try_open_all(both).unwrap();
+    assert_eq!((first.expose_secret(), second.expose_secret()), (&b"admin"[..], &[9; 2000][..]));
+    let OpenError::Full(shortage) = vault.try_open_all(both).unwrap_err() else {
+        panic!("there is room for one of them only")
+    };
+    assert_eq!((shortage.requested, shortage.held), (2005, 2));
+    assert_eq!(vault.held(), 2, "nothing of it stays open");
+    drop((first, second));
+    let [] = vault.try_open_all::<Box<[u8]>, 0>([]).unwrap();
+    let swapped = [(&user, &b"password"[..]), (&password, b"user")];
+    assert_eq!(vault.try_open_all(swapped).map(drop), Err(OpenError::Tampered));
+    assert_eq!(vault.held(), 0);
+    vault.verify().unwrap();
+}
+
+#[test]
+fn what_could_never_be_open_together_is_said_at_once() {
+    ends_within(SOON, || {
+        let vault = Vault::builder().budget(4096..=4096).reserve("own", 4096).build().unwrap();
+        let large = vault.seal(&[7; 2500], b"").unwrap();
+        let small = vault.seal(&[7; 64], b"").unwrap();
+        let pair = [(&large, &b""[..]), (&large, b"")];
+        let never = Err(OpenError::NeverTogether { secrets: 2, requested: 5000 });
+        let begun = Instant::now();
+        assert_eq!(vault.try_open_all(pair).map(drop), never);
+        assert_eq!(vault.open_all_timeout(pair, LONG).map(drop), never);
+        let Poll::Ready(polled) = poll(&mut vault.open_all(pair), Waker::noop()) else {
+            panic!("it waits")
+        };
+        assert_eq!(polled.map(drop), never);
+        // As many as fit, and one more.
+        let mut open: Vec<_> = std::iter::from_fn(|| vault.try_open(&small, b"").ok()).collect();
+        open.clear();
+        assert!(vault.open_all_timeout([(&small, &b""[..]); 30], LONG).is_ok());
+        let many = vault.open_all_timeout([(&small, &b""[..]); 60], LONG).map(drop);
+        assert_eq!(many, Err(OpenError::NeverTogether { secrets: 60, requested: 3840 }));
+        let long = vault.seal(&[7; 5000], b"").unwrap();
+        let one = vault.open_all_timeout([(&small, &b""[..]), (&long, b"")], LONG).map(drop);
+        assert!(matches!(one, Err(OpenError::TooLarge { requested: 5000, .. })), "{one:?}");
+        // One in the common memory and one in the reserve.
+        let [_a, _b] = vault.reserve("own").unwrap().open_all_timeout(pair, LONG).unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        let said = many.unwrap_err().to_string();
+        assert!(said.starts_with("60 secrets of 3840 bytes in all can never be open"), "{said}");
+    });
+}
+
+/// Each opens a user's name and a password; held one after the other, most of them would wait for
+/// each other.
+#[test]
+fn three_hundred_pairs_under_one_page() {
+    ends_within(Duration::from_secs(60), || pairs(4096, 300));
+}
+
+#[test]
+fn two_thousand_pairs_under_64_kib() {
+    ends_within(Duration::from_secs(120), || pairs(64 * 1024, 2000));
+}
+
+fn pairs(budget: usize, threads: usize) {
+    let vault = Vault::builder().budget(budget..=budget).reserve("own", 4096).build().unwrap();
+    let user = vault.seal(&[1; 32], b"user").unwrap();
+    let password = vault.seal(&[2; 100], b"password").unwrap();
+    let both = || [(&user, &b"user"[..]), (&password, b"password")];
+    thread::scope(|scope| {
+        for number in 0..threads {
+            let (vault, both) = (&vault, &both);
+            let work = move || {
+                let opened = match number % 8 {
+                    0 => block_on(vault.open_all(both())),
+                    1 => vault.reserve("own").unwrap().open_all_timeout(both(), LONG),
+                    _ => vault.open_all_timeout(both(), LONG),
+                };
+                let [user, password] = opened.unwrap();
+                assert_eq!(user.expose_secret(), [1; 32]);
+                thread::yield_now();
+                assert_eq!(password.expose_secret(), [2; 100]);
+            };
+            thread::Builder::new().stack_size(128 * 1024).spawn_scoped(scope, work).unwrap();
+        }
+    });
+    assert_eq!((vault.held(), vault.waiters()), (0, 0));
+    vault.verify().unwrap();
+}
+
+/// Two that need nearly everything, and many that need a little: nobody is left waiting though nothing
+/// is open.
+#[test]
+fn those_who_open_several_and_those_who_open_one() {
+    ends_within(Duration::from_secs(60), || {
+        let vault = Vault::new(4096).unwrap();
+        let short = vault.seal(&[7; 64], b"").unwrap();
+        let long = vault.seal(&[7; 1500], b"").unwrap();
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..300 {
+                        let pair = [(&long, &b""[..]), (&long, b"")];
+                        drop(vault.open_all_timeout(pair, LONG).unwrap());
+                    }
+                });
+            }
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    for _ in 0..300 {
+                        drop(vault.open_timeout(&short, b"", LONG).unwrap());
+                    }
+                });
+            }
+        });
+        assert_eq!((vault.held(), vault.waiters()), (0, 0));
+    });
+}
