@@ -40,7 +40,7 @@ use crate::lent::Lent;
 use crate::lock::Mutex;
 use crate::owner::{Door, Owner, Spin};
 use crate::region::Region;
-use crate::runs::NoCell;
+use crate::runs::{EmptyRuns, NoCell};
 use crate::shards::Shard;
 use crate::sync::AtomicUsize;
 
@@ -223,6 +223,15 @@ impl<'r, O: Owner> Arena<'r, O> {
         let _window = self.owner.open(Door::Random);
         self.drbg.lock().reseed(&seed);
         Ok(())
+    }
+
+    /// Gives back what runs keep in which nothing is live, so that it serves any size again. An
+    /// allocation that finds no room does so by itself; but where several are needed at once, the first
+    /// ones find room between such runs and may be in the way of the last.
+    pub fn reclaim(&self) {
+        let _window = self.owner.open(Door::Allocate);
+        let mut walk = EmptyRuns::default();
+        while self.return_empty_runs(&mut self.ledger.lock(), &mut walk) {}
     }
 
     /// The bytes that secrets and their canaries share: the region without the bookkeeping.

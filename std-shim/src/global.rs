@@ -27,7 +27,7 @@ use crate::vault::{Builder, Vault, VaultError};
 /// ```
 ///
 /// # Errors
-/// [`NotInstalled`] before that.
+/// [`NotInstalled`] before that, and in a forked child, which may install its own.
 pub fn global() -> Result<&'static Vault, NotInstalled> {
     installed().ok_or(NotInstalled)
 }
@@ -56,7 +56,9 @@ impl Builder {
 
 fn installed() -> Option<&'static Vault> {
     // SAFETY: the pointer is null, or that of a vault that is never dropped and only shared.
-    unsafe { GLOBAL.load(Ordering::Acquire).as_ref() }
+    let vault = unsafe { GLOBAL.load(Ordering::Acquire).as_ref() };
+    // A forked child sees nothing of its parent's.
+    vault.filter(|vault| !vault.is_inherited())
 }
 
 /// The right to install, which one thread of a process has at a time.
@@ -99,7 +101,10 @@ pub struct NotInstalled;
 
 impl Display for NotInstalled {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("no vault is installed for the process: call Vault::builder().install() first")
+        f.write_str(
+            "no vault is installed for this process (a forked child has none of its parent's): call \
+             Vault::builder().install() first",
+        )
     }
 }
 

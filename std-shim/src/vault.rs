@@ -72,8 +72,8 @@ use crate::pages::{LockError, Protections};
 /// says that the budget is full. There are two exceptions, for those who would otherwise hold up all
 /// others:
 ///
-/// - A future that is woken and not polled within 10 milliseconds is passed. It keeps its place, and is
-///   served when it is polled again.
+/// - A future that is woken and not polled within 50 milliseconds is passed, as is a thread that does not
+///   run within 500. It keeps its place, and is served when it comes.
 /// - One who waits for a long secret, or for several, and is not served within 150 milliseconds as the
 ///   first in line lets those pass who wait for less, for a quarter of the time.
 ///
@@ -307,7 +307,8 @@ impl Vault {
     /// Gives back at once all memory beyond the floor that nothing is open in, without waiting
     /// until it has been empty for a while.
     pub fn trim(&self) {
-        if self.admission.check_process().is_ok() && self.admission.common.pool.trim() {
+        if self.admission.check_process().is_ok() {
+            self.admission.common.pool.trim();
             self.admission.released();
         }
     }
@@ -335,6 +336,11 @@ impl Vault {
             return Vec::new();
         }
         self.admission.users().map(|user| user.arena().stats()).collect()
+    }
+
+    /// Whether this is a forked child, which sees nothing of the vault.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.admission.check_process() == Err(OpenError::Forked)
     }
 
     /// Counts what the vault holds and has seen. All zero in a forked child.

@@ -117,7 +117,7 @@ fn everybody_who_needs_growth_gets_it() {
     ends_within(Duration::from_secs(60), || {
         for _ in 0..30 {
             let vault = Vault::builder().budget(4096..=4 << 20).build().unwrap();
-            let sealed = vault.seal(&[7; 50_000], b"").unwrap();
+            let sealed = vault.seal(&vec![7; 50_000], b"").unwrap();
             thread::scope(|scope| {
                 for number in 0..16 {
                     let (vault, sealed) = (&vault, &sealed);

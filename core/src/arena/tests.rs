@@ -3,9 +3,9 @@
 use std::vec::Vec;
 
 use super::*;
+use crate::buffer::Buffer;
 use crate::canary::State;
 use crate::guarded::Guarded;
-use crate::runs::EmptyRuns;
 use crate::testing::with_arena;
 
 #[test]
@@ -107,4 +107,21 @@ fn only_what_is_aligned_to_more_than_a_leaf_takes_whole_leaves() {
 fn an_arena_with_one_shard_is_at_most_a_kibibyte_long() {
     let bytes = size_of::<Arena<'_, Spin<1>>>();
     assert!(bytes <= 1024, "{bytes} bytes");
+}
+
+#[test]
+fn what_runs_keep_is_reclaimed() {
+    with_arena(4096, |arena| {
+        let free = || arena.map().filter(|span| span.kind == SpanKind::Free).map(|span| span.len);
+        let fresh: Vec<usize> = free().collect();
+        let some: Vec<_> = (1..5).map(|len| Buffer::new(arena, 40 * len).unwrap()).collect();
+        let kept = Buffer::new(arena, 64).unwrap();
+        drop(some);
+        assert!(free().sum::<usize>() < fresh[0] - LEAF, "nothing to reclaim");
+        arena.reclaim();
+        assert_eq!(free().sum::<usize>(), fresh[0] - LEAF);
+        drop(kept);
+        arena.reclaim();
+        assert_eq!(free().collect::<Vec<_>>(), fresh);
+    });
 }

@@ -8,7 +8,6 @@
 //! nobody who reads the state learns what was drawn before. Source:
 //! <https://blog.cr.yp.to/20170723-random.html>.
 
-use crate::constant_time::constant_time_eq;
 use crate::crypto::keystream::{self, KEY, Keystream, NONCE};
 use crate::entropy::Entropy;
 use crate::error::EntropyError;
@@ -39,9 +38,9 @@ impl Drbg {
         self.key.iter_mut().zip(&seed.0).for_each(|(key, fresh)| *key ^= fresh);
     }
 
-    /// Fills `out` with random bytes.
+    /// Fills `out` with random bytes; with predictable ones before the first `reseed`, and after the
+    /// region was wiped in an emergency.
     pub(crate) fn fill(&mut self, out: &mut [u8]) {
-        debug_assert!(!constant_time_eq(&self.key, &[0; KEY]), "drawn from before it was seeded");
         if out.len() > BUFFER {
             // Straight to the caller. One key makes at most MAX_LENGTH bytes.
             out.chunks_mut(keystream::MAX_LENGTH).for_each(|part| generate(&mut self.key, part));

@@ -8,6 +8,8 @@
 //! ```
 //! What no room would help is said before anybody waits: too long, forged, destroyed, forked.
 
+use std::array;
+use std::cmp::Reverse;
 use std::mem;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
@@ -200,7 +202,9 @@ impl<'v> Party<'v> {
         let waits = if let Some(waits) = waiting {
             waits
         } else {
-            match self.enter(requests, Patience::None) {
+            // As long as there is something left to ask the system for, nobody waits in line: a task
+            // waits for another that asks as it would for itself.
+            match self.enter(requests, Patience::Until(None)) {
                 Ok(leases) => return Poll::Ready(Ok(leases)),
                 Err(Denied::Never(error)) => return Poll::Ready(Err(error)),
                 Err(Denied::NotNow) => {}
@@ -238,6 +242,7 @@ impl<'v> Party<'v> {
         patience: Patience,
     ) -> Result<[Lease<'v>; N], Denied> {
         let enclave = self.admission.enclave()?;
+        self.check_lengths(requests)?;
         let is_trimmed = self.admission.common.pool.trim_now_and_then();
         let is_free = self.queue().is_free();
         let opened = if is_free { self.open(enclave, requests) } else { Err(Denied::NotNow) };
@@ -258,30 +263,38 @@ impl<'v> Party<'v> {
         is_free: bool,
         patience: Patience,
     ) -> Result<[Lease<'v>; N], Denied> {
-        if N > 1 {
-            // Those that were opened first may have been in somebody's way.
+        if is_free {
+            // What was taken for a moment may have been in the way of somebody in line by now.
             self.admission.released();
         }
         let enclave = self.admission.enclave()?;
-        self.check_lengths(requests)?;
+        self.check_together(requests)?;
         for request in requests {
             request.authenticate(enclave)?;
         }
         if is_free { self.attempt(requests, patience) } else { Err(Denied::NotNow) }
     }
 
-    /// What is too long by itself or together with the others.
+    /// What is too long by itself.
+    #[inline]
     fn check_lengths<const N: usize>(self, requests: &[Request<'_>; N]) -> Result<(), OpenError> {
-        let pools = [Some(&self.admission.common.pool), self.own.map(|own| &own.pool)];
-        let largest = pools.iter().flatten().map(|pool| pool.longest()).max().unwrap_or(0);
-        if let Some(request) = requests.iter().find(|request| request.len() > largest) {
-            return Err(OpenError::TooLarge { requested: request.len(), largest });
+        let largest = self.pools().map(Pool::longest).max().unwrap_or(0);
+        match requests.iter().map(Request::len).find(|&len| len > largest) {
+            Some(requested) => Err(OpenError::TooLarge { requested, largest }),
+            None => Ok(()),
         }
-        if N > 1 && !fit::fit_together(pools.into_iter().flatten(), requests.map(|r| r.len())) {
-            let requested = shape(requests).len;
-            return Err(OpenError::NeverTogether { secrets: N, requested });
+    }
+
+    /// What is too long together.
+    fn check_together<const N: usize>(self, requests: &[Request<'_>; N]) -> Result<(), OpenError> {
+        if N < 2 || fit::fit_together(self.pools(), requests.map(|request| request.len())) {
+            return Ok(());
         }
-        Ok(())
+        Err(OpenError::NeverTogether { secrets: N, requested: shape(requests).len })
+    }
+
+    fn pools(self) -> impl Iterator<Item = &'v Pool> + Clone {
+        std::iter::once(&self.admission.common.pool).chain(self.own.map(|own| &own.pool))
     }
 
     /// Does all that is requested in the memory that is there, or nothing.
@@ -291,16 +304,29 @@ impl<'v> Party<'v> {
         enclave: &Enclave<'_, VaultOwner>,
         requests: &[Request<'_>; N],
     ) -> Result<[Lease<'v>; N], Denied> {
+        let opened = self.open_unwatched(enclave, requests);
+        // What was wiped meanwhile is no secret, and looks like tampering.
+        if emergency::is_wiped() { Err(Denied::Never(OpenError::Destroyed)) } else { opened }
+    }
+
+    #[inline]
+    fn open_unwatched<const N: usize>(
+        self,
+        enclave: &Enclave<'_, VaultOwner>,
+        requests: &[Request<'_>; N],
+    ) -> Result<[Lease<'v>; N], Denied> {
         let mut leases = [const { None }; N];
-        for (lease, request) in leases.iter_mut().zip(requests) {
-            *lease = Some(self.open_one(enclave, request)?);
+        // The longest first, which find no room between the others.
+        let mut order: [usize; N] = array::from_fn(|index| index);
+        order.sort_unstable_by_key(|&index| Reverse(requests[index].len()));
+        for index in order {
+            leases[index] = Some(self.open_one(enclave, &requests[index])?);
         }
         let leases = leases.map(|lease| lease.unwrap_or_else(|| unreachable!("all were opened")));
         if leases.iter().any(|lease| lease.user().is_most) {
             self.admission.counts.saw(self.admission.held());
         }
-        // What was wiped meanwhile is no secret.
-        if emergency::is_wiped() { Err(Denied::Never(OpenError::Destroyed)) } else { Ok(leases) }
+        Ok(leases)
     }
 
     #[inline]
@@ -334,7 +360,13 @@ impl<'v> Party<'v> {
         let mut is_grown = false;
         let settled = loop {
             let seen = pool.changes();
-            let opened = self.open(self.admission.enclave()?, requests);
+            let enclave = self.admission.enclave()?;
+            let mut opened = self.open(enclave, requests);
+            if N > 1 && matches!(opened, Err(Denied::NotNow)) {
+                // The first ones may have been in the way of the last.
+                self.pools().flat_map(Pool::users).for_each(|user| user.arena().reclaim());
+                opened = self.open(enclave, requests);
+            }
             if !matches!(opened, Err(Denied::NotNow)) {
                 break opened;
             }

@@ -25,6 +25,7 @@ pub(super) fn fit_together<'p, const N: usize>(
         [(pool.floor(), has_key), (pool.ceiling() - pool.floor(), false)]
     });
     let mut left = lens.to_vec();
+    left.sort_unstable_by(|a, b| b.cmp(a));
     for (bytes, has_key) in parts {
         allocate(&mut left, bytes, has_key);
     }

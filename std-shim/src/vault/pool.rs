@@ -205,20 +205,23 @@ impl Pool {
             turn.give_back(0, usize::MAX);
         }
         if needed > self.left() || !self.may_ask() {
-            return Grown::Denied;
+            return Grown::Refused;
         }
         let grown = turn.grow(needed);
         drop(turn);
         if grown { Grown::Here } else { Grown::Refused }
     }
 
-    /// Gives back the segments beyond the floor in which nothing is open. Whether there were any.
-    pub(super) fn trim(&self) -> bool {
-        self.turn(Patience::Until(None)).is_some_and(|mut turn| turn.give_back(0, usize::MAX))
+    /// Gives back the segments beyond the floor in which nothing is open. Those who wait have to be
+    /// told.
+    pub(super) fn trim(&self) {
+        if let Some(mut turn) = self.turn(Patience::Until(None)) {
+            turn.give_back(0, usize::MAX);
+        }
     }
 
     /// Gives back a segment in which nothing has been open for a while, if it is time to look for one
-    /// and nobody else is busy with it. Whether there was one.
+    /// and nobody else is busy with it. Whether it looked, and those who wait have to be told.
     #[inline]
     pub(super) fn trim_now_and_then(&self) -> bool {
         self.locked.load(Ordering::Relaxed) > self.floor && self.look()
@@ -239,7 +242,7 @@ impl Pool {
         if gone {
             self.next_look.store(now, Ordering::Relaxed);
         }
-        gone
+        true
     }
 
     fn segments(&self) -> impl Iterator<Item = &Segment> {
@@ -304,9 +307,9 @@ pub(super) enum Grown {
     Here,
     /// Others have changed something.
     ByOthers,
-    /// The system refused; others may have waited for its answer.
+    /// The system refused, or the budget is used up; others may have waited for the answer.
     Refused,
-    /// The budget is used up, or the system has refused just before, or is being asked.
+    /// Likewise, without asking; or the system is being asked by others.
     Denied,
 }
 
@@ -319,8 +322,11 @@ impl Turn<'_> {
     /// Gives back at most `most` segments that nobody has used for `age` milliseconds. Whether there
     /// were any.
     fn give_back(&mut self, age: u64, most: usize) -> bool {
-        let (pool, now) = (self.pool, self.pool.now());
-        let gone = pool.segments().filter_map(|segment| segment.give_back(now, age)).take(most);
+        let (pool, now, mut is_changed) = (self.pool, self.pool.now(), false);
+        let gone = pool
+            .segments()
+            .filter_map(|segment| segment.give_back(now, age, &mut is_changed))
+            .take(most);
         let count = gone
             .map(|memory| {
                 let bytes = memory.bytes();
@@ -329,10 +335,12 @@ impl Turn<'_> {
                 pool.locked.fetch_sub(bytes, Ordering::Relaxed);
             })
             .count();
+        if is_changed {
+            pool.changes.fetch_add(1, Ordering::SeqCst);
+        }
         if count > 0 {
             pool.given_back.fetch_add(count, Ordering::Relaxed);
             pool.refused_until.store(0, Ordering::Relaxed);
-            pool.changes.fetch_add(1, Ordering::SeqCst);
         }
         count > 0
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! asleep     in line, with a waker
 //! called     woken, its waker taken; it may try. Whoever is called comes back asleep if it fails
-//! passed     was called and did not come in GRACE; keeps its place, but nobody waits for it
+//! passed     was called and did not come in time; keeps its place, but nobody waits for it
 //! ```
 //! Room that is made calls the first who is asleep. Threads and tasks stand in one line: both are
 //! woken through a [`Waker`]. No waker is cloned, woken or dropped while the line is locked: that is
@@ -39,8 +39,9 @@ struct Line {
     present: BTreeMap<u64, Waiter>,
     passed: BTreeMap<u64, Waiter>,
     next_ticket: u64,
-    /// How often room was made.
+    /// How often room was made, and how often somebody tried in vain.
     events: u64,
+    failures: u64,
     /// Tasks have been in the line, or lengths that differ, since it was last empty.
     has_tasks: bool,
     is_mixed: bool,
@@ -51,6 +52,7 @@ struct Line {
 
 struct Waiter {
     shape: Shape,
+    kind: Kind,
     /// `None` once it was called.
     waker: Option<Waker>,
     called: Option<Instant>,
@@ -115,7 +117,7 @@ impl Queue {
             line.has_tasks |= kind == Kind::Task;
             line.is_mixed |= line.present.last_key_value().is_some_and(|(_, w)| w.shape != shape);
             let seen = line.events;
-            let waiter = Waiter { shape, waker, called: None, blocked: None, seen };
+            let waiter = Waiter { shape, kind, waker, called: None, blocked: None, seen };
             line.present.insert(ticket, waiter);
             ticket
         });
@@ -291,18 +293,18 @@ impl Line {
         (was_called || is_first, old)
     }
 
-    /// Notes that somebody tried in vain; gives whoever may try in its place.
+    /// Notes that somebody tried in vain; gives whoever should try again, or in its place.
     fn failed(&mut self, ticket: u64, now: Instant) -> Option<Waker> {
+        self.failures += 1;
         let event = self.events;
         let (&first, waiter) = self.present.iter_mut().next()?;
         if first == ticket {
             waiter.blocked.get_or_insert(now);
-        } else if self.present.get(&ticket).is_some_and(|waiter| waiter.shape.secrets > 1) {
-            // What it opened and gave back was perhaps in the way of one before it.
-            let mut before = self.present.range_mut(..ticket);
-            return before.find_map(|(_, waiter)| waiter.call(now, event));
+            return self.call_shorter(now);
         }
-        self.call_shorter(now)
+        // What it took for a moment was perhaps in the way of one before it, who has failed as well.
+        let mut before = self.present.range_mut(..ticket);
+        before.find_map(|(_, waiter)| waiter.call(now, event))
     }
 }
 
@@ -315,7 +317,11 @@ impl Waiter {
     }
 
     fn is_late(&self, now: Instant) -> bool {
-        self.called.is_some_and(|called| now.saturating_duration_since(called) > GRACE)
+        let grace = match self.kind {
+            Kind::Thread => GRACE_FOR_THREADS,
+            Kind::Task => GRACE_FOR_TASKS,
+        };
+        self.called.is_some_and(|called| now.saturating_duration_since(called) > grace)
     }
 
     /// For a quarter of the time that it is blocked.
@@ -360,9 +366,11 @@ impl Place<'_> {
         self.is_served = true;
         let queue = self.queue;
         drop(self);
-        let (next, _) = queue.0.changed(|line| line.next_shape());
+        let ((next, before), _) = queue.0.changed(|line| (line.next_shape(), line.failures));
         // To find that out takes less time than to wake somebody for nothing.
-        if next.is_some_and(|shape| shape.secrets > 1 || has_room(shape)) {
+        let Some(shape) = next else { return };
+        if shape.secrets > 1 || has_room(shape) || queue.0.line.lock().failures != before {
+            // There is room; or it looked, to another, as if there were none while it was taken.
             queue.call_next();
         }
     }
@@ -398,8 +406,11 @@ impl Wake for Unpark {
     }
 }
 
-/// How long one who was called has to come.
-const GRACE: Duration = Duration::from_millis(10);
+/// How long a task that was called has to come: longer than a busy machine keeps it waiting.
+const GRACE_FOR_TASKS: Duration = Duration::from_millis(50);
+
+/// The same for threads, which are sure to come unless others of a higher priority never sleep.
+const GRACE_FOR_THREADS: Duration = Duration::from_millis(500);
 
 /// How long one who is blocked keeps back those behind it who wait for less, three times of four.
 const TURN: Duration = Duration::from_millis(50);

@@ -106,10 +106,11 @@ impl Segment {
     }
 
     /// Takes the memory away, if nobody has used it since `age` milliseconds ago by a clock that says
-    /// `now`; otherwise notes whether somebody does.
+    /// `now`; otherwise notes whether somebody does. Says in `is_changed` whether the segment was closed,
+    /// if only for a moment.
     ///
     /// Called by one thread at a time, which is the only one to call `put`.
-    pub(super) fn give_back(&self, now: u64, age: u64) -> Option<Memory> {
+    pub(super) fn give_back(&self, now: u64, age: u64, is_changed: &mut bool) -> Option<Memory> {
         let state = self.state.load(Ordering::Relaxed);
         if self.stays || state == CLOSED || self.users.count() > 0 {
             return None;
@@ -123,6 +124,7 @@ impl Segment {
             return None;
         }
         self.state.compare_exchange(state, CLOSED, Ordering::SeqCst, Ordering::Relaxed).ok()?;
+        *is_changed = true;
         if self.users.count() > 0 {
             // Somebody came just now.
             self.state.store(OPEN, Ordering::SeqCst);
