@@ -52,6 +52,8 @@ pub(crate) struct Registration(&'static Node);
 
 struct Node {
     next: AtomicPtr<Node>,
+    /// The next one that nobody uses, in a list of those.
+    next_unused: AtomicPtr<Node>,
     state: AtomicUsize,
     base: AtomicPtr<MaybeUninit<u8>>,
     len: AtomicUsize,
@@ -83,22 +85,54 @@ impl Registration {
         }
         self.0.base.store(ptr::null_mut(), Ordering::Relaxed);
         self.0.state.store(UNUSED, Ordering::Release);
+        self.0.next_unused.store(ptr::null_mut(), Ordering::Relaxed);
+        self.0.put_back();
     }
 }
 
 impl Node {
-    /// Claims a node that nobody uses.
+    /// Claims a node that nobody uses any more.
+    ///
+    /// All of them are taken for a moment, and all but one put back: taking the first alone would go
+    /// wrong if others took it, its next, and put it back meanwhile.
     fn unused() -> Option<&'static Self> {
-        let mut node = FIRST.load(Ordering::Acquire);
+        let first = UNUSED_NODES.swap(ptr::null_mut(), Ordering::Acquire);
         // SAFETY: nodes are leaked, so a pointer from the list stays valid.
-        while let Some(current) = unsafe { node.as_ref() } {
-            let claim = (UNUSED, TAKEN, Ordering::AcqRel, Ordering::Relaxed);
-            if current.state.compare_exchange(claim.0, claim.1, claim.2, claim.3).is_ok() {
-                return Some(current);
-            }
-            node = current.next.load(Ordering::Acquire);
+        let node = unsafe { first.as_ref() }?;
+        let rest = node.next_unused.load(Ordering::Relaxed);
+        // SAFETY: as above.
+        if let Some(rest) = unsafe { rest.as_ref() } {
+            rest.put_back();
         }
-        None
+        node.state.store(TAKEN, Ordering::Relaxed);
+        Some(node)
+    }
+
+    /// Puts a chain of unused nodes, which this is the first of, before those that are there.
+    fn put_back(&'static self) {
+        let first = ptr::from_ref(self).cast_mut();
+        let nothing = ptr::null_mut();
+        if UNUSED_NODES
+            .compare_exchange(nothing, first, Ordering::Release, Ordering::Relaxed)
+            .is_ok()
+        {
+            return;
+        }
+        // Others have put some there meanwhile.
+        let mut last = self;
+        // SAFETY: nodes are leaked, so a pointer from the list stays valid.
+        while let Some(next) = unsafe { last.next_unused.load(Ordering::Relaxed).as_ref() } {
+            last = next;
+        }
+        let mut there = UNUSED_NODES.load(Ordering::Relaxed);
+        loop {
+            last.next_unused.store(there, Ordering::Relaxed);
+            let put = (Ordering::AcqRel, Ordering::Relaxed);
+            match UNUSED_NODES.compare_exchange(there, first, put.0, put.1) {
+                Ok(_) => return,
+                Err(now) => there = now,
+            }
+        }
     }
 
     /// Adds a claimed node to the list. It is tried again only when another was added meanwhile, so
@@ -106,6 +140,7 @@ impl Node {
     fn add() -> &'static Self {
         let node: &'static Self = Box::leak(Box::new(Self {
             next: AtomicPtr::new(ptr::null_mut()),
+            next_unused: AtomicPtr::new(ptr::null_mut()),
             state: AtomicUsize::new(TAKEN),
             base: AtomicPtr::new(ptr::null_mut()),
             len: AtomicUsize::new(0),
@@ -143,6 +178,7 @@ impl Node {
 }
 
 static FIRST: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut());
+static UNUSED_NODES: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut());
 static WIPED: AtomicBool = AtomicBool::new(false);
 
 const UNUSED: usize = 0;
