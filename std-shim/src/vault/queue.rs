@@ -416,3 +416,123 @@ const GRACE_FOR_THREADS: Duration = Duration::from_millis(500);
 const TURN: Duration = Duration::from_millis(50);
 
 const MOST_CALLS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Shape = Shape { len: 64, secrets: 1 };
+    const LONG: Shape = Shape { len: 3000, secrets: 1 };
+    const PAIR: Shape = Shape { len: 128, secrets: 2 };
+
+    fn line(waiting: &[(Shape, Kind)]) -> Line {
+        let mut line = Line { calls: 1, ..Line::default() };
+        for (ticket, &(shape, kind)) in waiting.iter().enumerate() {
+            let waker = Some(Waker::noop().clone());
+            let waiter = Waiter { shape, kind, waker, called: None, blocked: None, seen: 0 };
+            line.present.insert(ticket as u64, waiter);
+        }
+        line
+    }
+
+    /// Makes room, and says who is called.
+    fn called_for_room(line: &mut Line, now: Instant) -> Option<u64> {
+        line.events += 1;
+        let asleep = |line: &Line| {
+            let asleep = line.present.iter().filter(|(_, waiter)| waiter.waker.is_some());
+            asleep.map(|(&ticket, _)| ticket).collect::<Vec<_>>()
+        };
+        let before = asleep(line);
+        line.call_next(now)?;
+        let after = asleep(line);
+        before.into_iter().find(|ticket| !after.contains(ticket))
+    }
+
+    fn comes(line: &mut Line, ticket: u64, now: Instant) -> bool {
+        line.came(ticket, Waker::noop().clone(), now).0
+    }
+
+    #[test]
+    fn each_room_calls_one_more_who_waits_for_the_same() {
+        let mut line = line(&[(SHORT, Kind::Thread); 3]);
+        let now = Instant::now();
+        for ticket in 0..3 {
+            assert_eq!(called_for_room(&mut line, now), Some(ticket));
+        }
+        assert_eq!(called_for_room(&mut line, now), None);
+        assert!(comes(&mut line, 1, now) && comes(&mut line, 2, now), "they were called");
+    }
+
+    #[test]
+    fn nobody_is_called_behind_one_who_may_need_the_same_room() {
+        let now = Instant::now();
+        for first in [LONG, PAIR] {
+            let mut line = line(&[(first, Kind::Thread), (SHORT, Kind::Thread)]);
+            assert_eq!(called_for_room(&mut line, now), Some(0));
+            assert_eq!(called_for_room(&mut line, now), None);
+            assert!(!comes(&mut line, 1, now), "it was not called");
+            assert!(comes(&mut line, 0, now));
+            assert_eq!(called_for_room(&mut line, now), Some(0), "again, as it may have failed");
+        }
+    }
+
+    #[test]
+    fn who_is_late_is_passed_and_keeps_its_place() {
+        let now = Instant::now();
+        for (kind, grace) in [(Kind::Task, GRACE_FOR_TASKS), (Kind::Thread, GRACE_FOR_THREADS)] {
+            let mut line = line(&[(SHORT, kind), (LONG, Kind::Task)]);
+            assert_eq!(called_for_room(&mut line, now), Some(0));
+            assert!(!line.pass(now + grace), "not yet");
+            assert_eq!(called_for_room(&mut line, now + grace * 2), Some(1));
+            assert_eq!((line.present.len(), line.passed.len()), (1, 1));
+            assert!(comes(&mut line, 0, now + grace * 3), "it was called");
+            assert_eq!(line.passed.len() + line.present.len(), 2);
+            assert_eq!(
+                called_for_room(&mut line, now + grace * 3),
+                Some(0),
+                "it is the first again"
+            );
+        }
+    }
+
+    /// It is there then, and must not be passed in that very moment: nobody would call it again.
+    #[test]
+    fn who_comes_late_is_not_passed() {
+        let mut line = line(&[(SHORT, Kind::Task)]);
+        let now = Instant::now();
+        assert_eq!(called_for_room(&mut line, now), Some(0));
+        let late = now + GRACE_FOR_TASKS * 9;
+        assert!(comes(&mut line, 0, late));
+        assert!(line.failed(0, late).is_none());
+        assert_eq!(called_for_room(&mut line, late), Some(0));
+    }
+
+    #[test]
+    fn shorter_ones_may_try_for_a_quarter_of_the_time() {
+        let waiting = [(LONG, Kind::Task), (LONG, Kind::Task), (SHORT, Kind::Task)];
+        let mut line = line(&waiting);
+        let now = Instant::now();
+        assert_eq!(called_for_room(&mut line, now), Some(0));
+        assert!(comes(&mut line, 0, now));
+        assert!(line.failed(0, now).is_none(), "it has only just come");
+        let mut passes = |at: u32| line.call_shorter(now + TURN * at).is_some();
+        assert_eq!([0, 1, 2, 3, 3].map(&mut passes), [false, false, false, true, false], "once");
+        assert!(comes(&mut line, 2, now + TURN * 3));
+        assert!(!comes(&mut line, 1, now + TURN * 3), "it waits for as much");
+        line.events += 1;
+        let mut passes = |at: u32| line.call_shorter(now + TURN * at).is_some();
+        assert_eq!([4, 6, 7].map(&mut passes), [false, false, true]);
+    }
+
+    #[test]
+    fn who_fails_beside_the_first_has_the_first_try_again() {
+        let mut line = line(&[(SHORT, Kind::Thread); 2]);
+        let now = Instant::now();
+        assert_eq!(called_for_room(&mut line, now), Some(0));
+        assert_eq!(called_for_room(&mut line, now), Some(1));
+        assert!(comes(&mut line, 0, now) && comes(&mut line, 1, now));
+        assert!(line.failed(0, now).is_none());
+        assert!(line.failed(1, now).is_some(), "what it took was perhaps in the first's way");
+        assert!(line.present[&0].waker.is_none() && line.present[&1].waker.is_some());
+    }
+}

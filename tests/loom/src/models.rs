@@ -48,8 +48,9 @@ pub(crate) const WITHOUT_WORDS: &[Model] = &[
     ("index: two mark, one clears", Some(3), index::two_mark),
     ("line: one waits", None, line::one_waits),
     ("line: two wait", Some(3), line::two_wait),
-    ("line: the first gives up", None, line::first_gives_up),
-    ("line: the first is served", None, line::first_is_served),
+    ("line: the first gives up", Some(3), line::first_gives_up),
+    ("line: the first is served", Some(3), line::first_is_served),
+    ("line: one looks while another tries", Some(3), line::one_looks_while_the_other_tries),
 ];
 #[cfg(feature = "halves")]
 pub(crate) const WITHOUT_WORDS: &[Model] = &[];

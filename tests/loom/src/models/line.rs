@@ -11,14 +11,52 @@ use loom::thread::{self, JoinHandle};
 #[allow(dead_code, reason = "the models use the part that threads race for")]
 mod queue;
 
-/// What the line shares between threads, as loom sees it: the line has fences of its own, and they
-/// are what is tried.
+/// What the line shares between threads, as loom sees it.
 mod sync {
-    pub(super) use loom::sync::atomic::{AtomicUsize, fence};
-    pub(super) use loom::sync::{Mutex, MutexGuard};
+    pub(super) use crate::sync::{AtomicUsize, fence};
 
+    #[derive(Default)]
+    pub(super) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(super) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+            self.0.lock().unwrap()
+        }
+    }
+
+    /// Parking as the standard library has it. Loom's own loses a wake-up for a thread that waits for a
+    /// lock at that moment.
     pub(super) mod thread {
-        pub(crate) use loom::thread::{Thread, current, park};
+        use std::sync::Arc;
+
+        use loom::sync::{Condvar, Mutex};
+
+        #[derive(Clone, Default)]
+        pub(crate) struct Thread(Arc<(Mutex<bool>, Condvar)>);
+
+        impl Thread {
+            pub(crate) fn unpark(&self) {
+                *self.0.0.lock().unwrap() = true;
+                self.0.1.notify_one();
+            }
+        }
+
+        loom::thread_local! {
+            static CURRENT: Thread = Thread::default();
+        }
+
+        pub(crate) fn current() -> Thread {
+            CURRENT.with(Thread::clone)
+        }
+
+        pub(crate) fn park() {
+            let Thread(token) = current();
+            let mut is_woken = token.0.lock().unwrap();
+            while !*is_woken {
+                is_woken = token.1.wait(is_woken).unwrap();
+            }
+            *is_woken = false;
+        }
 
         /// Time does not pass in a model: this is a wake-up out of the blue.
         pub(crate) fn park_timeout(_: std::time::Duration) {
@@ -27,7 +65,21 @@ mod sync {
     }
 }
 
-use self::queue::Queue;
+/// Time does not pass in a model, so nobody is late.
+mod watch {
+    pub(super) fn begin<T>(
+        _: std::sync::Weak<T>,
+        _: fn(&T, std::time::Instant) -> bool,
+        _: fn(&T) -> bool,
+    ) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+use self::queue::{Kind, Queue, Shape};
+use crate::sync::AtomicUsize;
+
+const ONE: Shape = Shape { len: 1, secrets: 1 };
 
 /// Room is made while one begins to wait for it.
 pub(super) fn one_waits() {
@@ -53,7 +105,7 @@ pub(super) fn two_wait() {
 /// Room is made while the first in line gives up: the second has it.
 pub(super) fn first_gives_up() {
     let vault = Vault::new();
-    let place = vault.queue.join(Waker::noop());
+    let place = vault.queue.join(ONE, Kind::Task, Waker::noop());
     let waiter = vault.spawn(Vault::wait);
     let maker = vault.spawn(Vault::make_room);
     drop(place);
@@ -64,25 +116,38 @@ pub(super) fn first_gives_up() {
 /// The first in line finds room and is served while it is its turn; then the second is.
 pub(super) fn first_is_served() {
     let vault = Vault::new();
-    let place = vault.queue.join(Waker::noop());
+    let place = vault.queue.join(ONE, Kind::Task, Waker::noop());
     let waiter = vault.spawn(Vault::wait);
     vault.make_room();
-    let served = place.try_first(|| vault.take_room());
-    drop(place);
+    let served = place.attempt(Waker::noop(), || vault.take_room());
+    place.leave(|_| false);
     assert!(served.is_some(), "there was room, and it was the first's turn");
     vault.make_room();
     waiter.join().unwrap();
 }
 
-/// Room for one, and the line of those who wait for it.
+/// There is room for both who wait; whoever is served first looks whether there is some for the other,
+/// and takes it for a moment.
+pub(super) fn one_looks_while_the_other_tries() {
+    let vault = Vault::new();
+    let waiters = [(); 2].map(|()| vault.spawn(Vault::wait));
+    vault.make_room();
+    vault.make_room();
+    waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+}
+
+/// Room for two, and the line of those who wait for it.
 struct Vault {
-    has_room: AtomicBool,
+    rooms: [AtomicBool; 2],
+    /// Changed with each secret that is dropped, after its room was made.
+    users: AtomicUsize,
     queue: Queue,
 }
 
 impl Vault {
     fn new() -> Rc<Self> {
-        Rc::new(Self { has_room: AtomicBool::new(false), queue: Queue::default() })
+        let rooms = [(); 2].map(|()| AtomicBool::new(false));
+        Rc::new(Self { rooms, users: AtomicUsize::new(0), queue: Queue::default() })
     }
 
     fn spawn(self: &Rc<Self>, work: impl FnOnce(&Self) + 'static) -> JoinHandle<()> {
@@ -91,18 +156,30 @@ impl Vault {
     }
 
     fn wait(&self) {
-        assert!(self.queue.wait(None, || self.take_room()).is_some());
+        assert!(self.queue.wait(ONE, None, || self.take_room(), |_| self.probe()).is_some());
     }
 
-    /// No stronger than an arena's cells: the fences of the line have to do the rest.
-    fn take_room(&self) -> Option<()> {
-        let taken =
-            self.has_room.compare_exchange(true, false, Ordering::Acquire, Ordering::Relaxed);
-        taken.is_ok().then_some(())
+    /// No stronger than an arena's cells: whoever has left was counted in one order with the line.
+    fn take_room(&self) -> Option<&AtomicBool> {
+        self.users.load(Ordering::SeqCst);
+        self.rooms.iter().find(|room| {
+            room.compare_exchange(true, false, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        })
+    }
+
+    /// Whether there is room: takes it for a moment.
+    fn probe(&self) -> bool {
+        let taken = self.take_room();
+        taken.inspect(|room| room.store(true, Ordering::Release)).is_some()
     }
 
     fn make_room(&self) {
-        self.has_room.store(true, Ordering::Release);
-        self.queue.wake();
+        // Whoever makes more room than was taken has two places to make it in.
+        let free = |room: &&AtomicBool| !room.load(Ordering::Relaxed);
+        if let Some(room) = self.rooms.iter().find(free) {
+            room.store(true, Ordering::Release);
+        }
+        self.users.fetch_and(0, Ordering::SeqCst);
+        self.queue.room_made();
     }
 }

@@ -1,0 +1,309 @@
+//! Everything at once, for `STRONGROOM_STRESS_SECONDS` (3 by default): threads and tasks that open one
+//! and several, cancel, give up and never come again; handlers that call back; growth and trims; forks;
+//! and a wipe at the end. Nothing hangs, nothing is lost.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+use std::cell::Cell;
+use std::env;
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Poll, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use strongroom::{Fault, OpenError, Opened, Reserve, Sealed, Vault, wipe_all};
+
+mod support;
+
+use support::tasks::{Woken, block_on, poll};
+use support::{alone_in, forked};
+
+type Record = Sealed<Box<[u8]>>;
+
+static VAULT: OnceLock<Vault> = OnceLock::new();
+static STEPS: AtomicU64 = AtomicU64::new(0);
+static FAULTS: AtomicUsize = AtomicUsize::new(0);
+static DONE: AtomicBool = AtomicBool::new(false);
+
+const THREADS: usize = 12;
+const LENGTHS: [usize; 8] = [0, 8, 33, 64, 200, 900, 3000, 9000];
+
+/// A step that takes so long is one that hangs.
+const HANGS: Duration = Duration::from_secs(30);
+
+#[test]
+fn fixed() {
+    alone_in("fixed", "", || stress(16 * 1024, 16 * 1024));
+}
+
+#[test]
+fn tiny() {
+    alone_in("tiny", "", || stress(16 * 1024 - 1, 16 * 1024));
+}
+
+#[test]
+fn growing() {
+    alone_in("growing", "", || stress(16 * 1024, 1 << 20));
+}
+
+fn stress(floor: usize, ceiling: usize) {
+    let seconds = env::var("STRONGROOM_STRESS_SECONDS").map_or(3, |text| text.parse().unwrap());
+    let builder = Vault::builder().budget(floor..=ceiling).reserve("own", 16 * 1024);
+    let builder = builder.linger(Duration::from_millis(20)).on_fault(calls_back);
+    let vault = VAULT.get_or_init(|| builder.build().unwrap());
+    let records: Arc<[Record]> = LENGTHS
+        .map(|len| vault.seal(&vec![pattern(len); len], &len.to_le_bytes()).unwrap())
+        .into_iter()
+        .collect();
+    let threads: Vec<_> = (1..=THREADS)
+        .map(|seed| {
+            let records = Arc::clone(&records);
+            thread::spawn(move || Worker::new(vault, records, seed as u64).work())
+        })
+        .collect();
+    watch(Duration::from_secs(seconds));
+    let at_end = Instant::now();
+    for thread in threads {
+        while !thread.is_finished() {
+            assert!(at_end.elapsed() < HANGS, "a thread hangs: {:?}", vault.metrics());
+            thread::sleep(Duration::from_millis(5));
+        }
+        thread.join().unwrap();
+    }
+    // Forgotten futures keep their places.
+    assert_eq!(vault.held(), 0);
+    vault.trim();
+    assert_eq!((vault.verify(), vault.metrics().live), (Ok(()), 0));
+    for (len, record) in LENGTHS.iter().zip(&*records) {
+        let opened = vault.open_timeout(record, &len.to_le_bytes(), HANGS).unwrap();
+        assert!(opened.expose_secret().iter().all(|&byte| byte == pattern(*len)));
+    }
+    let metrics = vault.metrics();
+    eprintln!(
+        "{} steps, {} faults made, {metrics:?}",
+        STEPS.load(Ordering::Relaxed),
+        FAULTS.load(Ordering::Relaxed)
+    );
+    wipe_beside_threads(vault, &records);
+}
+
+/// Fails when nothing has moved for long.
+fn watch(time: Duration) {
+    let begun = Instant::now();
+    let (mut seen, mut since) = (0, Instant::now());
+    while begun.elapsed() < time {
+        thread::sleep(Duration::from_millis(20));
+        let steps = STEPS.load(Ordering::Relaxed);
+        if steps != seen {
+            (seen, since) = (steps, Instant::now());
+        }
+        assert!(since.elapsed() < HANGS, "nothing moves: {:?}", VAULT.get().unwrap().metrics());
+    }
+    DONE.store(true, Ordering::Relaxed);
+}
+
+fn wipe_beside_threads(vault: &'static Vault, records: &Arc<[Record]>) {
+    let threads: Vec<_> = (0..4)
+        .map(|index| {
+            let records = Arc::clone(records);
+            thread::spawn(move || {
+                let context = LENGTHS[index].to_le_bytes();
+                loop {
+                    match vault.open_timeout(&records[index], &context, HANGS) {
+                        Ok(opened) => drop(opened),
+                        Err(error) => return error,
+                    }
+                }
+            })
+        })
+        .collect();
+    thread::sleep(Duration::from_millis(10));
+    let before = FAULTS.load(Ordering::Relaxed);
+    wipe_all();
+    for thread in threads {
+        assert_eq!(thread.join().unwrap(), OpenError::Destroyed);
+    }
+    assert_eq!(FAULTS.load(Ordering::Relaxed), before, "a wipe looks like damage");
+}
+
+fn pattern(len: usize) -> u8 {
+    u8::try_from(len % 251).unwrap() | 1
+}
+
+thread_local! {
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+fn calls_back(_: Fault) {
+    FAULTS.fetch_add(1, Ordering::Relaxed);
+    if INSIDE.replace(true) {
+        return;
+    }
+    let vault = VAULT.get().unwrap();
+    vault.trim();
+    let _ = (vault.metrics(), vault.stats(), vault.growth_refusal());
+    drop(vault.try_allocate(10));
+    INSIDE.set(false);
+}
+
+struct Worker {
+    vault: &'static Vault,
+    own: Reserve<'static>,
+    records: Arc<[Record]>,
+    state: u64,
+    held: Vec<Opened<'static>>,
+}
+
+impl Worker {
+    fn new(vault: &'static Vault, records: Arc<[Record]>, seed: u64) -> Self {
+        let own = vault.reserve("own").unwrap();
+        Self {
+            vault,
+            own,
+            records,
+            state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            held: Vec::new(),
+        }
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        usize::try_from(self.state >> 33).unwrap() % end
+    }
+
+    fn work(mut self) {
+        while !DONE.load(Ordering::Relaxed) {
+            self.step();
+            STEPS.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn step(&mut self) {
+        let (index, other) = (self.below(LENGTHS.len()), self.below(4));
+        let records = Arc::clone(&self.records);
+        let (record, context) = (&records[index], LENGTHS[index].to_le_bytes());
+        let short = Duration::from_micros(self.below(3000) as u64);
+        let (vault, own) = (self.vault, self.own);
+        match self.below(20) {
+            0..4 => self.keep(vault.try_open(record, &context), index),
+            4 | 5 => self.keep(own.try_open(record, &context), index),
+            // Whoever waits holds nothing: with others that do the same it would wait for ever.
+            6 | 7 => {
+                self.held.clear();
+                self.keep(vault.open_timeout(record, &context, short), index);
+            }
+            8 => {
+                self.held.clear();
+                self.keep(own.open_timeout(record, &context, short), index);
+            }
+            9 => {
+                self.held.clear();
+                let opened = block_on(vault.open(record, &context)).unwrap();
+                self.keep(Ok(opened), index);
+            }
+            10 | 11 => {
+                self.held.clear();
+                let other_context = LENGTHS[other].to_le_bytes();
+                let both = [(record, &context[..]), (&records[other], &other_context[..])];
+                let opened = if self.below(2) == 0 {
+                    vault.open_all_timeout(both, short)
+                } else {
+                    block_on(own.open_all(both))
+                };
+                if let Ok([one, two]) = opened {
+                    self.keep(Ok(one), index);
+                    self.keep(Ok(two), other);
+                }
+            }
+            12 => {
+                // Polled once or twice, and then given up or forgotten.
+                let waker = Waker::from(Arc::new(Woken::default()));
+                let mut opening = vault.open(record, &context);
+                let mut polled = poll(&mut opening, &waker);
+                if polled.is_pending() && self.below(2) == 0 {
+                    polled = poll(&mut opening, Waker::noop());
+                }
+                if let Poll::Ready(opened) = polled {
+                    self.keep(opened, index);
+                } else if self.below(50) == 0 {
+                    // It borrows a record of this step, which has to stay.
+                    mem::forget((Arc::clone(&records), opening));
+                }
+            }
+            13 => {
+                let forged = Sealed::from_record(vec![7; LENGTHS[index] + 24]);
+                assert_eq!(vault.try_open(&forged, b"").map(drop), Err(OpenError::Tampered));
+            }
+            14 => {
+                let mut opened = vault.try_allocate(LENGTHS[index]);
+                if let Ok(opened) = &mut opened {
+                    opened.expose_secret_mut().fill(pattern(LENGTHS[index]));
+                }
+                self.keep(opened, index);
+            }
+            15 => self.odd_job(),
+            16 if self.below(20) == 0 => self.damage(),
+            _ => {
+                let count = self.below(4);
+                for _ in 0..count.min(self.held.len()) {
+                    let at = self.below(self.held.len());
+                    drop(self.held.swap_remove(at));
+                }
+            }
+        }
+        self.held.truncate(12);
+    }
+
+    fn odd_job(&mut self) {
+        let vault = self.vault;
+        match self.below(40) {
+            0 => vault.trim(),
+            1 => vault.refresh(),
+            2 => vault.renew().unwrap(),
+            // It may find damage that was just made.
+            3 => drop(vault.verify()),
+            4 => drop((vault.metrics(), vault.stats(), vault.protections())),
+            5 => {
+                let record = &self.records[1];
+                let status = forked(|| {
+                    vault.try_open(record, b"").map(drop) == Err(OpenError::Forked)
+                        && vault.metrics().live == 0
+                });
+                assert!(status.success());
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes past the end of a secret, which is found on release.
+    fn damage(&mut self) {
+        let Ok(mut opened) = self.vault.try_allocate(40) else { return };
+        let secret = opened.expose_secret_mut();
+        let behind = secret.as_mut_ptr().wrapping_add(secret.len());
+        // SAFETY: it lies in the locked memory of the vault: a canary, which nobody else uses now.
+        unsafe { behind.write(0xff) };
+        drop(opened);
+    }
+
+    fn keep(&mut self, opened: Result<Opened<'static>, OpenError>, index: usize) {
+        match opened {
+            Ok(opened) => {
+                let byte = pattern(LENGTHS[index]);
+                assert_eq!(opened.len(), LENGTHS[index]);
+                assert!(opened.expose_secret().iter().all(|&found| found == byte));
+                self.held.push(opened);
+            }
+            Err(
+                OpenError::Full(_)
+                | OpenError::TimedOut { .. }
+                | OpenError::TooLarge { .. }
+                | OpenError::NeverTogether { .. },
+            ) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
