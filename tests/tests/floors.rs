@@ -1,5 +1,5 @@
-//! Holds the files of both libraries to the floors that their docs list: imports point down, from one
-//! part of a library to another and between the files of one folder.
+//! Holds the files of both libraries and of the benchmark to the floors that their docs list: imports
+//! point down, from one part to another and between the files of one folder.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Files that are no part of the library itself.
-const ASIDE: [&str; 3] = ["lib", "testing", "stack_probe"];
+const ASIDE: [&str; 4] = ["lib", "main", "testing", "stack_probe"];
 
 #[test]
 fn the_core_s_imports_point_down() {
@@ -22,6 +22,13 @@ fn the_shim_s_imports_point_down() {
     let library = Library::read("std-shim");
     assert!(library.check_floors() > 20, "the imports were not found");
     library.check_folders();
+}
+
+#[test]
+fn the_benchmark_s_imports_point_down() {
+    let bench = Library::read("bench");
+    assert!(bench.check_floors() > 30, "the imports were not found");
+    bench.check_folders();
 }
 
 #[test]
@@ -51,7 +58,8 @@ struct Library {
 impl Library {
     fn read(package: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(package).join("src");
-        let docs = fs::read_to_string(root.join("lib.rs")).unwrap();
+        let docs = ["lib.rs", "main.rs"].map(|file| fs::read_to_string(root.join(file)));
+        let docs = docs.into_iter().find_map(Result::ok).unwrap();
         let rows = docs.lines().filter_map(|line| line.strip_prefix("//! | "));
         let floors = rows
             .filter_map(|row| row.split_once(" | "))
