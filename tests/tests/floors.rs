@@ -1,5 +1,6 @@
 //! Holds the files of both libraries and of the benchmark to the floors that their docs list: imports
-//! point down, from one part to another and between the files of one folder.
+//! point down, from one part to another and between the files of one folder. And holds the page that
+//! lists the libraries' files to the files.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -36,6 +37,26 @@ fn the_vault_s_files_import_in_no_circle() {
     let folder = Library::read("std-shim").folder("vault");
     let arrows = folder.values().map(BTreeSet::len).sum::<usize>();
     assert!(arrows > 30, "the imports were not found: {folder:?}");
+}
+
+#[test]
+fn the_architecture_page_lists_every_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = fs::read_to_string(root.join("docs/ARCHITECTURE.md")).unwrap();
+    for package in ["core", "std-shim"] {
+        let heading = format!("\n## {package}/src\n");
+        let (_, section) = page.split_once(&heading).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let listed = section.lines().filter_map(|line| line.split_once(' '));
+        let listed: Vec<_> = listed.filter_map(|(file, _)| file.strip_suffix(".rs")).collect();
+        let files = Library::read(package).sources().into_iter().map(|(_, below)| below);
+        let files: BTreeSet<String> = files.filter(|below| !is_of_tests(below)).collect();
+        let unlisted: Vec<_> = files.iter().filter(|file| !listed.contains(&&***file)).collect();
+        assert!(unlisted.is_empty(), "docs/ARCHITECTURE.md lacks {unlisted:?} of {package}/src");
+        let gone: Vec<_> = listed.iter().filter(|&&file| !files.contains(file)).collect();
+        assert!(gone.is_empty(), "docs/ARCHITECTURE.md lists {gone:?}, not in {package}/src");
+        assert_eq!(listed.len(), files.len(), "listed twice");
+    }
 }
 
 #[test]
