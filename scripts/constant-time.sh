@@ -5,11 +5,11 @@
 #   scripts/constant-time.sh [memcheck] [dudect]     both if none is named
 #
 # memcheck: with secrets marked undefined, valgrind reports whatever jumps or looks up by one. See
-# tests/constant_time/src/main.rs.
+# checks/constant_time/src/main.rs.
 # dudect: times two classes of secrets and asks whether the times differ. A t beyond 5 that comes
-# three times in a row is a leak; once, on a busy machine, it is noise. See tests/dudect/src/main.rs.
+# three times in a row is a leak; once, on a busy machine, it is noise. See checks/dudect/src/main.rs.
 set -euo pipefail
-cd "$(dirname "$0")/../tests"
+cd "$(dirname "$0")/../checks"
 
 memcheck() {
     case "$(uname -sm)" in

@@ -9,7 +9,7 @@
 #   no-atomic-64   the tests of core and models on this machine, as if it had no 64-bit atomics
 #   i686           all tests but those in the docs, natively, with 32-bit addresses
 #   aarch64 s390x  the same under QEMU's user mode; s390x is big-endian. On x86-64 QEMU orders memory as
-#                  x86-64 does: what a weaker order could do is explored in tests/loom only.
+#                  x86-64 does: what a weaker order could do is explored in checks/loom only.
 #
 # --install gets what is missing: packages from apt (as root), targets from rustup, a linker for
 # macOS from PyPI. Logs and what was got go to $CARGO_TARGET_DIR/other-machines (target/ by default).

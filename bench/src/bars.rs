@@ -1,48 +1,10 @@
 //! What strongroom must reach, and whether it did.
 
-use serde::Serialize;
-
 use crate::measure::density::{LARGE, SMALL};
 use crate::measure::{growth, speed};
 use crate::peers::{BUFFERS, STRONGROOM};
-use crate::results::Results;
-
-/// One figure that must be reached.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Bar {
-    pub(crate) what: String,
-    pub(crate) target: Target,
-    /// `None` if it was not measured.
-    pub(crate) measured: Option<f64>,
-    pub(crate) unit: Unit,
-}
-
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) enum Target {
-    AtLeast(f64),
-    AtMost(f64),
-}
-
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) enum Unit {
-    Secrets,
-    Bytes,
-    /// A share of one.
-    Share,
-    /// Times something else.
-    Times,
-}
-
-impl Bar {
-    /// `None` if it was not measured.
-    pub(crate) fn holds(&self) -> Option<bool> {
-        let measured = self.measured?;
-        Some(match self.target {
-            Target::AtLeast(target) => measured >= target,
-            Target::AtMost(target) => measured <= target,
-        })
-    }
-}
+use crate::results::{Bar, Results, Target, Unit};
+use crate::units::{kib, thousands};
 
 /// Holds the results against every bar.
 pub(crate) fn hold(results: &Results) -> Vec<Bar> {
@@ -67,7 +29,7 @@ fn density(results: &Results, bars: &mut Vec<Bar>) {
             .density
             .iter()
             .find(|found| found.peer == STRONGROOM && found.region == region && found.size == size);
-        let size = speed::thousands(size);
+        let size = thousands(size);
         bars.push(Bar {
             what: format!("live secrets of {size} B in {}", kib(region)),
             target: Target::AtLeast(f64::from(least)),
@@ -182,7 +144,7 @@ fn one_core(results: &Results, bars: &mut Vec<Bar>) {
             bars.push(Bar {
                 what: format!(
                     "{name}, {} B: {most} threads on one processor, times the work of one",
-                    speed::thousands(size)
+                    thousands(size)
                 ),
                 target: Target::AtLeast(0.8),
                 // By the clock others' work counts, and by the processor's time idling does not.
@@ -212,7 +174,7 @@ fn sealing(results: &Results, bars: &mut Vec<Bar>) {
         (OPEN, LONG, CRATE, 1.2),
     ] {
         let drop = if operation == OPEN { " + drop" } else { "" };
-        let size_text = speed::thousands(size);
+        let size_text = thousands(size);
         bars.push(Bar {
             what: format!("{operation}{drop} of {size_text} B: times {floor}"),
             target: Target::AtMost(most),
@@ -226,7 +188,7 @@ fn at_rest(results: &Results, bars: &mut Vec<Bar>) {
     use crate::measure::at_rest::ENCLAVE;
     let found = results.at_rest.iter().find(|found| found.peer == ENCLAVE);
     let count = found.map_or(1_000_000, |found| found.count);
-    let count = speed::thousands(count);
+    let count = thousands(count);
     bars.push(Bar {
         what: format!("resident memory for each of {count} sealed secrets of 64 B"),
         target: Target::AtMost(112.0),
@@ -249,37 +211,8 @@ fn at_rest(results: &Results, bars: &mut Vec<Bar>) {
     }
 }
 
-/// A region's size as a person writes it.
-pub(crate) fn kib(bytes: usize) -> String {
-    if bytes.is_multiple_of(1024 * 1024 * 1024) {
-        format!("{} GiB", bytes / (1024 * 1024 * 1024))
-    } else if bytes.is_multiple_of(1024 * 1024) {
-        format!("{} MiB", bytes / (1024 * 1024))
-    } else {
-        format!("{} KiB", bytes / 1024)
-    }
-}
-
 /// Two medians of the same work differ by as much.
 const NOTHING_LOST: f64 = 0.95;
 
 /// What counts as equally fast.
 const AS_FAST: f64 = 1.1;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bar(target: Target, measured: Option<f64>) -> Bar {
-        Bar { what: String::new(), target, measured, unit: Unit::Times }
-    }
-
-    #[test]
-    fn a_bar_that_is_just_reached_holds() {
-        assert_eq!(bar(Target::AtMost(2.0), Some(2.0)).holds(), Some(true));
-        assert_eq!(bar(Target::AtMost(2.0), Some(2.01)).holds(), Some(false));
-        assert_eq!(bar(Target::AtLeast(850.0), Some(850.0)).holds(), Some(true));
-        assert_eq!(bar(Target::AtLeast(850.0), Some(849.0)).holds(), Some(false));
-        assert_eq!(bar(Target::AtMost(2.0), None).holds(), None);
-    }
-}

@@ -1,11 +1,16 @@
 //! Measures strongroom beside its peers, paired in one run, and holds the figures against bars.
 //!
+//! Each file imports only from floors below its own (`tests/tests/floors.rs` holds them to it):
+//!
 //! | floor | files |
 //! |---|---|
-//! | peers | `peers` `sealers`: those that are compared, behind two small traits |
-//! | work | `random` `workload` `harness`: what they do, and how it is timed |
-//! | figures | `measure` `results` `machine` `bars`: what is measured and what must be reached |
-//! | reading | `report` `instructions`: tables, curves, JSON; counts under valgrind |
+//! | 0 | `harness` `machine` `options` `peers` `random` `units` |
+//! | 1 | `results` `sealers` `workload` |
+//! | 2 | `instructions` `measure` |
+//! | 3 | `bars` `report` |
+//!
+//! `peers` and `sealers` are those that are compared, behind two small traits; `workload` is what they
+//! do and `harness` how it is timed; `bars` is what must be reached.
 
 mod bars;
 mod harness;
@@ -18,6 +23,7 @@ mod random;
 mod report;
 mod results;
 mod sealers;
+mod units;
 mod workload;
 
 use std::error::Error;

@@ -1,8 +1,8 @@
-//! What was measured, as it is written to JSON and read by the tables, curves and bars.
+//! What was measured and what it was held against, as it is written to JSON and read by the tables
+//! and curves.
 
 use serde::Serialize;
 
-use crate::bars::Bar;
 use crate::harness::{Paired, Spread};
 use crate::machine::Machine;
 
@@ -167,4 +167,59 @@ pub(crate) struct AtRest {
 pub(crate) struct Skipped {
     pub(crate) what: String,
     pub(crate) why: String,
+}
+
+/// One figure that must be reached.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Bar {
+    pub(crate) what: String,
+    pub(crate) target: Target,
+    /// `None` if it was not measured.
+    pub(crate) measured: Option<f64>,
+    pub(crate) unit: Unit,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) enum Target {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) enum Unit {
+    Secrets,
+    Bytes,
+    /// A share of one.
+    Share,
+    /// Times something else.
+    Times,
+}
+
+impl Bar {
+    /// `None` if it was not measured.
+    pub(crate) fn holds(&self) -> Option<bool> {
+        let measured = self.measured?;
+        Some(match self.target {
+            Target::AtLeast(target) => measured >= target,
+            Target::AtMost(target) => measured <= target,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bar(target: Target, measured: Option<f64>) -> Bar {
+        Bar { what: String::new(), target, measured, unit: Unit::Times }
+    }
+
+    #[test]
+    fn a_bar_that_is_just_reached_holds() {
+        assert_eq!(bar(Target::AtMost(2.0), Some(2.0)).holds(), Some(true));
+        assert_eq!(bar(Target::AtMost(2.0), Some(2.01)).holds(), Some(false));
+        assert_eq!(bar(Target::AtLeast(850.0), Some(850.0)).holds(), Some(true));
+        assert_eq!(bar(Target::AtLeast(850.0), Some(849.0)).holds(), Some(false));
+        assert_eq!(bar(Target::AtMost(2.0), None).holds(), None);
+    }
 }

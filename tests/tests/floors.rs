@@ -1,5 +1,6 @@
-//! Holds the files of both libraries to the floors that their docs list: imports point down, from one
-//! part of a library to another and between the files of one folder.
+//! Holds the files of both libraries and of the benchmark to the floors that their docs list: imports
+//! point down, from one part to another and between the files of one folder. And holds the page that
+//! lists the libraries' files to the files.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -8,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Files that are no part of the library itself.
-const ASIDE: [&str; 3] = ["lib", "testing", "stack_probe"];
+const ASIDE: [&str; 4] = ["lib", "main", "testing", "stack_probe"];
 
 #[test]
 fn the_core_s_imports_point_down() {
@@ -25,10 +26,37 @@ fn the_shim_s_imports_point_down() {
 }
 
 #[test]
+fn the_benchmark_s_imports_point_down() {
+    let bench = Library::read("bench");
+    assert!(bench.check_floors() > 30, "the imports were not found");
+    bench.check_folders();
+}
+
+#[test]
 fn the_vault_s_files_import_in_no_circle() {
     let folder = Library::read("std-shim").folder("vault");
     let arrows = folder.values().map(BTreeSet::len).sum::<usize>();
     assert!(arrows > 30, "the imports were not found: {folder:?}");
+}
+
+#[test]
+fn the_architecture_page_lists_every_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = fs::read_to_string(root.join("docs/ARCHITECTURE.md")).unwrap();
+    for package in ["core", "std-shim"] {
+        let heading = format!("\n## {package}/src\n");
+        let (_, section) = page.split_once(&heading).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let listed = section.lines().filter_map(|line| line.split_once(' '));
+        let listed: Vec<_> = listed.filter_map(|(file, _)| file.strip_suffix(".rs")).collect();
+        let files = Library::read(package).sources().into_iter().map(|(_, below)| below);
+        let files: BTreeSet<String> = files.filter(|below| !is_of_tests(below)).collect();
+        let unlisted: Vec<_> = files.iter().filter(|file| !listed.contains(&&***file)).collect();
+        assert!(unlisted.is_empty(), "docs/ARCHITECTURE.md lacks {unlisted:?} of {package}/src");
+        let gone: Vec<_> = listed.iter().filter(|&&file| !files.contains(file)).collect();
+        assert!(gone.is_empty(), "docs/ARCHITECTURE.md lists {gone:?}, not in {package}/src");
+        assert_eq!(listed.len(), files.len(), "listed twice");
+    }
 }
 
 #[test]
@@ -51,7 +79,8 @@ struct Library {
 impl Library {
     fn read(package: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(package).join("src");
-        let docs = fs::read_to_string(root.join("lib.rs")).unwrap();
+        let docs = ["lib.rs", "main.rs"].map(|file| fs::read_to_string(root.join(file)));
+        let docs = docs.into_iter().find_map(Result::ok).unwrap();
         let rows = docs.lines().filter_map(|line| line.strip_prefix("//! | "));
         let floors = rows
             .filter_map(|row| row.split_once(" | "))

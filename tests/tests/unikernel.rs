@@ -1,4 +1,4 @@
-//! Builds the kernel in `tests/unikernel`, boots it in QEMU, and reads what it says.
+//! Builds the kernel in `checks/unikernel`, boots it in QEMU, and reads what it says.
 //!
 //! Without QEMU, or on another host than x86-64 Linux, each test says that it is skipped, and why.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
@@ -169,13 +169,13 @@ fn linker() -> PathBuf {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("unikernel")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../checks/unikernel")
 }
 
 /// A kernel takes a second or two; on a busy machine, some more.
 const LONGEST: Duration = Duration::from_mins(1);
 
-/// What QEMU ends with for each of the kernel's statuses: see `unikernel/src/boot.rs`.
+/// What QEMU ends with for each of the kernel's statuses: see `checks/unikernel/src/boot.rs`.
 const PASSED: i32 = 33;
 const FAILED: i32 = 35;
 const FAULT: i32 = 37;

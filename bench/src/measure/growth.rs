@@ -11,12 +11,11 @@ use strongroom::OsEntropy;
 use strongroom_core::{Arena, Buffer};
 
 use super::density::{self, mixed_size};
-use super::speed::thousands;
-use crate::bars::kib;
 use crate::harness::Harness;
 use crate::machine;
 use crate::random::Random;
 use crate::results::{Growth, Renewed, Skipped};
+use crate::units::{kib, thousands};
 
 /// What was measured, and what was not.
 #[derive(Debug, Default)]

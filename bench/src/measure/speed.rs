@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::harness::{Harness, Paired};
 use crate::peers::{self, Glibc, Kind, Peer, Store, Visitor};
 use crate::results::{Skipped, Speed};
+use crate::units::thousands;
 use crate::workload::{Load, Workload};
 
 /// The times to measure each pair for.
@@ -114,19 +115,6 @@ impl Race {
             _ => Err("refuses though secrets were released".to_owned()),
         }
     }
-}
-
-/// A number as a person writes it.
-pub(crate) fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// The counts of live secrets of the curve.

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::tables::distinct;
 use crate::measure::density::SMALL;
-use crate::measure::speed::thousands;
 use crate::measure::{sealing, threads};
 use crate::peers;
 use crate::report::chart::{Axis, Chart, Series};
 use crate::results::Results;
+use crate::units::thousands;
 
 /// Draws every curve that there are figures for, and says where.
 pub(crate) fn draw(results: &Results, folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {

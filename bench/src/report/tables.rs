@@ -4,12 +4,12 @@ use std::fmt::Write;
 use std::iter;
 
 use super::table::Table;
-use crate::bars::{Target, Unit, kib};
 use crate::harness::Spread;
 use crate::measure::density::{LARGE, SMALL};
-use crate::measure::speed::{scenarios, thousands};
+use crate::measure::speed::scenarios;
 use crate::measure::{at_rest, growth, one_core, sealing, threads};
-use crate::results::Results;
+use crate::results::{Results, Target, Unit};
+use crate::units::{kib, thousands};
 
 /// Every table that has rows.
 pub(crate) fn all(results: &Results) -> Vec<Table> {
