@@ -87,8 +87,8 @@ use crate::pages::{LockError, Protections};
 /// [`open_all_timeout`](Self::open_all_timeout), [`open_all`](Self::open_all)), all or none.
 ///
 /// What no room would help is said before anybody waits, and before the vault grows: a record that was
-/// forged or is another's, a secret that is too long. To find out whether a record is genuine takes
-/// about a third of the time of opening it; only those pay for it who do not find room at once.
+/// forged or is another's, a secret that is too long. Whether a record is genuine is found out ahead
+/// only for those who do not find room at once; they pay for it with about the time of opening it.
 ///
 /// # Forked children
 /// A forked child sees nothing of a vault's locked memory. There, every call that would need it
