@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 
 use strongroom::{LockError, OpenError, Policy, Vault, VaultError, page_size};
 
-mod support;
+#[path = "support/tasks.rs"]
+mod tasks;
+#[path = "support/watchdog.rs"]
+mod watchdog;
 
-use support::tasks::block_on;
-use support::watchdog::{SOON, ends_within};
+use tasks::block_on;
+use watchdog::{SOON, ends_within};
 
 const LONG: Duration = Duration::from_secs(60);
 

@@ -12,10 +12,13 @@ use std::time::Duration;
 
 use strongroom::{Fault, Opened, Sealed, Vault};
 
-mod support;
+#[path = "support/tasks.rs"]
+mod tasks;
+#[path = "support/watchdog.rs"]
+mod watchdog;
 
-use support::tasks::poll;
-use support::watchdog::{SOON, ends_within};
+use tasks::poll;
+use watchdog::{SOON, ends_within};
 
 static VAULT: OnceLock<Vault> = OnceLock::new();
 static SEALED: OnceLock<Sealed<Box<[u8]>>> = OnceLock::new();

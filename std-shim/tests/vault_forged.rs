@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 
 use strongroom::{OpenError, Sealed, Vault};
 
-mod support;
+#[path = "support/tasks.rs"]
+mod tasks;
+#[path = "support/watchdog.rs"]
+mod watchdog;
 
-use support::tasks::poll;
-use support::watchdog::{SOON, ends_within};
+use tasks::poll;
+use watchdog::{SOON, ends_within};
 
 const LONG: Duration = Duration::from_secs(60);
 

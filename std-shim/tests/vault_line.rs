@@ -10,10 +10,13 @@ use std::time::{Duration, Instant};
 
 use strongroom::{OpenError, Opened, Opening, Sealed, Vault};
 
-mod support;
+#[path = "support/tasks.rs"]
+mod tasks;
+#[path = "support/watchdog.rs"]
+mod watchdog;
 
-use support::tasks::{Woken, block_on, poll};
-use support::watchdog::{SOON, ends_within};
+use tasks::{Woken, block_on, poll};
+use watchdog::{SOON, ends_within};
 
 type Record = Sealed<Box<[u8]>>;
 

@@ -1,4 +1,5 @@
 //! Futures that are polled by hand.
+#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,4 +1,5 @@
 //! An end for tests that may hang.
+#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc;
