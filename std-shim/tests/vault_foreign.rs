@@ -10,14 +10,14 @@ use std::task::{Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use strongroom::{Fault, Opened, Sealed, Vault};
+use strongroom::{Fault, OpenError, Opened, Sealed, Vault};
 
 #[path = "support/tasks.rs"]
 mod tasks;
 #[path = "support/watchdog.rs"]
 mod watchdog;
 
-use tasks::poll;
+use tasks::{block_on, poll};
 use watchdog::{SOON, ends_within};
 
 static VAULT: OnceLock<Vault> = OnceLock::new();
@@ -209,5 +209,31 @@ fn a_panicking_handler_loses_nothing() {
             waiting.join().unwrap().unwrap();
         });
         assert_eq!((vault.held(), vault.waiters()), (0, 0));
+    });
+}
+
+/// Damage puts memory out of use for good: what does not fit any more is not waited for without end.
+#[test]
+fn what_damage_keeps_out_is_said() {
+    fn ignores(_: Fault) {}
+    ends_within(SOON, || {
+        let vault = Vault::builder().budget(4096..=4096).on_fault(ignores).build().unwrap();
+        let sealed = vault.seal(&[7; 3000], b"").unwrap();
+        drop(vault.try_open(&sealed, b"").unwrap());
+        let mut open: Vec<_> = std::iter::from_fn(|| vault.try_allocate(200).ok()).collect();
+        let middle = open.len() / 2;
+        damage(&mut open[middle]);
+        drop(open);
+        for answer in [
+            vault.open_timeout(&sealed, b"", SOON * 3).map(drop),
+            block_on(vault.open(&sealed, b"")).map(drop),
+        ] {
+            let Err(OpenError::TooLarge { requested, largest }) = answer else {
+                panic!("{answer:?}");
+            };
+            assert_eq!(requested, 3000);
+            drop(vault.allocate_timeout(largest, SOON).unwrap());
+        }
+        assert_eq!(vault.waiters(), 0);
     });
 }

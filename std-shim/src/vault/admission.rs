@@ -1,10 +1,10 @@
 //! Who is let in: the pools, the lines before them, and what is counted of both.
 //!
 //! ```text
-//! enter    at once, if there is room and nobody waits for it
-//! wait     in line, as a thread, until a deadline
-//! poll     in line, as a task
-//! released by whoever drops an open secret: calls the next in line
+//! now       at once, if there is room and nobody waits for it
+//! within    in line, as a thread, until a deadline
+//! poll      in line, as a task
+//! released  by whoever drops an open secret: calls the next in line
 //! ```
 //! What no room would help is said before anybody waits: too long, forged, destroyed, forked.
 
@@ -26,7 +26,7 @@ use super::options::Options;
 use super::pool::{Grown, Patience, Pool};
 use super::queue::{Kind, Place, Queue, Shape};
 use super::request::Request;
-use super::segment::{User, VaultOwner};
+use super::segment::{ENTRY, User, VaultOwner};
 use crate::emergency;
 
 pub(super) struct Admission {
@@ -91,7 +91,7 @@ impl Admission {
         self.desks().flat_map(|desk| desk.pool.users())
     }
 
-    /// How many secrets are open, or being looked for room, at this moment. Whoever was not counted any
+    /// How many secrets are open, or looked for room for, at this moment. Whoever was not counted any
     /// more has given its room back.
     pub(super) fn held(&self) -> usize {
         self.desks().map(|desk| desk.pool.held()).sum()
@@ -401,8 +401,47 @@ impl<'v> Party<'v> {
         match self.attempt(requests, patience) {
             Ok(leases) => Some(Ok(leases)),
             Err(Denied::Never(error)) => Some(Err(error)),
-            Err(Denied::NotNow) => None,
+            Err(Denied::NotNow) => self.attempt_alone(requests),
         }
+    }
+
+    /// The same, where nothing is open: nobody is left who could make room by dropping something. What
+    /// does not fit then is no use to wait for; damage may have put memory out of use since the vault was
+    /// made, or the system may refuse to lock more.
+    fn attempt_alone<const N: usize>(
+        self,
+        requests: &[Request<'_>; N],
+    ) -> Option<Result<[Lease<'v>; N], OpenError>> {
+        if self.pools().any(|pool| pool.held() > 0) {
+            return None;
+        }
+        let before = self.entries();
+        self.pools().flat_map(Pool::users).for_each(|user| user.arena().reclaim());
+        let opened = match self.open(self.admission.enclave().ok()?, requests) {
+            Ok(leases) => return Some(Ok(leases)),
+            Err(Denied::Never(error)) => return Some(Err(error)),
+            Err(Denied::NotNow) => self.entries(),
+        };
+        // It came to each segment once to reclaim and once to open, and nobody else did meanwhile.
+        let own = opened.1 * 2;
+        let is_alone = N == 1
+            && opened.1 == before.1
+            && opened.0.wrapping_sub(before.0) % ENTRY == own
+            && self.pools().all(|pool| pool.held() == 0);
+        if !is_alone {
+            return None;
+        }
+        let requested = shape(requests).len;
+        if self.admission.common.pool.could_grow(requested) {
+            return Some(Err(OpenError::Full(self.refuse(requests))));
+        }
+        let largest = self.pools().map(Pool::longest_now).max().unwrap_or(0);
+        Some(Err(OpenError::TooLarge { requested, largest }))
+    }
+
+    fn entries(self) -> (usize, usize) {
+        let sum = |a: (usize, usize), b: (usize, usize)| (a.0.wrapping_add(b.0), a.1 + b.1);
+        self.pools().map(Pool::entries).fold((0, 0), sum)
     }
 
     /// Whether there is room for the next in line, found by taking it for a moment.

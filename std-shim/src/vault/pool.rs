@@ -18,7 +18,7 @@ use super::error::{Denied, VaultError};
 use super::lease::Lease;
 use super::options::Options;
 use super::request::Request;
-use super::segment::{Memory, Segment, User, VaultOwner};
+use super::segment::{Memory, Segment, User, VaultOwner, longest_free};
 use crate::pages::{LockError, LockedPages, page_size};
 
 pub(super) struct Pool {
@@ -134,6 +134,24 @@ impl Pool {
     /// has given its room back.
     pub(super) fn held(&self) -> usize {
         self.segments().map(Segment::users).sum()
+    }
+
+    /// How often somebody came to a segment, and how many segments there are.
+    pub(super) fn entries(&self) -> (usize, usize) {
+        let both = |sum: (usize, usize), segment: &Segment| {
+            (sum.0.wrapping_add(segment.entries()), sum.1 + 1)
+        };
+        self.segments().fold((0, 0), both)
+    }
+
+    /// The longest secret in bytes that fits beside what is open now.
+    pub(super) fn longest_now(&self) -> usize {
+        self.users().map(|user| longest_free(user.arena())).max().unwrap_or(0)
+    }
+
+    /// Whether there is room for `len` bytes that the system refused, or was not asked for.
+    pub(super) fn could_grow(&self, len: usize) -> bool {
+        needed_for(len).is_some_and(|needed| needed <= self.left().min(MOST_SEGMENT))
     }
 
     /// The most bytes that are ever locked.

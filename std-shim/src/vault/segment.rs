@@ -105,6 +105,11 @@ impl Segment {
         self.users.count()
     }
 
+    /// How often somebody came to use the memory; it starts again from 0 now and then.
+    pub(super) fn entries(&self) -> usize {
+        self.users.entries()
+    }
+
     /// Takes the memory away, if nobody has used it since `age` milliseconds ago by a clock that says
     /// `now`; otherwise notes whether somebody does. Says in `is_changed` whether the segment was closed,
     /// if only for a moment.
@@ -253,19 +258,23 @@ impl Memory {
 
     /// The longest secret in bytes that fits beside what is in here now.
     pub(super) fn longest(&self) -> usize {
-        let longest_in = |span: strongroom_core::Span| match span.kind {
-            SpanKind::Free => span.len.saturating_sub(CANARIES),
-            SpanKind::Run { cell_size, cells, live, quarantined }
-                if ((live | quarantined).count_ones() as usize) < cells =>
-            {
-                cell_size
-            }
-            _ => 0,
-        };
         // SAFETY: the arena lives as long as this memory.
-        let arena = unsafe { self.arena.as_ref() };
-        arena.map().map(longest_in).max().unwrap_or(0)
+        longest_free(unsafe { self.arena.as_ref() })
     }
+}
+
+/// The longest secret in bytes that fits an arena beside what is in it.
+pub(super) fn longest_free(arena: &Arena<'_, VaultOwner>) -> usize {
+    let longest_in = |span: strongroom_core::Span| match span.kind {
+        SpanKind::Free => span.len.saturating_sub(CANARIES),
+        SpanKind::Run { cell_size, cells, live, quarantined }
+            if ((live | quarantined).count_ones() as usize) < cells =>
+        {
+            cell_size
+        }
+        _ => 0,
+    };
+    arena.map().map(longest_in).max().unwrap_or(0)
 }
 
 impl Drop for Memory {
@@ -287,6 +296,8 @@ struct Users([Shard; SHARDS]);
 #[derive(Default)]
 #[repr(align(64))]
 struct Shard {
+    /// In its lower half how many use the segment, in its upper half how often somebody came: who adds
+    /// to one may as well add to both.
     users: AtomicUsize,
     /// The most of them there ever were.
     most: AtomicUsize,
@@ -297,7 +308,7 @@ impl Users {
     fn enter<'v>(&self, segment: &'v Segment) -> User<'v> {
         let shard = VaultOwner.shard(SHARDS) % SHARDS;
         let Shard { users, most } = &self.0[shard];
-        let count = users.fetch_add(1, Ordering::SeqCst) + 1;
+        let count = (users.fetch_add(ENTRY + 1, Ordering::SeqCst) + 1) % ENTRY;
         let is_most = count > most.load(Ordering::Relaxed);
         if is_most {
             most.store(count, Ordering::Relaxed);
@@ -311,11 +322,18 @@ impl Users {
     }
 
     fn count(&self) -> usize {
-        self.0.iter().map(|shard| shard.users.load(Ordering::SeqCst)).sum()
+        self.0.iter().map(|shard| shard.users.load(Ordering::SeqCst) % ENTRY).sum()
+    }
+
+    fn entries(&self) -> usize {
+        let entries = self.0.iter().map(|shard| shard.users.load(Ordering::SeqCst) / ENTRY);
+        entries.fold(0, usize::wrapping_add) % ENTRY
     }
 }
 
 const SHARDS: usize = 16;
+
+pub(super) const ENTRY: usize = 1 << (usize::BITS / 2);
 
 const MISSING: &str = "an open segment has memory";
 
