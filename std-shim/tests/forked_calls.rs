@@ -11,7 +11,7 @@ use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use strongroom::{InstallError, Metrics, OpenError, ReadError, SealError, Sealed, Vault};
+use strongroom::{Metrics, OpenError, ReadError, SealError, Sealed, Vault};
 use support::{alone, forked};
 
 mod support;
@@ -112,7 +112,7 @@ fn before_another_program_is_executed() {
     });
 }
 
-/// The installed vault is the parent's too, and its exit handler harms nobody.
+/// The installed vault is the parent's alone, and its exit handler harms nobody.
 #[test]
 fn a_child_of_a_process_with_a_vault_installed() {
     alone("a_child_of_a_process_with_a_vault_installed", || {
@@ -120,11 +120,12 @@ fn a_child_of_a_process_with_a_vault_installed() {
         let sealed = vault.seal(SECRET, CONTEXT).unwrap();
         let opened = vault.try_open(&sealed, CONTEXT).unwrap();
         let child = forked(|| {
-            let lost = strongroom::global().unwrap().try_open(&sealed, CONTEXT);
-            let again = Vault::builder().install();
+            assert!(strongroom::global().is_err());
+            let lost = vault.try_open(&sealed, CONTEXT);
             assert!(lost.is_err_and(|error| error == OpenError::Forked));
-            assert!(matches!(again, Err(InstallError::AlreadyInstalled)));
             assert!(Ours::new().are_well());
+            let own = Vault::builder().budget(8192..=8192).install().unwrap();
+            assert!(own.try_allocate(10).is_ok() && strongroom::global().is_ok());
             // SAFETY: ends the child, exit handlers included.
             unsafe { libc::exit(0) }
         });
@@ -143,11 +144,8 @@ fn a_child_forked_while_a_vault_is_being_installed() {
             let child = forked(|| {
                 // SAFETY: has the kernel end this process after a while.
                 unsafe { libc::alarm(PATIENCE) };
-                match Vault::builder().budget(8192..=8192).install() {
-                    Ok(vault) => vault.try_allocate(10).is_ok(),
-                    // It was ready when this process was forked.
-                    Err(error) => matches!(error, InstallError::AlreadyInstalled),
-                }
+                let own = Vault::builder().budget(8192..=8192).install();
+                own.is_ok_and(|vault| vault.try_allocate(10).is_ok())
             });
             assert!(child.success(), "{child}");
             children += 1;
@@ -207,6 +205,10 @@ impl Ours {
             reserve.try_open(sealed, CONTEXT),
             reserve.open_timeout(sealed, CONTEXT, long),
             reserve.try_allocate(64),
+            reserve.allocate_timeout(64, long),
+            vault.try_open_all([(sealed, CONTEXT)]).map(|[opened]| opened),
+            vault.open_all_timeout([(sealed, CONTEXT)], long).map(|[opened]| opened),
+            vault.renew().and(Err(OpenError::Destroyed)),
             vault.fill_random(&mut [0; 8]).and(Err(OpenError::Forked)),
         ];
         let reads = [
