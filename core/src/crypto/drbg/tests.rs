@@ -200,13 +200,6 @@ fn a_failing_source_sees_nothing_of_the_stream() {
     assert_eq!(curious.0, [0; KEY]);
 }
 
-#[test]
-#[cfg(debug_assertions)]
-#[should_panic(expected = "drawn from before it was seeded")]
-fn drawing_unseeded() {
-    Drbg::unseeded().fill(&mut [0; 8]);
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 #[cfg_attr(miri, ignore = "it reads another thread's stack")]
