@@ -292,7 +292,9 @@ impl<'r, O: Owner> Arena<'r, O> {
         let start = recent.first();
         let hinted = recent.rest().find_map(|head| self.take_from(head, class).ok());
         let ready = hinted.or_else(|| {
-            let found = self.find_cell(class, start)?;
+            let knows_none = start >= self.cells.runs.occupancy().leaves();
+            let apart = if knows_none { self.open_run_apart(class) } else { None };
+            let found = apart.or_else(|| self.find_cell(class, start))?;
             recent.push(found.head);
             Some(found)
         });

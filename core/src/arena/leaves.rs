@@ -6,7 +6,7 @@
 use core::ops::Range;
 
 use super::{Arena, plan};
-use crate::cells::{Claimed, Spare};
+use crate::cells::{Claimed, ReadyCell, Spare};
 use crate::classes::{CLASSES, LANE_BITS, LANES, LEAF, SHAPES, Shape, shape_for, shapes_of};
 use crate::error::FaultKind;
 use crate::kind::Kind;
@@ -53,20 +53,52 @@ impl<O: Owner> Arena<'_, O> {
                 self.return_empty_runs(ledger, &mut EmptyRuns::default());
             }
             let mut numbers = (shapes_of(class).start..=best).rev();
-            let (first, number) = numbers.find_map(|number| {
-                let shape = &SHAPES[number];
-                let first = self.buddy.take(usize::from(shape.leaves), step_of(shape), 0)?;
-                Some((first, number))
-            })?;
-            ledger.cells[class] += u32::from(SHAPES[number].cells);
-            let leaves = first..first + usize::from(SHAPES[number].leaves);
-            Some(Room::Leaves(self.note_taken(leaves, ledger, canary), number))
+            numbers.find_map(|number| {
+                let spare = self.take_for_run(number, step_of(&SHAPES[number]), ledger, canary)?;
+                Some(Room::Leaves(spare, number))
+            })
         };
         let in_another_run = || {
             let (class, head) = self.cells.runs.search.next_run_with_room(class, tried)?;
             Some(Room::Run(head, class))
         };
         self.under_lock(for_run, in_another_run)
+    }
+
+    /// Opens a run of `class` apart from those of other threads, so that they do not slow each other
+    /// down, and claims its first cell: in a large region that is half empty, where there is room to
+    /// spare for that, and only if there are others.
+    #[cold]
+    pub(super) fn open_run_apart(&self, class: usize) -> Option<ReadyCell<'_>> {
+        let leaves = self.cells.runs.occupancy().leaves();
+        if leaves < LARGE {
+            return None;
+        }
+        let canary = plan::draw(&self.drbg);
+        let (spare, number) = {
+            let mut ledger = self.ledger.lock();
+            if ledger.cells[class] == 0 || ledger.cut > leaves / 2 {
+                return None;
+            }
+            let number = shape_for(class, ledger.cells[class] as usize);
+            (self.take_for_run(number, APART, &mut ledger, canary)?, number)
+        };
+        Some(self.cells.open_run(self.if_untouched(spare)?, number))
+    }
+
+    /// Takes leaves for a run of the shape with this number, the first of them a multiple of `step`.
+    /// Called under the lock.
+    fn take_for_run(
+        &self,
+        number: usize,
+        step: usize,
+        ledger: &mut Ledger,
+        canary: u64,
+    ) -> Option<Spare> {
+        let shape = &SHAPES[number];
+        let first = self.buddy.take(usize::from(shape.leaves), step, 0)?;
+        ledger.cells[usize::from(shape.class)] += u32::from(shape.cells);
+        Some(self.note_taken(first..first + usize::from(shape.leaves), ledger, canary))
     }
 
     /// Takes `count` leaves for a block, the first of them `offset` more than a multiple of `step`.
@@ -165,3 +197,9 @@ fn step_of(shape: &Shape) -> usize {
 
 /// Runs that are taken apart before the lock is given up.
 const A_FEW: usize = 8;
+
+/// Leaves whose occupancy shares a line of the processors' caches.
+pub(super) const APART: usize = 4 * LANES;
+
+/// Leaves of a region in which threads' runs may lie apart.
+pub(super) const LARGE: usize = 64 * APART;

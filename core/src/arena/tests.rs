@@ -1,12 +1,16 @@
 //! What threads do beside each other, step by step on one.
 
+use core::mem::MaybeUninit;
 use std::vec::Vec;
 
+use super::leaves::{APART, LARGE};
 use super::*;
 use crate::buffer::Buffer;
 use crate::canary::State;
 use crate::guarded::Guarded;
-use crate::testing::with_arena;
+use crate::lock::SpinLock;
+use crate::shards::Shards;
+use crate::testing::{Counting, with_arena};
 
 #[test]
 fn what_was_given_up_is_not_looked_at_while_it_is_wiped() {
@@ -124,4 +128,42 @@ fn what_runs_keep_is_reclaimed() {
         arena.reclaim();
         assert_eq!(free().collect::<Vec<_>>(), fresh);
     });
+}
+
+/// An owner that is told which shard the caller is of.
+struct InShard(AtomicUsize);
+
+impl Owner for InShard {
+    type Lock = SpinLock;
+    type Shards = Shards<16>;
+    type Window<'o> = ();
+
+    fn open(&self, _: Door) {}
+
+    fn shard(&self, _: usize) -> usize {
+        self.0.load(Relaxed)
+    }
+}
+
+#[test]
+fn threads_use_runs_apart_where_there_is_room_for_that() {
+    let leaves_of_two = |bytes, cut_before| {
+        let mut region = std::vec![MaybeUninit::uninit(); bytes];
+        let owner = InShard(AtomicUsize::new(0));
+        let arena = Arena::with_owner(&mut region[..], &mut Counting(1), owner).unwrap();
+        let before = Buffer::new(&arena, cut_before).unwrap();
+        let layout = Layout::new::<[u8; 64]>();
+        let leaves = [0, 1].map(|shard| {
+            arena.owner.0.store(shard, Relaxed);
+            let cell = arena.allocate(layout).unwrap();
+            arena.cells.leaves.offset_of(cell.cast()).unwrap() / LEAF
+        });
+        drop(before);
+        leaves
+    };
+    let apart = |[one, other]: [usize; 2]| one / APART != other / APART;
+    assert!(apart(leaves_of_two(LARGE * LEAF + 65_536, 0)));
+    assert!(!apart(leaves_of_two(LARGE * LEAF, 0)), "a small region has no room to spare");
+    let half = LARGE * LEAF / 2 + 65_536;
+    assert!(!apart(leaves_of_two(LARGE * LEAF + 65_536, half)), "nor has one that is half full");
 }
