@@ -1,10 +1,31 @@
 //! What can go wrong, as values: one type for each kind of call, each with its numbers.
 
 use core::error::Error;
-use core::fmt::{self, Display, Formatter};
+use core::fmt::{self, Debug, Display, Formatter};
+
+/// `unwrap` and a `main` that returns an error print `Debug`: there too a person gets the sentence.
+macro_rules! debug_as_displayed {
+    ($($error:ty),*) => {$(
+        impl Debug for $error {
+            fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+                Display::fmt(self, f)
+            }
+        }
+    )*};
+}
+
+debug_as_displayed!(
+    EntropyError,
+    ArenaError,
+    AllocateError,
+    SealError,
+    OpenError,
+    BulkError,
+    Fault
+);
 
 /// The caller's [`Entropy`](crate::Entropy) could not deliver random bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct EntropyError;
 
 impl Display for EntropyError {
@@ -17,7 +38,7 @@ impl Error for EntropyError {}
 
 /// An [`Arena`](crate::Arena) could not be made. Nothing was handed out, and the region is as
 /// the caller gave it or zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ArenaError {
     /// The region cannot hold the bookkeeping and one leaf.
@@ -71,7 +92,7 @@ impl From<EntropyError> for ArenaError {
 }
 
 /// An allocation was refused. Everything else stays as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AllocateError {
     /// There is no room now; there may be after a release.
@@ -121,7 +142,7 @@ impl Display for AllocateError {
 impl Error for AllocateError {}
 
 /// A secret was not sealed. It is as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SealError {
     /// The memory for the record has another length than the record.
@@ -165,7 +186,7 @@ impl Display for SealError {
 impl Error for SealError {}
 
 /// A sealed secret was not opened. The record is as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenError {
     /// The record was changed, is another's, or belongs to another enclave or context. Which of
@@ -212,7 +233,7 @@ const EXHAUSTED: &str =
 const DESTROYED: &str = "the enclave was destroyed: what it sealed cannot be opened any more";
 
 /// A region for sealed records is too small or full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BulkError {
     /// The region cannot hold even one record.
@@ -252,7 +273,7 @@ impl Error for BulkError {}
 /// Damage found in an arena: where, and of what kind.
 ///
 /// It holds no byte of the memory it speaks of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
     /// What was found.
     pub kind: FaultKind,
