@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::debug::debug_as_displayed;
 use crate::emergency::wipe_all;
 use crate::fork::Generation;
 use crate::sys;
@@ -96,8 +97,10 @@ extern "C" fn wipe_all_at_exit() {
 }
 
 /// No vault has been installed for the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct NotInstalled;
+
+debug_as_displayed!(NotInstalled, InstallError);
 
 impl Display for NotInstalled {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -111,7 +114,6 @@ impl Display for NotInstalled {
 impl Error for NotInstalled {}
 
 /// A vault was not installed for the process.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum InstallError {
     /// There is one already; it stays.

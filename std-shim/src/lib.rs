@@ -56,7 +56,7 @@
 //!
 //! | floor | files |
 //! |---|---|
-//! | 0 | `sys` |
+//! | 0 | `debug` `sys` |
 //! | 1 | `entropy` `fork` |
 //! | 2 | `emergency` `park` |
 //! | 3 | `limits` |
@@ -70,6 +70,7 @@
 //! it a region that you lock yourself.
 #![deny(unsafe_code)]
 
+mod debug;
 #[expect(unsafe_code, reason = "keeps a list of all regions that a signal handler can walk")]
 mod emergency;
 mod entropy;
@@ -90,14 +91,34 @@ pub use entropy::OsEntropy;
 pub use global::{InstallError, NotInstalled, global};
 pub use io::{ReadError, SecretReader, unbuffered_stdin};
 pub use limits::Limits;
-pub use pages::{Backing, ForkView, LockError, LockedPages, Policy, Protections, page_size};
+pub use pages::{Backing, ForkView, LockError, LockedPages, Policy, Protections, Trial, page_size};
 pub use park::{Park, ParkLock};
 pub use strongroom_core;
-pub use strongroom_core::{Fault, FaultKind, Sealed, Stats};
+pub use strongroom_core::{Fault, FaultKind, Stats};
 pub use vault::{
     Builder, Metrics, OpenError, Opened, Opening, OpeningAll, Reserve, SealError, Shortage, Vault,
     VaultError,
 };
+
+/// One sealed secret: a record, on the heap unless said otherwise; see
+/// [`strongroom_core::Sealed`].
+///
+/// ```
+/// use strongroom::{Sealed, Vault};
+///
+/// struct Account {
+///     name: String,
+///     password: Sealed,
+/// }
+///
+/// let vault = Vault::new(64 * 1024)?;
+/// let password = vault.seal(b"hunter2", b"alice")?;
+/// let account = Account { name: "alice".into(), password };
+/// let opened = vault.try_open(&account.password, account.name.as_bytes())?;
+/// # assert_eq!(opened.expose_secret(), b"hunter2");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub type Sealed<S = Box<[u8]>> = strongroom_core::Sealed<S>;
 
 /// Parts below the public interface, for the workspace's own fuzz targets. No promise is made about
 /// them.
@@ -105,8 +126,9 @@ pub use vault::{
 #[doc(hidden)]
 pub mod internals {
     pub use crate::limits::proc::{
-        Cgroup, CgroupVersion, Runtime, ancestors, container_cgroup, line, memory_cgroup,
-        memory_limit, namespace_inode, number, status_bytes, status_mask, swap, systemd_service,
+        Cgroup, CgroupVersion, Runtime, ancestors, container_cgroup, is_user_service, line,
+        memory_cgroup, memory_limit, namespace_inode, number, statistic, status_bytes, status_mask,
+        swap, systemd_service,
     };
 }
 

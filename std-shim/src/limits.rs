@@ -1,7 +1,9 @@
 //! The pre-flight: how much memory this process may lock, and what to change if that is too little.
 //!
-//! Everything here is read from the system when asked for and changes nothing. The numbers explain;
-//! what decides is the answer of `mlock(2)`, because other threads lock and unlock in between.
+//! Everything in [`Limits`] is read from the system when asked for and changes nothing. The numbers
+//! explain; what decides is the answer of `mlock(2)`, because other threads lock and unlock in between,
+//! and because nobody tells of filters: [`LockedPages::try_lock`](crate::LockedPages::try_lock) asks for
+//! that answer.
 
 use std::fmt::{self, Display, Formatter};
 use std::io;
@@ -16,21 +18,27 @@ mod system;
 #[path = "limits/macos.rs"]
 mod system;
 
+mod capability;
 mod capacity;
 mod exposure;
 mod host;
 #[cfg(any(target_os = "linux", test, feature = "internals"))]
 pub(crate) mod proc;
+mod quota;
 mod remedy;
+mod secret_memory;
 mod table;
 mod units;
 
+pub use capability::{IpcLock, UserNamespace};
 pub use capacity::Fit;
 pub use exposure::Swap;
 pub use host::Surroundings;
+pub use quota::{Quota, Resource};
 pub use remedy::Remedy;
+pub use secret_memory::SecretMemory;
 #[cfg(test)]
-pub(crate) use tests::small as small_limits;
+pub(crate) use tests::{quota, small as small_limits};
 pub(crate) use units::Grouped;
 
 /// What limits locked memory for this process, as of one moment.
@@ -57,6 +65,8 @@ pub struct Limits {
     pub locked: Option<u64>,
     /// Whether the calling thread is above the limit.
     pub ipc_lock: IpcLock,
+    /// Whether the process is in a user namespace of its own, where capabilities count for less.
+    pub user_namespace: UserNamespace,
     /// The mappings this process has now, the lines of `/proc/self/maps`. Linux only.
     pub mappings: Option<u64>,
     /// The most mappings a process may have, `vm.max_map_count`. Linux only.
@@ -65,17 +75,25 @@ pub struct Limits {
     pub wire_limit: Option<u64>,
     /// The most bytes all processes together may lock, `vm.global_user_wire_limit`. macOS only.
     pub global_wire_limit: Option<u64>,
-    /// The most memory that the process and its neighbours may use: the lowest limit of its
-    /// control group and those above (`memory.max`, `memory.limit_in_bytes`). Linux only.
-    pub memory_limit: Limit,
+    /// Bytes of address space, `RLIMIT_AS`, beside `VmSize` of `/proc/self/status`.
+    pub address_space: Quota,
+    /// Bytes of private writable memory, `RLIMIT_DATA`, beside `VmData`.
+    pub data: Quota,
+    /// Bytes of memory that the process and its neighbours in the control group use, and may use: of
+    /// the group, or the one above it, that leaves least (`memory.max`, `memory.limit_in_bytes`). What
+    /// the kernel can take back at once, file pages that were not used lately, does not count as used.
+    /// Linux only.
+    pub memory: Quota,
     /// Where pages go that are not locked (`/proc/swaps`). Linux only.
     pub swap: Swap,
     /// The soft `RLIMIT_CORE`.
     pub core_limit: Limit,
     /// Where core dumps go, `/proc/sys/kernel/core_pattern` (`core(5)`). Linux only.
     pub core_pattern: Option<Box<str>>,
-    /// Whether `memfd_secret(2)` works here; see [`Backing`](crate::Backing).
-    pub secret_memory: bool,
+    /// Whether the process may dump core at all (`PR_GET_DUMPABLE`). Linux only.
+    pub dumpable: Option<bool>,
+    /// Whether the kernel has `memfd_secret(2)`, and is set to give it; see [`Backing`](crate::Backing).
+    pub secret_memory: SecretMemory,
     /// The size of a page in bytes. Locks are charged in whole pages.
     pub page_size: usize,
     /// Where the process runs, which decides how a limit is raised.
@@ -85,13 +103,11 @@ pub struct Limits {
 impl Limits {
     /// Reads the limits of the calling thread's process.
     ///
-    /// What cannot be read, in a `chroot` without `/proc` say, is [`Limit::Unknown`] or `None`.
+    /// The kernel is asked by calls where there are any, so most of it is known in a `chroot` without
+    /// `/proc` too. What cannot be read is [`Limit::Unknown`], `None`, or a variant of that name.
     #[must_use]
     pub fn read() -> Self {
-        let (soft, hard) = sys::memlock_limit().map_or((Limit::Unknown, Limit::Unknown), |limit| {
-            (Limit::from_finite(limit.soft), Limit::from_finite(limit.hard))
-        });
-        system::read(soft, hard)
+        system::read()
     }
 
     /// How many bytes can be locked beyond what is locked now.
@@ -111,22 +127,57 @@ impl Limits {
     /// if that cannot be told.
     #[must_use]
     pub fn remedy(&self, bytes: u64) -> Option<Remedy> {
-        if matches!(self.available(), Limit::Bytes(available) if available < bytes) {
+        let too_little = |left| matches!(left, Limit::Bytes(left) if left < bytes);
+        if too_little(self.available()) {
             return Some(Remedy::for_lock(self, bytes));
         }
-        if matches!(self.memory_limit, Limit::Bytes(most) if most < bytes) {
+        if too_little(self.memory_left()) {
             return Some(Remedy::for_memory(self, bytes));
+        }
+        if let Some((resource, quota)) = self.exhausted_by(self.with_guards(bytes)) {
+            return Some(Remedy::for_resource(self, resource, quota, self.with_guards(bytes)));
         }
         self.mappings_exhausted().map(|(_, limit)| Remedy::for_mappings(self, limit))
     }
 
+    /// The bytes that can be taken beyond what is used now, as far as resource limits and the control
+    /// group go: what is beyond the group's limit gets a process killed, not refused.
+    pub(crate) fn memory_left(&self) -> Limit {
+        match self.memory.left() {
+            // Page tables, and what a process needs besides.
+            Limit::Bytes(left) => {
+                Limit::Bytes(left.saturating_sub(left / PAGE_TABLES).saturating_sub(BESIDES))
+            }
+            left => left,
+        }
+    }
+
+    /// The resource limit that leaves no room to map `bytes` bytes.
+    pub(crate) fn exhausted_by(&self, bytes: u64) -> Option<(Resource, Quota)> {
+        let limits = [(Resource::AddressSpace, self.address_space), (Resource::Data, self.data)];
+        let too_little = |quota: Quota| matches!(quota.left(), Limit::Bytes(left) if left < bytes);
+        limits.into_iter().find(|&(_, quota)| too_little(quota))
+    }
+
+    /// A resource limit that may be the cause where mapping was refused: what is used of it is not known.
+    pub(crate) fn perhaps_exhausted(&self) -> Option<(Resource, Quota)> {
+        let limits = [(Resource::AddressSpace, self.address_space), (Resource::Data, self.data)];
+        limits
+            .into_iter()
+            .find(|&(_, quota)| quota.left() == Limit::Unknown && quota.limit != Limit::Unknown)
+    }
+
+    /// What is mapped for so many bytes between guard pages.
+    pub(crate) fn with_guards(&self, bytes: u64) -> u64 {
+        bytes.saturating_add(2 * self.page_size as u64)
+    }
+
     /// The limit on locked bytes that holds for this thread; the least of those there are.
     pub(crate) fn lock_limit(&self) -> Limit {
-        if self.ipc_lock == IpcLock::InEffect {
-            return Limit::Unlimited;
-        }
-        match self.wire_limit {
-            Some(wire) if self.wire_limit_is_lower() => Limit::Bytes(wire),
+        match (self.ipc_lock, self.wire_limit) {
+            (IpcLock::InEffect, _) => Limit::Unlimited,
+            (IpcLock::Unknown, _) if self.soft != Limit::Unlimited => Limit::Unknown,
+            (_, Some(wire)) if self.wire_limit_is_lower() => Limit::Bytes(wire),
             _ => self.soft,
         }
     }
@@ -179,15 +230,6 @@ impl Limit {
         bytes.map_or(Self::Unlimited, Self::Bytes)
     }
 
-    #[cfg(target_os = "linux")]
-    fn lower(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Bytes(one), Self::Bytes(other)) => Self::Bytes(one.min(other)),
-            (Self::Bytes(_), _) => self,
-            _ => other,
-        }
-    }
-
     fn from_known(bytes: Option<u64>) -> Self {
         bytes.map_or(Self::Unknown, Self::Bytes)
     }
@@ -203,31 +245,14 @@ impl Display for Limit {
     }
 }
 
-/// Whether the capability `CAP_IPC_LOCK` lifts `RLIMIT_MEMLOCK` (`capabilities(7)`, `mlock(2)`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum IpcLock {
-    /// The calling thread has it: the limit does not apply to it.
-    InEffect,
-    /// The calling thread has it inside a user namespace, as in a rootless container. The kernel
-    /// asks for it in the initial namespace: the limit applies.
-    Namespaced,
-    /// The calling thread does not have it, or the system has no such thing: the limit applies.
-    Absent,
-}
-
-impl Display for IpcLock {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::InEffect => "in effect, the limit does not apply",
-            Self::Namespaced => "only inside a user namespace, the limit applies",
-            Self::Absent => "absent, the limit applies",
-        })
-    }
-}
-
 /// A guard, the data, a guard.
 const MAPPINGS_OF_PAGES: u64 = 3;
+
+/// A page table of 8 bytes for each page of 4,096, and the tables above them: less than one in so many.
+const PAGE_TABLES: u64 = 128;
+
+/// What a process needs of its control group besides, in bytes.
+const BESIDES: u64 = 256 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -240,18 +265,27 @@ mod tests {
             hard: Limit::Bytes(65_536),
             locked: Some(0),
             ipc_lock: IpcLock::Absent,
+            user_namespace: UserNamespace::Initial,
             mappings: Some(80),
             mappings_limit: Some(65_530),
             wire_limit: None,
             global_wire_limit: None,
-            memory_limit: Limit::Unlimited,
+            address_space: Quota::UNLIMITED,
+            data: Quota::UNLIMITED,
+            memory: Quota::UNLIMITED,
             swap: Swap::Off,
             core_limit: Limit::Bytes(0),
             core_pattern: Some("core".into()),
-            secret_memory: true,
+            dumpable: Some(true),
+            secret_memory: SecretMemory::SwitchedOn,
             page_size: 4096,
             surroundings: Surroundings::Shell,
         }
+    }
+
+    /// A soft limit that the hard one does not exceed.
+    pub(crate) fn quota(limit: u64, used: u64) -> Quota {
+        Quota { limit: Limit::Bytes(limit), hard: Limit::Bytes(limit), used: Some(used) }
     }
 
     #[test]
@@ -295,6 +329,8 @@ mod tests {
         assert_eq!(no_proc.remedy(1 << 40), None);
         let no_limit = Limits { soft: Limit::Unknown, ..small() };
         assert_eq!(no_limit.available(), Limit::Unknown);
+        let privileged = Limits { ipc_lock: IpcLock::Unknown, ..small() };
+        assert_eq!(privileged.available(), Limit::Unknown);
     }
 
     #[test]
@@ -305,9 +341,15 @@ mod tests {
 
     #[test]
     fn other_limits_have_a_say_in_what_is_offered() {
-        let memory = Limits { memory_limit: Limit::Bytes(8192), ..small() };
-        assert_eq!(memory.remedy(8192), None);
-        assert!(memory.remedy(8193).is_some());
+        let memory = Limits { memory: quota(1 << 20, 1 << 19), ..small() };
+        assert_eq!(memory.remedy(65_536), None);
+        let memory = Limits { memory: quota(1 << 20, 750_000), ..small() };
+        assert!(memory.remedy(65_536).is_some(), "a process needs more than what it locks");
+        let address_space = Limits { address_space: quota(100_000, 30_000), ..small() };
+        assert_eq!(address_space.remedy(61_808), None);
+        assert!(address_space.remedy(61_809).is_some(), "guards take address space");
+        let data = Limits { data: quota(100_000, 30_000), ..small() };
+        assert!(data.remedy(61_809).is_some());
         let mappings = Limits { mappings: Some(65_529), ..small() };
         assert!(mappings.remedy(1).is_some());
         assert_eq!(mappings.fits(64), Fit::Secrets(0));

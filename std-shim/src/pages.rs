@@ -11,6 +11,7 @@ mod error;
 mod policy;
 mod protections;
 mod refusal;
+mod trial;
 
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
@@ -18,6 +19,7 @@ use std::ptr::NonNull;
 pub use self::error::LockError;
 pub use self::policy::Policy;
 pub use self::protections::Protections;
+pub use self::trial::Trial;
 
 use self::refusal::{Call, Refusal};
 use crate::fork::Generation;
@@ -135,6 +137,24 @@ impl LockedPages {
     #[must_use]
     pub fn protections(&self) -> Protections {
         self.protections
+    }
+
+    /// How many of the bytes are not locked now, as the kernel says: more than none if another part of
+    /// the process has called `munlockall(2)`, or under [`Policy::Prefer`]. `None` if the system does
+    /// not say (macOS, a filter) and in a forked child.
+    ///
+    /// One system call for each page.
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")] {
+    /// let pages = strongroom::LockedPages::new(4096)?;
+    /// assert_eq!(pages.unlocked_bytes(), Some(0));
+    /// # }
+    /// # Ok::<(), strongroom::LockError>(())
+    /// ```
+    #[must_use]
+    pub fn unlocked_bytes(&self) -> Option<usize> {
+        if self.is_inherited() { None } else { self.mapping.unlocked_bytes().ok() }
     }
 
     /// Why the pages are not locked. `None` if they are, as pages from [`new`](Self::new) always.

@@ -1,11 +1,15 @@
 //! The system calls, one thin function each.
 
 mod backoff;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+mod child;
 mod fork_view;
 mod terminal;
 mod wipe;
 
 pub(crate) use backoff::Backoff;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+pub(crate) use child::{Ended, in_child};
 pub use fork_view::ForkView;
 #[cfg(test)]
 pub(crate) use terminal::pseudo_terminal;
@@ -28,15 +32,22 @@ pub(crate) use futex::{OWNER_DIED, WAITERS, has_thread, lock_pi, thread_id, unlo
 #[cfg(target_os = "linux")]
 use linux::wipe;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{fill_random, fork_word};
+pub(crate) use linux::{effective_capabilities, fill_random, fork_word, is_dumpable};
 #[cfg(target_os = "macos")]
 use macos::wipe;
 #[cfg(target_os = "macos")]
-pub(crate) use macos::{UnfairLock, fill_random, fork_word, read_control, wired_bytes};
+pub(crate) use macos::{
+    UnfairLock, ask_for_secret_memory, fill_random, fork_word, read_control, wired_bytes,
+};
 #[cfg(target_os = "linux")]
-pub(crate) use secret::has_secret_memory;
+pub(crate) use secret::ask_for_secret_memory;
+#[cfg(target_os = "linux")]
+pub(crate) use unix::descriptor_limit;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
-pub(crate) use unix::{Mapping, core_limit, memlock_limit, page_size, raise_memlock_limit};
+pub(crate) use unix::{
+    Mapping, ResourceLimit, address_space_limit, core_limit, data_limit, memlock_limit, page_size,
+    raise_memlock_limit,
+};
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!(

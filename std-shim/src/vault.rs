@@ -41,6 +41,7 @@ use self::request::Request;
 use crate::emergency;
 use crate::entropy::OsEntropy;
 use crate::pages::{LockError, Protections};
+use crate::sys;
 
 /// Seals any number of secrets into ordinary memory, and opens them into locked memory under a
 /// budget.
@@ -121,6 +122,30 @@ impl Vault {
     /// [`SealError`].
     pub fn seal(&self, secret: &[u8], context: &[u8]) -> Result<Sealed<Box<[u8]>>, SealError> {
         self.seal_into(secret, context, vec![0; Enclave::record_len(secret.len())].into())
+    }
+
+    /// Seals `secret` like [`seal`](Self::seal), and wipes it where it was.
+    ///
+    /// ```
+    /// use strongroom::Vault;
+    ///
+    /// let vault = Vault::new(64 * 1024)?;
+    /// let mut token = *b"hunter2";
+    /// let sealed = vault.seal_and_wipe(&mut token, b"api")?;
+    /// assert_eq!(token, [0; 7]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`SealError`]; the secret is then as it was.
+    pub fn seal_and_wipe(
+        &self,
+        secret: &mut [u8],
+        context: &[u8],
+    ) -> Result<Sealed<Box<[u8]>>, SealError> {
+        let sealed = self.seal(secret, context)?;
+        sys::wipe_bytes(secret);
+        Ok(sealed)
     }
 
     /// Seals `secret` into memory of the caller's choice; see [`Enclave::seal`].
@@ -345,7 +370,8 @@ impl Vault {
 
     /// Counts what the vault holds and has seen. All zero in a forked child.
     ///
-    /// It walks the bookkeeping of the locked memory: some ten nanoseconds for each KiB.
+    /// It walks the bookkeeping of the locked memory, some ten nanoseconds for each KiB, and makes a
+    /// system call for each page.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         match self.admission.check_process() {
@@ -372,11 +398,25 @@ impl Vault {
         if self.admission.check_process().is_err() { 0 } else { self.admission.waiters() }
     }
 
-    /// What the operating system has granted for all of the locked memory.
+    /// What the operating system has granted for all of the locked memory. Whether it is locked still
+    /// says [`unlocked_bytes`](Self::unlocked_bytes).
     #[must_use]
     pub fn protections(&self) -> Protections {
         let first = self.admission.common.pool.pages().protections();
         self.admission.users().fold(first, |all, user| all.and(user.pages().protections()))
+    }
+
+    /// How many bytes of the vault's memory are not locked now, as the kernel says: more than none if
+    /// another part of the process has called `munlockall(2)`, or under
+    /// [`Policy::Prefer`](crate::Policy::Prefer). `None` if the system does not say (macOS, a filter)
+    /// and in a forked child.
+    ///
+    /// Nobody tells the vault when that happens: ask from time to time, or watch
+    /// [`Metrics::unlocked`]. One system call for each page.
+    #[must_use]
+    pub fn unlocked_bytes(&self) -> Option<usize> {
+        self.admission.check_process().ok()?;
+        self.admission.users().map(|user| user.pages().unlocked_bytes()).sum()
     }
 
     /// Why some of the memory is not locked; `None` if all is, as under [`Policy::Require`](crate::Policy::Require) always.

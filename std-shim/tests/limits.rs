@@ -4,10 +4,10 @@
 
 use std::thread;
 
-use strongroom::limits::{self, IpcLock, Limit, Limits, Swap};
-use strongroom::{LockError, LockedPages, page_size};
+use strongroom::limits::{self, IpcLock, Limit, Limits, Resource, Swap};
+use strongroom::{Backing, LockError, LockedPages, Policy, Trial, Vault, VaultError, page_size};
 use support::kernel::{self, locked_bytes, map_a_page};
-use support::{Confinement, User, alone, confined, sandbox, skip};
+use support::{Confinement, User, alone, alone_in, confined, forked, sandbox, skip};
 
 mod support;
 
@@ -240,11 +240,41 @@ fn take_all_mappings() -> Vec<std::ptr::NonNull<u8>> {
 }
 
 #[test]
-fn want_of_address_space_is_told_from_the_lock_limit() {
-    alone("want_of_address_space_is_told_from_the_lock_limit", || {
-        kernel::limit_address_space(1 << 29);
-        let error = LockedPages::new(1 << 30).err().unwrap();
-        assert_eq!(error, LockError::OutOfMemory { requested: 1 << 30 });
+fn limits_on_mapped_memory_are_told_from_the_lock_limit() {
+    let name = "limits_on_mapped_memory_are_told_from_the_lock_limit";
+    for resource in [Resource::AddressSpace, Resource::Data] {
+        alone_in(name, &resource.to_string(), || {
+            kernel::limit(resource, 1 << 29);
+            let error = LockedPages::new(1 << 30).err().unwrap();
+            let LockError::ResourceReached { resource: named, quota, requested, remedy } = &error
+            else {
+                panic!("{error}");
+            };
+            assert_eq!((*named, quota.limit), (resource, Limit::Bytes(1 << 29)));
+            assert_eq!(*requested, (1 << 30) + 2 * page_size() as u64);
+            assert!(remedy.to_string().contains(&resource.to_string()), "{error}");
+            // As it was said beforehand; and what fits is not refused.
+            assert_eq!(Limits::read().remedy(1 << 30).as_ref(), Some(remedy));
+            assert_eq!(Limits::read().remedy(65_536), None);
+            assert!(LockedPages::new(65_536).is_ok());
+        });
+    }
+}
+
+/// A child of its own, so that no other test's files come and go.
+#[test]
+fn want_of_descriptors_is_named() {
+    alone("want_of_descriptors_is_named", || {
+        if LockedPages::try_secret_memory() != Trial::Granted {
+            return skip("descriptors", "there is no secret memory here");
+        }
+        kernel::limit(Resource::Descriptors, 0);
+        let error = LockedPages::with(1, Policy::Require, Backing::SecretMemory).err().unwrap();
+        assert!(matches!(error, LockError::ResourceReached { .. }), "{error}");
+        assert!(error.to_string().contains("raise RLIMIT_NOFILE"), "{error}");
+        // Neither is there /proc then; what is told is above what is set all the same.
+        let remedy = Limits::read().remedy(1 << 40);
+        assert!(remedy.is_none_or(|remedy| !remedy.to_string().contains(" 64`")));
     });
 }
 
@@ -263,7 +293,15 @@ fn a_process_that_locks_everything_meets_the_limit_in_mmap() {
         let error = LockedPages::new(1 << 20).err().unwrap();
         assert!(matches!(error, LockError::LimitReached { limit: 0x10_0000, .. }), "{error}");
         assert_eq!(locked_bytes(), start, "a failure stays charged");
-        drop(LockedPages::new(65_536).unwrap());
+        let pages = LockedPages::new(65_536).unwrap();
+        assert_eq!(locked_bytes() - start, 65_536, "guards stay charged");
+        drop(pages);
+        // What would fit without its guards.
+        let left = (1 << 20) - usize::try_from(locked_bytes()).unwrap();
+        let error = LockedPages::new(left).err().unwrap();
+        let LockError::LimitReached { requested, .. } = &error else { panic!("{error}") };
+        assert_eq!(*requested, (left + 2 * page_size()) as u64, "guards are charged");
+        assert!(LockedPages::new(left - 2 * page_size()).is_ok());
     });
 }
 
@@ -275,6 +313,101 @@ fn a_sandbox_that_forbids_locking_is_named() {
         assert!(matches!(error, LockError::NotPermitted { .. }), "{error}");
         assert!(error.to_string().contains("sandbox"), "{error}");
         preferred_says_why(&error);
+    });
+}
+
+/// Neither is its own a cause, nor the limit of zero that the capability lifts.
+#[test]
+fn a_sandbox_is_told_from_a_limit_of_zero() {
+    let name = "a_sandbox_is_told_from_a_limit_of_zero";
+    alone(name, || {
+        kernel::limit_locks(0);
+        if Limits::read().ipc_lock != IpcLock::InEffect {
+            return skip("capability", "this process has none");
+        }
+        assert!(LockedPages::new(1).is_ok(), "the capability lifts the limit");
+        sandbox::refuse(libc::SYS_mlock, None, libc::EPERM).unwrap();
+        let error = LockedPages::new(1).err().unwrap();
+        assert!(error.to_string().contains("sandbox"), "{error}");
+        assert!(!error.to_string().contains("RLIMIT"), "{error}");
+    });
+}
+
+#[test]
+fn what_a_filter_does_is_found_out_by_trying() {
+    let name = "what_a_filter_does_is_found_out_by_trying";
+    alone_in(name, "nothing", || {
+        assert_eq!(LockedPages::try_lock(20_000), Trial::Granted);
+        assert_eq!(locked_bytes(), 0);
+        assert!(matches!(LockedPages::try_lock(0), Trial::Refused(LockError::Zero)));
+    });
+    alone_in(name, "refuses", || {
+        sandbox::refuse(libc::SYS_mlock, None, libc::EPERM).unwrap();
+        let Trial::Refused(error) = LockedPages::try_lock(1) else { panic!("granted") };
+        assert_eq!(Some(error), LockedPages::new(1).err());
+    });
+    alone_in(name, "kills", || {
+        sandbox::kill(libc::SYS_mlock).unwrap();
+        let trial = LockedPages::try_lock(1);
+        assert!(matches!(trial, Trial::Killed { signal: libc::SIGSYS, .. }), "{trial}");
+        assert!(trial.to_string().contains("allow the mlock system call"), "{trial}");
+    });
+    confined(name, Confinement::of(16_384, User::Same), || {
+        if is_confined(16_384) {
+            assert_eq!(LockedPages::try_lock(16_384), Trial::Granted);
+            let Trial::Refused(error) = LockedPages::try_lock(16_385) else { panic!("granted") };
+            assert_eq!(Some(error), LockedPages::new(16_385).err());
+        }
+    });
+}
+
+/// Another part of the process may do that, and nobody tells.
+#[test]
+fn what_was_unlocked_is_found_out() {
+    alone("what_was_unlocked_is_found_out", || {
+        let (pages, vault) = (LockedPages::new(20_000).unwrap(), Vault::new(65_536).unwrap());
+        assert_eq!((pages.unlocked_bytes(), vault.unlocked_bytes()), (Some(0), Some(0)));
+        assert_eq!((vault.metrics().locked, vault.metrics().unlocked), (65_536, Some(0)));
+        kernel::unlock_everything().unwrap();
+        assert_eq!(pages.unlocked_bytes(), Some(pages.bytes()));
+        assert_eq!(vault.unlocked_bytes(), Some(65_536));
+        assert_eq!((vault.metrics().locked, vault.metrics().unlocked), (0, Some(65_536)));
+        // Secret memory does not mind.
+        let secret = LockedPages::with(1, Policy::Require, Backing::SecretMemory);
+        if let Ok(secret) = secret {
+            kernel::unlock_everything().unwrap();
+            assert_eq!(secret.unlocked_bytes(), Some(0));
+        }
+        let child = forked(|| pages.unlocked_bytes().is_none() && vault.unlocked_bytes().is_none());
+        assert!(child.success());
+        sandbox::refuse(libc::SYS_msync, None, libc::EPERM).unwrap();
+        assert_eq!((pages.unlocked_bytes(), vault.unlocked_bytes()), (None, None));
+    });
+}
+
+#[test]
+fn want_of_entropy_is_no_small_budget() {
+    alone("want_of_entropy_is_no_small_budget", || {
+        // What the process draws for itself, once.
+        drop(std::collections::HashMap::<u8, u8>::new());
+        sandbox::refuse(libc::SYS_getrandom, None, libc::EPERM).unwrap();
+        let error = Vault::new(65_536).err().unwrap();
+        assert!(matches!(error, VaultError::NoEntropy), "{error}");
+        assert!(error.to_string().contains("random bytes"), "{error}");
+        assert_eq!(locked_bytes(), 0);
+    });
+}
+
+/// `unwrap`, and a `main` that returns an error, print no more than that.
+#[test]
+fn what_is_printed_for_debugging_is_the_sentence() {
+    let name = "what_is_printed_for_debugging_is_the_sentence";
+    confined(name, Confinement::of(16_384, User::Same), || {
+        if is_confined(16_384) {
+            let error = Vault::new(65_536).err().unwrap();
+            assert_eq!(format!("{error:?}"), error.to_string());
+            assert!(format!("{error:?}").starts_with("locked 0 of 16,384 bytes; 65,536 more"));
+        }
     });
 }
 

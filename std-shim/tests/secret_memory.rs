@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, thread};
 
 use strongroom::limits::{IpcLock, Limit, Limits};
-use strongroom::{Backing, ForkView, LockError, LockedPages, Policy, page_size};
+use strongroom::{Backing, ForkView, LockError, LockedPages, Policy, Trial, page_size};
 use support::kernel::{address, flags_at, locked_bytes, mappings, move_in_at, read_at};
 use support::{Confinement, User, alone, confined, dies_of_segv, forked, reached, sandbox, skip};
 
@@ -165,7 +165,7 @@ fn fill_up(available: u64, limit: u64) {
 fn under_a_limit_of_zero_there_is_none() {
     let confinement = Confinement::of(0, User::Same);
     confined("under_a_limit_of_zero_there_is_none", confinement, || {
-        if !is_confined() || !Limits::read().secret_memory {
+        if !is_confined() || LockedPages::try_secret_memory() != Trial::Granted {
             return;
         }
         let error = LockedPages::with(1, Policy::Require, Backing::SecretMemory).err().unwrap();
@@ -183,7 +183,7 @@ fn without_it_there_are_locked_pages_and_a_reason() {
             let required = LockedPages::with(1, Policy::Require, Backing::SecretMemory);
             assert_eq!(required.err(), Some(reason.clone()));
             assert!(reason.to_string().contains("memfd_secret"), "{reason}");
-            assert!(!Limits::read().secret_memory);
+            assert!(matches!(LockedPages::try_secret_memory(), Trial::Refused(_)));
             for (policy, backing) in [
                 (Policy::Require, Backing::PreferSecretMemory),
                 (Policy::Prefer, Backing::PreferSecretMemory),

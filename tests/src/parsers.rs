@@ -1,8 +1,8 @@
 //! The shim's readers of `/proc`, on any text: they answer what can be checked without them.
 
 use strongroom::internals::{
-    ancestors, container_cgroup, line, memory_cgroup, memory_limit, namespace_inode, number,
-    status_bytes, status_mask, swap, systemd_service,
+    ancestors, container_cgroup, is_user_service, line, memory_cgroup, memory_limit,
+    namespace_inode, number, statistic, status_bytes, status_mask, swap, systemd_service,
 };
 
 /// Hands `bytes` to every reader as text; panics if one does, or answers what cannot be.
@@ -36,6 +36,10 @@ fn numbers(text: &str) {
     if let Some(inode) = namespace_inode(text) {
         assert!(text.contains(&inode.to_string()), "{inode}");
     }
+    let name = text.split_whitespace().next().unwrap_or_default();
+    if let Some(number) = statistic(text, name) {
+        assert!(text.contains(&number.to_string()), "{number}");
+    }
     if memory_limit(text).is_some() {
         assert!(text.trim() == "max" || number(text).is_some());
     }
@@ -46,6 +50,9 @@ fn cgroups(text: &str) {
         assert!(text.contains(service) && service.ends_with(".service"), "{service:?}");
         assert!(service.bytes().all(|byte| byte.is_ascii_graphic()), "{service:?}");
         assert!(!service.contains('/'), "{service:?}");
+    }
+    if is_user_service(text) {
+        assert!(text.contains("user@"));
     }
     if let Some(group) = memory_cgroup(text) {
         assert!(text.contains(group.path) && !group.path.contains('\n'), "{group:?}");

@@ -4,12 +4,12 @@ use std::error::Error;
 use std::fmt::{self, Display, Formatter};
 use std::io;
 
-use crate::vault::SealError;
+use crate::debug::debug_as_displayed;
+use crate::vault::{OpenError, SealError};
 
-use crate::vault::OpenError;
+debug_as_displayed!(ReadError);
 
 /// A secret was not read. None of its bytes has left locked memory.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum ReadError {
     /// The file, pipe or terminal could not be read.

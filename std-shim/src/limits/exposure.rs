@@ -39,13 +39,16 @@ impl Limits {
     /// [`Protections::dump_excluded`](crate::Protections::dump_excluded) says so.
     #[must_use]
     pub fn dumps_core(&self) -> Option<bool> {
-        if self.core_pattern.as_ref().is_some_and(|pattern| pattern.starts_with('|')) {
-            return Some(true);
+        if self.dumpable == Some(false) {
+            return Some(false);
         }
-        match self.core_limit {
-            Limit::Bytes(bytes) => Some(bytes > 0),
-            Limit::Unlimited => Some(true),
-            Limit::Unknown => None,
+        match (&self.core_pattern, self.core_limit) {
+            (Some(pattern), _) if pattern.starts_with('|') => Some(true),
+            (_, Limit::Bytes(1..) | Limit::Unlimited) => Some(true),
+            // A pattern that cannot be read may name a program.
+            (None, Limit::Bytes(0)) if cfg!(target_os = "linux") => None,
+            (_, Limit::Bytes(0)) => Some(false),
+            (_, Limit::Unknown) => None,
         }
     }
 }
@@ -65,7 +68,19 @@ mod tests {
             (Limit::Unknown, "core", None),
         ] {
             let core_pattern = Some(pattern.into());
-            assert_eq!(Limits { core_limit, core_pattern, ..small() }.dumps_core(), dumps);
+            let limits = Limits { core_limit, core_pattern, ..small() };
+            assert_eq!(limits.dumps_core(), dumps);
+            let dumpable = Some(false);
+            assert_eq!(Limits { dumpable, ..limits }.dumps_core(), Some(false));
         }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_pattern_that_cannot_be_read_may_name_a_program() {
+        let hidden = Limits { core_pattern: None, ..small() };
+        assert_eq!(hidden.dumps_core(), None);
+        let finite = Limits { core_limit: Limit::Bytes(1), ..hidden };
+        assert_eq!(finite.dumps_core(), Some(true));
     }
 }

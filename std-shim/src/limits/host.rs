@@ -12,10 +12,18 @@ pub enum Surroundings {
     Kubernetes,
     /// A container of Docker, Podman or the like.
     Docker,
+    /// A container of LXC, Proxmox, LXD or Incus.
+    Lxc,
+    /// A container of `systemd-nspawn`.
+    Nspawn,
+    /// An application of Flatpak.
+    Flatpak,
     /// A systemd service.
     Systemd {
         /// The unit's name, such as `payments.service`.
         unit: Box<str>,
+        /// Whether it is a unit of a user's own manager (`systemctl --user`).
+        user: bool,
     },
     /// A shell's child, or a program on a terminal.
     Shell,
@@ -29,10 +37,15 @@ impl Surroundings {
         match signs {
             Signs { lambda: true, .. } => Self::Lambda,
             Signs { kubernetes: true, .. } => Self::Kubernetes,
-            Signs { container: true, .. } => Self::Docker,
+            Signs { container: Some(container), .. } => match container {
+                Container::Engine => Self::Docker,
+                Container::Lxc => Self::Lxc,
+                Container::Nspawn => Self::Nspawn,
+                Container::Flatpak => Self::Flatpak,
+            },
             // A terminal in a service is a login without a session of its own.
-            Signs { service: Some(unit), terminal: false, .. } => {
-                Self::Systemd { unit: unit.into() }
+            Signs { service: Some(Service { unit, user }), terminal: false, .. } => {
+                Self::Systemd { unit: unit.into(), user }
             }
             Signs { shell: true, .. } | Signs { terminal: true, .. } => Self::Shell,
             _ => Self::Plain,
@@ -46,7 +59,11 @@ impl Display for Surroundings {
             Self::Lambda => f.write_str("AWS Lambda"),
             Self::Kubernetes => f.write_str("Kubernetes"),
             Self::Docker => f.write_str("container"),
-            Self::Systemd { unit } => write!(f, "systemd, {unit}"),
+            Self::Lxc => f.write_str("LXC container"),
+            Self::Nspawn => f.write_str("systemd-nspawn container"),
+            Self::Flatpak => f.write_str("Flatpak"),
+            Self::Systemd { unit, user: false } => write!(f, "systemd, {unit}"),
+            Self::Systemd { unit, user: true } => write!(f, "systemd of a user, {unit}"),
             Self::Shell => f.write_str("shell"),
             Self::Plain => f.write_str("plain"),
         }
@@ -59,13 +76,46 @@ impl Display for Surroundings {
 pub(super) struct Signs<'a> {
     pub(super) lambda: bool,
     pub(super) kubernetes: bool,
-    pub(super) container: bool,
+    pub(super) container: Option<Container>,
     /// The systemd service whose control group the process is in.
-    pub(super) service: Option<&'a str>,
+    pub(super) service: Option<Service<'a>>,
     /// Standard input, output or error is a terminal.
     pub(super) terminal: bool,
     /// A shell has counted its level in the environment.
     pub(super) shell: bool,
+}
+
+/// What runs a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Container {
+    /// Docker, Podman or the like.
+    Engine,
+    Lxc,
+    Nspawn,
+    Flatpak,
+}
+
+impl Container {
+    /// By the name that a container's manager gives in `container=` or `/run/systemd/container`
+    /// (systemd's Container Interface). What is no container in the usual sense has no such name.
+    #[cfg(any(target_os = "linux", test))]
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name.trim() {
+            "" | "wsl" | "proot" => None,
+            "lxc" | "lxc-libvirt" => Some(Self::Lxc),
+            "systemd-nspawn" => Some(Self::Nspawn),
+            "flatpak" => Some(Self::Flatpak),
+            _ => Some(Self::Engine),
+        }
+    }
+}
+
+/// A systemd service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Service<'a> {
+    pub(super) unit: &'a str,
+    /// Below a user's own manager.
+    pub(super) user: bool,
 }
 
 #[cfg(test)]
@@ -77,13 +127,13 @@ mod tests {
         let all = Signs {
             lambda: true,
             kubernetes: true,
-            container: true,
-            service: Some("a.service"),
+            container: Some(Container::Engine),
+            service: Some(Service { unit: "a.service", user: false }),
             terminal: true,
             shell: true,
         };
-        let unit = || Surroundings::Systemd { unit: "a.service".into() };
-        let without_container = Signs { lambda: false, kubernetes: false, container: false, ..all };
+        let unit = || Surroundings::Systemd { unit: "a.service".into(), user: false };
+        let without_container = Signs { lambda: false, kubernetes: false, container: None, ..all };
         let on_no_terminal = Signs { terminal: false, ..without_container };
         for (signs, surroundings) in [
             (all, Surroundings::Lambda),
@@ -96,6 +146,25 @@ mod tests {
             (Signs::default(), Surroundings::Plain),
         ] {
             assert_eq!(Surroundings::from_signs(signs), surroundings, "{signs:?}");
+        }
+    }
+
+    #[test]
+    fn containers_are_known_by_their_managers_name() {
+        for (name, told) in [
+            ("lxc", Some(Surroundings::Lxc)),
+            ("systemd-nspawn\n", Some(Surroundings::Nspawn)),
+            ("flatpak", Some(Surroundings::Flatpak)),
+            ("podman", Some(Surroundings::Docker)),
+            ("docker", Some(Surroundings::Docker)),
+            ("oci", Some(Surroundings::Docker)),
+            ("wsl", None),
+            ("", None),
+        ] {
+            let container = Container::named(name);
+            let surroundings = container
+                .map(|_| Surroundings::from_signs(Signs { container, ..Signs::default() }));
+            assert_eq!(surroundings, told, "{name}");
         }
     }
 }

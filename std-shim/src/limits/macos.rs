@@ -4,25 +4,30 @@ use std::env;
 use std::io::{self, IsTerminal};
 
 use super::host::{Signs, Surroundings};
-use super::{IpcLock, Limit, Limits, Swap};
+use super::{IpcLock, Limit, Limits, Quota, SecretMemory, Swap, UserNamespace};
 use crate::sys;
 
-pub(super) fn read(soft: Limit, hard: Limit) -> Limits {
+pub(super) fn read() -> Limits {
+    let lock = Quota::of(sys::memlock_limit().ok(), sys::wired_bytes().ok());
+    let core = Quota::of(sys::core_limit().ok(), None);
     Limits {
-        soft,
-        hard,
-        locked: sys::wired_bytes().ok(),
+        soft: lock.limit,
+        hard: lock.hard,
+        locked: lock.used,
         ipc_lock: IpcLock::Absent,
+        user_namespace: UserNamespace::Initial,
         mappings: None,
         mappings_limit: None,
         wire_limit: sys::read_control(c"vm.user_wire_limit").ok(),
         global_wire_limit: sys::read_control(c"vm.global_user_wire_limit").ok(),
-        memory_limit: Limit::Unknown,
+        address_space: Quota::of(sys::address_space_limit().ok(), None),
+        data: Quota::of(sys::data_limit().ok(), None),
+        memory: Quota::UNKNOWN,
         swap: Swap::Unknown,
-        core_limit: sys::core_limit()
-            .map_or(Limit::Unknown, |limit| Limit::from_finite(limit.soft)),
+        core_limit: core.limit,
         core_pattern: None,
-        secret_memory: false,
+        dumpable: None,
+        secret_memory: SecretMemory::Absent,
         page_size: sys::page_size(),
         surroundings: surroundings(),
     }

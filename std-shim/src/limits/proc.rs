@@ -39,14 +39,30 @@ pub fn systemd_service(cgroup: &str) -> Option<&str> {
     cgroup.lines().filter_map(systemd_path).find_map(service_of)
 }
 
-/// Whether `/proc/PID/cgroup` names a container runtime.
+/// Whether a systemd service's control group lies below a user's own manager, `user@UID.service`.
+pub fn is_user_service(cgroup: &str) -> bool {
+    let below = |path: &str| path.split('/').rev().skip(1).any(|part| part.starts_with("user@"));
+    cgroup.lines().filter_map(systemd_path).any(below)
+}
+
+/// Whether `/proc/PID/cgroup` names a container runtime: by the name of a control group as they make
+/// them, for the runtimes themselves are services with such names too.
 pub fn container_cgroup(cgroup: &str) -> Option<Runtime> {
-    let has = |name| cgroup.contains(name);
-    if has("kubepods") {
-        return Some(Runtime::Kubernetes);
-    }
-    let engine = has("/docker") || has("libpod") || has("/lxc") || has("containerd");
-    engine.then_some(Runtime::Engine)
+    let paths = cgroup.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+    paths.flat_map(|path| path.split('/')).find_map(|part| {
+        let begins = |names: &[&str]| names.iter().any(|name| part.starts_with(name));
+        match part {
+            _ if kind(part) == "service" => None,
+            _ if begins(&["kubepods"]) => Some(Runtime::Kubernetes),
+            "lxc" => Some(Runtime::Lxc),
+            _ if begins(&["lxc.payload", "lxc.monitor"]) => Some(Runtime::Lxc),
+            "docker" | "libpod_parent" => Some(Runtime::Engine),
+            _ if begins(&["docker-", "libpod-", "cri-containerd-", "crio-", "nerdctl-"]) => {
+                Some(Runtime::Engine)
+            }
+            _ => None,
+        }
+    })
 }
 
 /// The text of a file with one line, without the line's end.
@@ -100,6 +116,12 @@ pub fn memory_limit(text: &str) -> Option<Limit> {
     }
 }
 
+/// The number behind a name in a file such as `memory.stat`.
+pub fn statistic(text: &str, name: &str) -> Option<u64> {
+    let after = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+    text.lines().find_map(after)
+}
+
 /// A control group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cgroup<'a> {
@@ -123,6 +145,8 @@ pub enum CgroupVersion {
 pub enum Runtime {
     /// Kubernetes.
     Kubernetes,
+    /// LXC, Proxmox, LXD or Incus.
+    Lxc,
     /// Docker, Podman or the like.
     Engine,
 }
@@ -234,6 +258,18 @@ mod tests {
     }
 
     #[test]
+    fn a_users_service_is_told_from_the_systems() {
+        for (cgroup, user) in [
+            ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/c.service\n", true),
+            ("0::/system.slice/c.service\n", false),
+            ("0::/user.slice/user-1000.slice/user@1000.service\n", false),
+            ("", false),
+        ] {
+            assert_eq!(is_user_service(cgroup), user, "{cgroup:?}");
+        }
+    }
+
+    #[test]
     fn container_runtimes_are_known_by_their_cgroup() {
         for (cgroup, runtime) in [
             (
@@ -243,6 +279,13 @@ mod tests {
             ("0::/system.slice/docker-0123.scope", Some(Runtime::Engine)),
             ("4:memory:/docker/0123", Some(Runtime::Engine)),
             ("0::/machine.slice/libpod-0123.scope", Some(Runtime::Engine)),
+            ("0::/machine.slice/libpod-0123.scope/container", Some(Runtime::Engine)),
+            ("0::/user.slice/user@1.service/user.slice/libpod-0.scope", Some(Runtime::Engine)),
+            ("0::/lxc.payload.web/system.slice/a.service", Some(Runtime::Lxc)),
+            ("4:memory:/lxc/101/ns", Some(Runtime::Lxc)),
+            ("0::/system.slice/containerd.service", None),
+            ("0::/system.slice/docker.service", None),
+            ("0::/system.slice/docker-registry.service", None),
             ("0::/system.slice/ssh.service", None),
             ("", None),
         ] {

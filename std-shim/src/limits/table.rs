@@ -20,6 +20,7 @@ impl Limits {
         writeln!(f, "lock limit, hard  {}", self.hard)?;
         if cfg!(target_os = "linux") {
             writeln!(f, "CAP_IPC_LOCK      {}", self.ipc_lock)?;
+            writeln!(f, "user namespace    {}", self.user_namespace)?;
         }
         if let Some(limit) = self.wire_limit {
             writeln!(f, "a process at most {} bytes (vm.user_wire_limit)", Grouped(limit))?;
@@ -42,8 +43,10 @@ impl Limits {
     }
 
     fn memory(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "address space     {} (RLIMIT_AS)", self.address_space)?;
+        writeln!(f, "private memory    {} (RLIMIT_DATA)", self.data)?;
         if cfg!(target_os = "linux") {
-            writeln!(f, "memory limit      {} (control group)", self.memory_limit)?;
+            writeln!(f, "memory limit      {} (control group)", self.memory)?;
             writeln!(f, "swap              {}", self.swap)?;
         }
         write!(f, "core dumps        {}", dumps(self.dumps_core()))?;
@@ -53,8 +56,7 @@ impl Limits {
         }
         writeln!(f, ")")?;
         if cfg!(target_os = "linux") {
-            let offered = if self.secret_memory { "available" } else { "not available" };
-            writeln!(f, "memfd_secret      {offered}")?;
+            writeln!(f, "memfd_secret      {}", self.secret_memory)?;
         }
         Ok(())
     }

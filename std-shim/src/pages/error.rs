@@ -6,7 +6,10 @@ use std::error::Error;
 use std::fmt::{self, Display, Formatter};
 use std::io;
 
-use crate::limits::{Grouped, Limit, Remedy};
+use crate::debug::debug_as_displayed;
+use crate::limits::{Grouped, Limit, Quota, Remedy, Resource};
+
+debug_as_displayed!(LockError);
 
 /// Pages could not be locked or guarded. Nothing stays mapped, locked or charged.
 ///
@@ -17,7 +20,7 @@ use crate::limits::{Grouped, Limit, Remedy};
 /// let error = LockedPages::new(usize::MAX).err();
 /// assert!(matches!(error, Some(LockError::TooLarge { .. })));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LockError {
     /// No bytes were asked for.
@@ -43,7 +46,7 @@ pub enum LockError {
     /// This process may not lock memory at all (`EPERM`): its limit is zero and it has no
     /// privilege, or a sandbox forbids it.
     NotPermitted {
-        /// The soft `RLIMIT_MEMLOCK`.
+        /// The limit on locked memory that holds for the thread, in bytes.
         limit: Limit,
         /// What to change.
         remedy: Remedy,
@@ -54,6 +57,17 @@ pub enum LockError {
         mappings: u64,
         /// The most there may be, `vm.max_map_count`.
         limit: u64,
+        /// What to change.
+        remedy: Remedy,
+    },
+    /// Another resource limit leaves too little room.
+    ResourceReached {
+        /// What it is about.
+        resource: Resource,
+        /// The limit, and what is used of it.
+        quota: Quota,
+        /// What was asked for, in bytes with guards, or descriptors.
+        requested: u64,
         /// What to change.
         remedy: Remedy,
     },
@@ -78,6 +92,7 @@ impl LockError {
         match self {
             Self::LimitReached { remedy, .. }
             | Self::NotPermitted { remedy, .. }
+            | Self::ResourceReached { remedy, .. }
             | Self::MappingsReached { remedy, .. } => Some(remedy),
             _ => None,
         }
@@ -107,8 +122,12 @@ impl Display for LockError {
             ),
             Self::NotPermitted { limit, remedy } => write!(
                 f,
-                "mlock is forbidden here (EPERM), though RLIMIT_MEMLOCK is {limit}; {remedy}"
+                "mlock is forbidden here (EPERM), though the limit on locked memory is {limit}; {remedy}"
             ),
+            Self::ResourceReached { resource, quota, requested, remedy } => {
+                resource_reached(f, *resource, *quota, *requested)?;
+                write!(f, "; {remedy}")
+            }
             Self::MappingsReached { mappings, limit, remedy } => write!(
                 f,
                 "the process has {} of {} mappings; {remedy}",
@@ -143,6 +162,28 @@ fn limit_reached(
         "locked {} of {limit_text} bytes{by_now}; {more} more were asked for",
         Grouped(locked)
     )
+}
+
+fn resource_reached(
+    f: &mut Formatter<'_>,
+    resource: Resource,
+    quota: Quota,
+    requested: u64,
+) -> fmt::Result {
+    let limit = match quota.limit {
+        Limit::Bytes(limit) => Grouped(limit).to_string(),
+        limit => limit.to_string(),
+    };
+    let what = match resource {
+        Resource::AddressSpace => "bytes of address space",
+        Resource::Data => "bytes of private writable memory",
+        Resource::Descriptors => return write!(f, "all descriptors below {limit} are open"),
+    };
+    match quota.used {
+        Some(used) => write!(f, "{} of {limit} {what} are used", Grouped(used))?,
+        None => write!(f, "the limit is {limit} {what}")?,
+    }
+    write!(f, "; {} more were asked for", Grouped(requested))
 }
 
 fn unsupported(f: &mut Formatter<'_>, call: &str, code: Option<i32>) -> fmt::Result {
@@ -186,7 +227,7 @@ mod tests {
         let zero = LockError::NotPermitted { limit: Limit::Bytes(0), remedy: remedy() };
         assert!(zero.to_string().contains("RLIMIT_MEMLOCK is 0 bytes"), "{zero}");
         let sandbox = LockError::NotPermitted { limit: Limit::Unlimited, remedy: remedy() };
-        assert!(sandbox.to_string().contains("RLIMIT_MEMLOCK is unlimited"), "{sandbox}");
+        assert!(sandbox.to_string().contains("locked memory is unlimited"), "{sandbox}");
     }
 
     #[test]

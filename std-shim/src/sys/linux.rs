@@ -92,6 +92,43 @@ fn first_word(page: &Mapping) -> *mut AtomicU32 {
     page.data().as_ptr().cast()
 }
 
+/// The effective capabilities of the calling thread, `capget(2)`, those below 32.
+pub(crate) fn effective_capabilities() -> io::Result<u32> {
+    let mut header = CapabilityHeader { version: CAPABILITY_VERSION_3, thread: 0 };
+    let mut sets = [CapabilitySets::default(); 2];
+    // SAFETY: the header is valid during the call, and version 3 fills two of these sets.
+    let status = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, &raw mut sets) };
+    if status == 0 { Ok(sets[0].effective) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether the process may dump core at all, `prctl(2)` with `PR_GET_DUMPABLE`.
+pub(crate) fn is_dumpable() -> io::Result<bool> {
+    // SAFETY: asks for a number of this process.
+    match unsafe { libc::prctl(libc::PR_GET_DUMPABLE, 0, 0, 0, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        dumpable => Ok(dumpable != 0),
+    }
+}
+
+/// `struct __user_cap_header_struct`.
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    /// 0 for the calling one.
+    thread: c_int,
+}
+
+/// `struct __user_cap_data_struct`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct CapabilitySets {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
 fn interrupted_or(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) }
 }

@@ -16,6 +16,12 @@ impl Mapping {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// macOS does not say whether pages are locked: always `Unsupported`.
+    #[expect(clippy::unused_self, reason = "Linux needs it")]
+    pub(crate) fn unlocked_bytes(&self) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// macOS cannot leave a single mapping out of core dumps: always `Ok(false)`.
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "Linux needs both")]
     pub(crate) fn exclude_from_dumps(&self) -> io::Result<bool> {
@@ -38,6 +44,11 @@ pub(super) fn wipe(bytes: &mut [MaybeUninit<u8>]) {
     // SAFETY: the slice is valid for writes over its length, and zeros are valid in it. It fails
     // for lengths past RSIZE_MAX only, which no mapping has.
     let _ = unsafe { libc::memset_s(bytes.as_mut_ptr().cast(), bytes.len(), 0, bytes.len()) };
+}
+
+/// macOS has no secret memory: always `Unsupported`.
+pub(crate) fn ask_for_secret_memory() -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Fills `bytes` from the kernel's generator, `getentropy(2)`.

@@ -83,11 +83,33 @@ impl Mapping {
         check(unsafe { libc::munlock(self.data().as_ptr().cast(), self.data) })
     }
 
-    /// Takes all access rights from both guards, `mprotect(2)`: touching them is a SIGSEGV.
+    /// The bytes of the data that are not locked any more: `msync(2)` refuses to invalidate those that
+    /// are, and does nothing else for memory without a file. One call for each page.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn unlocked_bytes(&self) -> io::Result<usize> {
+        let (page, data) = (page_size(), self.data());
+        let mut unlocked = 0;
+        for offset in (0..data.len()).step_by(page) {
+            // SAFETY: the offset is within the data.
+            let start = unsafe { data.cast::<u8>().add(offset) };
+            // SAFETY: the page belongs to this mapping, and no byte of it is changed.
+            match check(unsafe { libc::msync(start.as_ptr().cast(), page, libc::MS_INVALIDATE) }) {
+                Ok(()) => unlocked += page,
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(unlocked)
+    }
+
+    /// Takes all access rights from both guards, `mprotect(2)`: touching them is a SIGSEGV. After
+    /// `mlockall(MCL_FUTURE)` they were locked like every mapping, which nobody needs.
     pub(crate) fn protect_guards(&mut self) -> io::Result<()> {
         // SAFETY: `guard + data` bytes past the base is inside the mapping, or its end.
         let upper = unsafe { self.base.add(self.guard + self.data) };
         for guard in [self.base, upper] {
+            // SAFETY: unlocking changes no byte and no access right. What stays locked is charged.
+            let _ = unsafe { libc::munlock(guard.as_ptr().cast(), self.guard) };
             // SAFETY: the guards belong to this mapping, and no reference to them is ever made.
             check(unsafe { libc::mprotect(guard.as_ptr().cast(), self.guard, libc::PROT_NONE) })?;
         }
@@ -137,6 +159,22 @@ pub(crate) fn memlock_limit() -> io::Result<ResourceLimit> {
 /// `RLIMIT_CORE`.
 pub(crate) fn core_limit() -> io::Result<ResourceLimit> {
     read_limit(libc::RLIMIT_CORE).map(ResourceLimit::from)
+}
+
+/// `RLIMIT_AS`: bytes of address space.
+pub(crate) fn address_space_limit() -> io::Result<ResourceLimit> {
+    read_limit(libc::RLIMIT_AS).map(ResourceLimit::from)
+}
+
+/// `RLIMIT_DATA`: bytes of private writable memory, on Linux since 4.7.
+pub(crate) fn data_limit() -> io::Result<ResourceLimit> {
+    read_limit(libc::RLIMIT_DATA).map(ResourceLimit::from)
+}
+
+/// `RLIMIT_NOFILE`: one more than the greatest file descriptor.
+#[cfg(target_os = "linux")]
+pub(crate) fn descriptor_limit() -> io::Result<ResourceLimit> {
+    read_limit(libc::RLIMIT_NOFILE).map(ResourceLimit::from)
 }
 
 /// Sets the soft `RLIMIT_MEMLOCK` to the hard one, `setrlimit(2)`, and says what it is now.

@@ -6,16 +6,20 @@ use std::time::Duration;
 
 use strongroom_core::{AllocateError, ArenaError};
 
+use crate::debug::debug_as_displayed;
 use crate::pages::LockError;
 
+debug_as_displayed!(VaultError, OpenError, SealError);
+
 /// A vault could not be made. Nothing stays locked.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum VaultError {
     /// The memory could not be locked.
     Lock(LockError),
     /// The arena could not be made in it.
     Arena(ArenaError),
+    /// The operating system gives no random bytes: a filter forbids `getrandom(2)`, say.
+    NoEntropy,
     /// The arena is too small for the key.
     NoRoomForKey(AllocateError),
     /// All memory of this process was wiped ([`wipe_all`](crate::wipe_all)): it is about to end.
@@ -34,6 +38,7 @@ impl Display for VaultError {
         match self {
             Self::Lock(error) => Display::fmt(error, f),
             Self::Arena(error) => Display::fmt(error, f),
+            Self::NoEntropy => Display::fmt(&OpenError::NoEntropy, f),
             Self::NoRoomForKey(error) => write!(f, "the budget is too small for the key: {error}"),
             Self::Wiped => f.write_str(
                 "wipe_all was called: this process is about to end and makes no vault any more",
@@ -53,7 +58,7 @@ impl Error for VaultError {
             Self::Lock(error) => Some(error),
             Self::Arena(error) => Some(error),
             Self::NoRoomForKey(error) => Some(error),
-            Self::Wiped | Self::CeilingBelowFloor { .. } => None,
+            Self::NoEntropy | Self::Wiped | Self::CeilingBelowFloor { .. } => None,
         }
     }
 }
@@ -66,12 +71,15 @@ impl From<LockError> for VaultError {
 
 impl From<ArenaError> for VaultError {
     fn from(error: ArenaError) -> Self {
-        Self::Arena(error)
+        match error {
+            ArenaError::Entropy(_) => Self::NoEntropy,
+            error => Self::Arena(error),
+        }
     }
 }
 
 /// A secret was not opened. Everything else is as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenError {
     /// There is no room now.
@@ -145,7 +153,7 @@ impl From<strongroom_core::OpenError> for Denied {
 }
 
 /// A secret was not sealed. It is as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SealError {
     /// The vault was destroyed.

@@ -11,8 +11,10 @@ use super::admission::Admission;
 pub struct Metrics {
     /// The most that the vault locks, reserves included.
     pub budget: usize,
-    /// What it has locked now.
+    /// What it has locked now, less what the kernel says is not locked any more.
     pub locked: usize,
+    /// What the kernel says is not locked; see [`Vault::unlocked_bytes`](crate::Vault::unlocked_bytes).
+    pub unlocked: Option<usize>,
     /// What lies in runs and blocks with a live secret, the shares of the key included.
     pub used: usize,
     /// Secrets that are open now.
@@ -59,12 +61,19 @@ impl Metrics {
             grown: common.pool.grown.load(Ordering::Relaxed),
             given_back: common.pool.given_back.load(Ordering::Relaxed),
             growth_refusals: common.pool.growth_refusals.load(Ordering::Relaxed),
+            unlocked: Some(0),
             ..Self::default()
         };
         for user in admission.users() {
             let (pages, stats) = (user.pages(), user.arena().stats());
             metrics.rooms += 1;
-            metrics.locked += if pages.protections().locked { pages.bytes() } else { 0 };
+            let unlocked = pages.unlocked_bytes();
+            metrics.unlocked = metrics.unlocked.zip(unlocked).map(|(sum, more)| sum + more);
+            metrics.locked += match unlocked {
+                Some(unlocked) => pages.bytes().saturating_sub(unlocked),
+                None if pages.protections().locked => pages.bytes(),
+                None => 0,
+            };
             metrics.used += stats.used;
             metrics.faults += stats.faults;
         }

@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
+use strongroom::limits::Resource;
+
 use super::{Confinement, User};
 
 /// The bytes locked now, `VmLck`.
@@ -46,7 +48,7 @@ pub(crate) fn is_root() -> bool {
 
 /// Sets both lock limits and gives up `CAP_IPC_LOCK`. Runs between fork and exec.
 pub(crate) fn confine(confinement: Confinement) -> io::Result<()> {
-    let limit = limit(confinement.soft, confinement.hard)?;
+    let limit = rlimit(confinement.soft, confinement.hard)?;
     // SAFETY: `limit` is valid during the call.
     check(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) })?;
     if confinement.user == User::Namespaced {
@@ -68,16 +70,35 @@ pub(crate) fn give_up_capabilities() -> io::Result<()> {
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Limits the address space, `RLIMIT_AS`, for the rest of this process.
-pub(crate) fn limit_address_space(bytes: u64) {
-    let limit = limit(bytes, bytes).unwrap();
+/// Sets a limit, soft and hard.
+pub(crate) fn limit(resource: Resource, amount: u64) {
+    let limit = rlimit(amount, amount).unwrap();
+    let number = match resource {
+        Resource::AddressSpace => libc::RLIMIT_AS,
+        Resource::Data => libc::RLIMIT_DATA,
+        Resource::Descriptors => libc::RLIMIT_NOFILE,
+        _ => unreachable!("{resource}"),
+    };
     // SAFETY: `limit` is valid during the call.
-    check(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }).unwrap();
+    check(unsafe { libc::setrlimit(number, &raw const limit) }).unwrap();
+}
+
+/// Sets the lock limit, soft and hard.
+pub(crate) fn limit_locks(bytes: u64) {
+    let limit = rlimit(bytes, bytes).unwrap();
+    // SAFETY: `limit` is valid during the call.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) }).unwrap();
+}
+
+/// Unlocks all memory of the process, as another part of it may.
+pub(crate) fn unlock_everything() -> io::Result<()> {
+    // SAFETY: unlocking changes no byte and no access right.
+    check(unsafe { libc::munlockall() })
 }
 
 /// A limit in the system's own type, which has 32 bits on some.
 #[allow(clippy::useless_conversion, reason = "it has 64 bits on others")]
-fn limit(soft: u64, hard: u64) -> io::Result<libc::rlimit> {
+fn rlimit(soft: u64, hard: u64) -> io::Result<libc::rlimit> {
     let number = |bytes: u64| bytes.try_into().map_err(|_| ErrorKind::InvalidInput);
     Ok(libc::rlimit { rlim_cur: number(soft)?, rlim_max: number(hard)? })
 }
