@@ -3,14 +3,23 @@
 use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
-use strongroom::limits::{Fit, IpcLock, Limit, Limits, Surroundings, Swap};
+use strongroom::Trial;
+use strongroom::limits::{
+    Fit, IpcLock, Limit, Limits, SecretMemory, Surroundings, Swap, UserNamespace,
+};
 
+use crate::Tried;
 use crate::need::Need;
 use crate::text::SIZES;
 
 /// Writes one object and a line's end.
-pub(crate) fn write(out: &mut impl Write, limits: &Limits, need: Option<&Need>) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, &Report::of(limits, need))?;
+pub(crate) fn write(
+    out: &mut impl Write,
+    limits: &Limits,
+    tried: &Tried,
+    need: Option<&Need>,
+) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, &Report::of(limits, tried, need))?;
     writeln!(out)
 }
 
@@ -18,7 +27,8 @@ pub(crate) fn write(out: &mut impl Write, limits: &Limits, need: Option<&Need>) 
 struct Report<'a> {
     lock_limit_soft: Amount,
     lock_limit_hard: Amount,
-    ipc_lock: &'static str,
+    ipc_lock: Option<&'static str>,
+    initial_user_namespace: Option<bool>,
     locked: Option<u64>,
     available: Amount,
     mappings: Option<u64>,
@@ -26,14 +36,21 @@ struct Report<'a> {
     wire_limit: Option<u64>,
     global_wire_limit: Option<u64>,
     memory_limit: Amount,
+    memory_used: Option<u64>,
+    address_space_limit: Amount,
+    address_space_used: Option<u64>,
+    data_limit: Amount,
+    data_used: Option<u64>,
     swap: Option<&'static str>,
     dumps_core: Option<bool>,
     core_limit: Amount,
     core_pattern: Option<&'a str>,
-    secret_memory: bool,
+    secret_memory: Option<&'static str>,
     page_size: usize,
     surroundings: &'static str,
     systemd_unit: Option<&'a str>,
+    page_tried: Attempt,
+    secret_memory_tried: Attempt,
     fits: Vec<Fits>,
     need: Option<NeedReport>,
 }
@@ -51,6 +68,14 @@ struct NeedReport {
     bytes: u64,
     fits: Option<bool>,
     remedy: Option<String>,
+    tried: Option<Attempt>,
+}
+
+/// What came of trying. The sentence has the cause, the numbers and the remedy.
+#[derive(Serialize)]
+struct Attempt {
+    outcome: Option<&'static str>,
+    sentence: String,
 }
 
 /// A number, `"unlimited"`, or `null`.
@@ -61,27 +86,35 @@ enum Amount {
 }
 
 impl<'a> Report<'a> {
-    fn of(limits: &'a Limits, need: Option<&Need>) -> Self {
+    fn of(limits: &'a Limits, tried: &Tried, need: Option<&Need>) -> Self {
         let fit = |size| Fits { size, secrets: limits.fits(size).into() };
         Self {
             lock_limit_soft: limits.soft.into(),
             lock_limit_hard: limits.hard.into(),
             ipc_lock: ipc_lock(limits.ipc_lock),
+            initial_user_namespace: initial(limits.user_namespace),
             locked: limits.locked,
             available: limits.available().into(),
             mappings: limits.mappings,
             mappings_limit: limits.mappings_limit,
             wire_limit: limits.wire_limit,
             global_wire_limit: limits.global_wire_limit,
-            memory_limit: limits.memory_limit.into(),
+            memory_limit: limits.memory.limit.into(),
+            memory_used: limits.memory.used,
+            address_space_limit: limits.address_space.limit.into(),
+            address_space_used: limits.address_space.used,
+            data_limit: limits.data.limit.into(),
+            data_used: limits.data.used,
             swap: swap(limits.swap),
             dumps_core: limits.dumps_core(),
             core_limit: limits.core_limit.into(),
             core_pattern: limits.core_pattern.as_deref(),
-            secret_memory: limits.secret_memory,
+            secret_memory: secret_memory(limits.secret_memory),
             page_size: limits.page_size,
             surroundings: surroundings(&limits.surroundings),
             systemd_unit: systemd_unit(&limits.surroundings),
+            page_tried: Attempt::of(&tried.page),
+            secret_memory_tried: Attempt::of(&tried.secret_memory),
             fits: SIZES.map(fit).into(),
             need: need.map(NeedReport::of),
         }
@@ -91,7 +124,20 @@ impl<'a> Report<'a> {
 impl NeedReport {
     fn of(need: &Need) -> Self {
         let remedy = need.remedy.as_ref().map(ToString::to_string);
-        Self { open: need.open, size: need.size, bytes: need.bytes, fits: need.fits, remedy }
+        let tried = need.trial.as_ref().map(Attempt::of);
+        Self { open: need.open, size: need.size, bytes: need.bytes, fits: need.fits, remedy, tried }
+    }
+}
+
+impl Attempt {
+    fn of(trial: &Trial) -> Self {
+        let outcome = match trial {
+            Trial::Granted => Some("granted"),
+            Trial::Refused(_) => Some("refused"),
+            Trial::Killed { .. } => Some("killed"),
+            _ => None,
+        };
+        Self { outcome, sentence: trial.to_string() }
     }
 }
 
@@ -125,11 +171,30 @@ impl Serialize for Amount {
     }
 }
 
-fn ipc_lock(ipc_lock: IpcLock) -> &'static str {
+fn ipc_lock(ipc_lock: IpcLock) -> Option<&'static str> {
     match ipc_lock {
-        IpcLock::InEffect => "in effect",
-        IpcLock::Namespaced => "namespaced",
-        _ => "absent",
+        IpcLock::InEffect => Some("in effect"),
+        IpcLock::Namespaced => Some("namespaced"),
+        IpcLock::Absent => Some("absent"),
+        _ => None,
+    }
+}
+
+fn initial(namespace: UserNamespace) -> Option<bool> {
+    match namespace {
+        UserNamespace::Initial => Some(true),
+        UserNamespace::Nested => Some(false),
+        _ => None,
+    }
+}
+
+fn secret_memory(secret_memory: SecretMemory) -> Option<&'static str> {
+    match secret_memory {
+        SecretMemory::SwitchedOn => Some("on"),
+        SecretMemory::SwitchedOff => Some("off"),
+        SecretMemory::Configured => Some("configured"),
+        SecretMemory::Absent => Some("absent"),
+        _ => None,
     }
 }
 
@@ -147,7 +212,11 @@ fn surroundings(surroundings: &Surroundings) -> &'static str {
         Surroundings::Lambda => "lambda",
         Surroundings::Kubernetes => "kubernetes",
         Surroundings::Docker => "container",
-        Surroundings::Systemd { .. } => "systemd",
+        Surroundings::Lxc => "lxc",
+        Surroundings::Nspawn => "nspawn",
+        Surroundings::Flatpak => "flatpak",
+        Surroundings::Systemd { user: true, .. } => "systemd-user",
+        Surroundings::Systemd { user: false, .. } => "systemd",
         Surroundings::Shell => "shell",
         _ => "plain",
     }
@@ -155,7 +224,7 @@ fn surroundings(surroundings: &Surroundings) -> &'static str {
 
 fn systemd_unit(surroundings: &Surroundings) -> Option<&str> {
     match surroundings {
-        Surroundings::Systemd { unit } => Some(unit),
+        Surroundings::Systemd { unit, .. } => Some(unit),
         _ => None,
     }
 }
@@ -168,7 +237,7 @@ mod tests {
 
     fn report(limits: &Limits, need: Option<&Need>) -> serde_json::Value {
         let mut text = Vec::new();
-        write(&mut text, limits, need).unwrap();
+        write(&mut text, limits, &Tried::now(), need).unwrap();
         assert!(text.ends_with(b"}\n"));
         serde_json::from_slice(&text).unwrap()
     }
@@ -186,6 +255,7 @@ mod tests {
         assert_eq!(all["lock_limit_soft"], 65_536);
         assert_eq!(all["lock_limit_hard"], "unlimited");
         assert_eq!(all["need"], serde_json::Value::Null);
+        assert_eq!(all["page_tried"]["outcome"], "granted");
         assert_eq!(all["fits"].as_array().unwrap().len(), SIZES.len());
         let mut unknown = limits();
         unknown.locked = None;
@@ -196,7 +266,7 @@ mod tests {
     fn a_name_from_outside_is_escaped() {
         let mut limits = limits();
         limits.core_pattern = Some("|/x \"\n\u{1b}".into());
-        limits.surroundings = Surroundings::Systemd { unit: "a.service".into() };
+        limits.surroundings = Surroundings::Systemd { unit: "a.service".into(), user: false };
         let all = report(&limits, Some(&Need::of(&limits, 5000, 64)));
         assert_eq!(all["core_pattern"], "|/x \"\n\u{1b}");
         assert_eq!(all["systemd_unit"], "a.service");

@@ -1,5 +1,6 @@
 //! `strongroom-doctor`: how much memory can be locked here, how many secrets fit, and what to change
-//! if that is too little.
+//! if that is too little. It reads the limits, and tries: it locks a page, and what was asked for, in
+//! a child process and for a moment.
 //!
 //! Exit status: 0 if the stated need fits or none was stated, 1 if it does not fit, 2 if the
 //! command line makes no sense or the answer could not be written.
@@ -8,7 +9,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use strongroom::Limits;
+use strongroom::{Limits, LockedPages, Trial};
 
 use crate::need::Need;
 
@@ -36,6 +37,20 @@ struct Options {
     density: bool,
 }
 
+/// What was tried, in child processes: nobody tells of filters.
+struct Tried {
+    /// To lock a page for a moment.
+    page: Trial,
+    /// To ask for secret memory.
+    secret_memory: Trial,
+}
+
+impl Tried {
+    fn now() -> Self {
+        Self { page: LockedPages::try_lock(1), secret_memory: LockedPages::try_secret_memory() }
+    }
+}
+
 fn main() -> ExitCode {
     let options = Options::parse();
     match answer(&options, &mut io::stdout().lock()) {
@@ -54,11 +69,13 @@ fn answer(options: &Options, out: &mut impl Write) -> io::Result<bool> {
         return write!(out, "{}", density::Table).map(|()| true);
     }
     let limits = Limits::read();
-    let need = options.open.zip(options.size).map(|(open, size)| Need::of(&limits, open, size));
+    let tried = Tried::now();
+    let need = options.open.zip(options.size);
+    let need = need.map(|(open, size)| Need::of(&limits, open, size).tried());
     if options.json {
-        json::write(out, &limits, need.as_ref())?;
+        json::write(out, &limits, &tried, need.as_ref())?;
     } else {
-        text::write(out, &limits, need.as_ref())?;
+        text::write(out, &limits, &tried, need.as_ref())?;
     }
     out.flush()?;
     Ok(need.is_none_or(|need| need.fits == Some(true)))

@@ -1,6 +1,7 @@
 //! What somebody needs, and whether it fits.
 
 use strongroom::limits::{Fit, Limits, Remedy};
+use strongroom::{LockedPages, Trial};
 
 /// Secrets that are to be open at one time.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(crate) struct Need {
     pub(crate) fits: Option<bool>,
     /// What to change, if something can be.
     pub(crate) remedy: Option<Remedy>,
+    /// What came of locking so much for a moment; `None` if that was not tried.
+    pub(crate) trial: Option<Trial>,
 }
 
 impl Need {
@@ -25,13 +28,39 @@ impl Need {
             fit => Some(fit.holds(open)),
         };
         let remedy = if fits == Some(false) { limits.remedy(bytes) } else { None };
-        Self { open, size, bytes, fits, remedy }
+        Self { open, size, bytes, fits, remedy, trial: None }
+    }
+
+    /// Tries what was reckoned to be possible, or could not be reckoned.
+    pub(crate) fn tried(self) -> Self {
+        match usize::try_from(self.bytes) {
+            Ok(bytes) if bytes <= MOST_TRIED && self.fits != Some(false) => {
+                self.with(LockedPages::try_lock(bytes))
+            }
+            _ => self,
+        }
+    }
+
+    /// What was tried outweighs what was reckoned.
+    fn with(mut self, trial: Trial) -> Self {
+        self.fits = match trial {
+            Trial::Granted => Some(true),
+            Trial::Refused(_) | Trial::Killed { .. } => Some(false),
+            _ => self.fits,
+        };
+        self.remedy = trial.remedy().cloned();
+        self.trial = Some(trial);
+        self
     }
 }
+
+/// More is not locked just to see whether it can be: others need memory too.
+const MOST_TRIED: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use strongroom::LockError;
     use strongroom::limits::{IpcLock, Limit};
 
     /// This host's limits with another lock limit, and nothing else in the way.
@@ -39,7 +68,10 @@ mod tests {
         let mut limits = Limits::read();
         limits.ipc_lock = IpcLock::Absent;
         (limits.soft, limits.hard, limits.locked) = (soft, soft, locked);
-        (limits.mappings, limits.memory_limit) = (Some(1), Limit::Unlimited);
+        limits.mappings = Some(1);
+        for quota in [&mut limits.memory, &mut limits.address_space, &mut limits.data] {
+            quota.limit = Limit::Unlimited;
+        }
         limits
     }
 
@@ -74,7 +106,8 @@ mod tests {
     #[test]
     fn a_memory_limit_counts_where_locking_has_none() {
         let mut limits = limits(Limit::Unlimited, Some(0));
-        limits.memory_limit = Limit::Bytes(65_536);
+        limits.memory.limit = Limit::Bytes(1 << 20);
+        limits.memory.used = Some((1 << 20) - 65_536);
         let need = Need::of(&limits, 5000, 64);
         assert_eq!(need.fits, Some(false));
         let remedy = need.remedy.map(|remedy| remedy.to_string()).unwrap_or_default();
@@ -92,5 +125,22 @@ mod tests {
     #[test]
     fn not_knowing_is_not_fitting() {
         assert_eq!(Need::of(&limits(Limit::Bytes(65_536), None), 1, 1).fits, None);
+    }
+
+    #[test]
+    fn what_was_tried_outweighs_what_was_reckoned() {
+        let limits = limits(Limit::Bytes(65_536), None);
+        let unknown = || Need::of(&limits, 1, 1);
+        assert_eq!(unknown().with(Trial::Granted).fits, Some(true));
+        let error = LockError::OutOfMemory { requested: 1 };
+        assert_eq!(unknown().with(Trial::Refused(error)).fits, Some(false));
+        assert_eq!(unknown().with(Trial::Unknown).fits, None);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_tried() {
+        let limits = limits(Limit::Bytes(65_536), Some(0));
+        assert_eq!(Need::of(&limits, 5000, 64).tried().trial, None);
+        assert!(Need::of(&limits, 1, 64).tried().trial.is_some());
     }
 }

@@ -4,22 +4,34 @@ use std::io::{self, Write};
 
 use strongroom::limits::{Limit, Limits};
 
+use crate::Tried;
 use crate::need::Need;
 
-/// Writes the limits, how many secrets fit, and whether a need does.
-pub(crate) fn write(out: &mut impl Write, limits: &Limits, need: Option<&Need>) -> io::Result<()> {
-    writeln!(out, "{limits}\n")?;
+/// Writes the limits, what was tried, how many secrets fit, and whether a need does.
+pub(crate) fn write(
+    out: &mut impl Write,
+    limits: &Limits,
+    tried: &Tried,
+    need: Option<&Need>,
+) -> io::Result<()> {
+    writeln!(out, "{limits}")?;
+    writeln!(out, "mlock try         {}", tried.page)?;
+    if cfg!(target_os = "linux") {
+        writeln!(out, "memfd_secret try  {}", tried.secret_memory)?;
+    }
+    writeln!(out)?;
     let Some(need) = need else {
         return fits(out, limits);
     };
     let bytes = Limit::Bytes(need.bytes);
     write!(out, "{} secrets of {} bytes open at one time ", need.open, need.size)?;
     write!(out, "need {bytes} of locked memory: ")?;
-    match (need.fits, &need.remedy) {
-        (Some(true), _) => writeln!(out, "they fit"),
-        (None, _) => writeln!(out, "whether they fit cannot be told without /proc"),
-        (_, Some(remedy)) => writeln!(out, "they do not fit; {remedy}"),
-        (_, None) => writeln!(out, "they do not fit; open fewer at one time"),
+    match (need.fits, &need.trial, &need.remedy) {
+        (Some(true), ..) => writeln!(out, "they fit"),
+        (None, ..) => writeln!(out, "whether they fit cannot be told here; open them and see"),
+        (_, Some(trial), _) => writeln!(out, "they do not fit, as was tried: {trial}"),
+        (_, _, Some(remedy)) => writeln!(out, "they do not fit; {remedy}"),
+        _ => writeln!(out, "they do not fit; open fewer at one time"),
     }
 }
 
@@ -47,7 +59,7 @@ mod tests {
         (limits.soft, limits.hard) = (Limit::Bytes(65_536), Limit::Bytes(65_536));
         let need = need.map(|(open, size)| Need::of(&limits, open, size));
         let mut text = Vec::new();
-        write(&mut text, &limits, need.as_ref()).unwrap();
+        write(&mut text, &limits, &Tried::now(), need.as_ref()).unwrap();
         String::from_utf8(text).unwrap()
     }
 
@@ -58,7 +70,7 @@ mod tests {
         let text = told(Some((5000, 64)), Some(0));
         assert!(text.lines().last().unwrap().contains("they do not fit; raise"), "{text}");
         let text = told(Some((1, 1)), None);
-        assert!(text.ends_with("cannot be told without /proc\n"), "{text}");
+        assert!(text.ends_with("cannot be told here; open them and see\n"), "{text}");
     }
 
     #[test]
