@@ -68,6 +68,14 @@ fn exposition(metrics: &Metrics) -> String {
     let m = metrics;
     metric("budget_bytes", "gauge", &m.budget, "The most that the vault locks.");
     metric("locked_bytes", "gauge", &m.locked, "What it has locked now.");
+    if let Some(unlocked) = m.unlocked {
+        metric(
+            "unlocked_bytes",
+            "gauge",
+            &unlocked,
+            "What the kernel says is not locked: an alarm.",
+        );
+    }
     metric("used_bytes", "gauge", &m.used, "What lies in runs and blocks with a secret.");
     metric("open_secrets", "gauge", &m.live, "Secrets that are open now.");
     metric("open_secrets_peak", "gauge", &m.peak, "The most that were open at once.");

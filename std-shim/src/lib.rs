@@ -132,6 +132,11 @@ pub mod internals {
     };
 }
 
+/// What docs/IN-TESTS.md says compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/IN-TESTS.md")]
+struct InTests;
+
 /// The README's example is a test too.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

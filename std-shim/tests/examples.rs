@@ -48,7 +48,21 @@ fn metrics_are_served_as_prometheus_reads_them() {
     assert_eq!(values["strongroom_locked_bytes"], 8192);
     assert_eq!(values["strongroom_open_secrets"], 1);
     assert_eq!(values["strongroom_faults_total"], 0);
-    assert_eq!(values.len(), 14);
+    assert_eq!(values.len(), if cfg!(target_os = "linux") { 15 } else { 14 });
+}
+
+#[test]
+fn an_application_uses_what_it_was_given() {
+    let mut command = Command::new(program("application"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"alice hunter2\nbob swordfish\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let mut lines: Vec<_> = said.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["alice: 7 bytes sent", "bob: 9 bytes sent"]);
+    assert!(output.status.success());
 }
 
 /// Reads the text format, strictly: help, type and value of each metric, in that order, once.

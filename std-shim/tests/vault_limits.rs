@@ -5,9 +5,12 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Barrier;
 use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use strongroom::limits::IpcLock;
 use strongroom::{
     Backing, InstallError, Limits, LockError, OpenError, Opened, Policy, ReadError, SealError,
     Vault, VaultError, global, page_size, wipe_all,
@@ -34,6 +37,37 @@ fn every_call_works_or_says_why_and_nothing_stays_locked() {
             });
         }
     }
+}
+
+/// What docs/IN-TESTS.md warns of, and what it advises.
+#[test]
+fn tests_share_the_limit_of_their_process() {
+    let name = "tests_share_the_limit_of_their_process";
+    confined(name, Confinement::of(65_536, User::Same), || {
+        if Limits::read().ipc_lock == IpcLock::InEffect {
+            return;
+        }
+        let four = |budget| {
+            let all_there = Barrier::new(4);
+            let test = || {
+                let vault = Vault::new(budget);
+                all_there.wait();
+                vault.is_ok()
+            };
+            thread::scope(|scope| {
+                let tests: Vec<_> = (0..4).map(|_| scope.spawn(test)).collect();
+                tests.into_iter().map(|test| test.join().unwrap()).collect()
+            })
+        };
+        let passed: Vec<bool> = four(64 * 1024);
+        assert_eq!(passed.iter().filter(|&&passed| passed).count(), 1);
+        let passed: Vec<bool> = four(4096);
+        assert!(passed.iter().all(|&passed| passed));
+        let vault = Vault::new(4096).unwrap();
+        let sealed = vault.seal(b"hunter2", b"test").unwrap();
+        let open: Vec<_> = std::iter::from_fn(|| vault.try_open(&sealed, b"test").ok()).collect();
+        assert!(open.len() >= 12, "a dozen, of {}", open.len());
+    });
 }
 
 /// A vault that must have its budget at once.

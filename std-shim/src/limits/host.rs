@@ -86,6 +86,7 @@ pub(super) struct Signs<'a> {
 }
 
 /// What runs a container.
+#[cfg_attr(not(any(target_os = "linux", test)), expect(dead_code, reason = "macOS runs none"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Container {
     /// Docker, Podman or the like.

@@ -4,7 +4,7 @@ use std::env;
 use std::io::{self, IsTerminal};
 
 use super::host::{Signs, Surroundings};
-use super::{IpcLock, Limit, Limits, Quota, SecretMemory, Swap, UserNamespace};
+use super::{IpcLock, Limits, Quota, SecretMemory, Swap, UserNamespace};
 use crate::sys;
 
 pub(super) fn read() -> Limits {

@@ -116,7 +116,7 @@ pub fn memory_limit(text: &str) -> Option<Limit> {
     }
 }
 
-/// The number behind a name in a file such as `memory.stat`.
+/// The number behind a name in a file such as `memory.stat`, a line of `NAME NUMBER`.
 pub fn statistic(text: &str, name: &str) -> Option<u64> {
     let after = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
     text.lines().find_map(after)
@@ -228,6 +228,10 @@ mod tests {
     #[test]
     fn numbers_and_inodes() {
         assert_eq!(number("65530\n"), Some(65_530));
+        let stat = "cache 1\ninactive_file 4096\ntotal_inactive_file 8192\n";
+        assert_eq!(statistic(stat, "inactive_file"), Some(4096));
+        assert_eq!(statistic(stat, "total_inactive_file"), Some(8192));
+        assert_eq!((statistic(stat, "active_file"), statistic("", "")), (None, None));
         assert_eq!(namespace_inode("user:[4026531837]"), Some(4_026_531_837));
         for odd in ["", "x", "-1", "1 2", "٣", "18446744073709551616"] {
             assert_eq!(number(odd), None, "{odd:?}");
