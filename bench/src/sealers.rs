@@ -39,7 +39,7 @@ impl<'a> InEnclave<'a> {
         let secret = Buffer::random(arena, size).map_err(|error| error.to_string())?;
         let record = vec![0; Enclave::record_len(size)];
         let sealed = enclave
-            .seal(secret.expose_secret(), CONTEXT, record.clone())
+            .seal(&secret.expose_secret(), CONTEXT, record.clone())
             .map_err(|error| error.to_string())?;
         Ok(Self { enclave, secret, record, sealed })
     }
@@ -52,8 +52,8 @@ impl<'a> InEnclave<'a> {
 impl Sealer for InEnclave<'_> {
     #[inline(always)]
     fn seal(&mut self) {
-        let secret = black_box(self.secret.expose_secret());
-        let sealed = self.enclave.seal(secret, CONTEXT, &mut self.record[..]);
+        let secret = self.secret.expose_secret();
+        let sealed = self.enclave.seal(black_box(&*secret), CONTEXT, &mut self.record[..]);
         let _ = black_box(sealed);
     }
 

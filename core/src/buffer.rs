@@ -7,9 +7,9 @@ use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 use crate::arena::Arena;
-use crate::constant_time::constant_time_eq;
 use crate::error::{AllocateError, Fault};
-use crate::owner::{Door, Owner, Spin};
+use crate::exposed::{Exposed, ExposedMut};
+use crate::owner::{Owner, Spin};
 use crate::wipe::wipe;
 
 /// Secret bytes in an [`Arena`], between canaries.
@@ -70,7 +70,6 @@ impl<'a, O: Owner> Buffer<'a, O> {
     /// [`AllocateError`] if the arena has no room for it; then `source` is as it was.
     pub fn wiping(arena: &'a Arena<'_, O>, source: &mut [u8]) -> Result<Self, AllocateError> {
         let mut buffer = Self::new(arena, source.len())?;
-        let _window = arena.owner().open(Door::Expose);
         buffer.expose_secret_mut().copy_from_slice(source);
         wipe(source);
         Ok(buffer)
@@ -82,25 +81,28 @@ impl<'a, O: Owner> Buffer<'a, O> {
     /// [`AllocateError`] if the arena has no room for it.
     pub fn random(arena: &'a Arena<'_, O>, len: usize) -> Result<Self, AllocateError> {
         let mut buffer = Self::new(arena, len)?;
-        let _window = arena.owner().open(Door::Expose);
-        arena.fill_random(buffer.expose_secret_mut());
+        arena.fill_random(&mut buffer.expose_secret_mut());
         Ok(buffer)
     }
 
-    /// The secret.
-    #[must_use]
+    /// The secret, for as long as the guard lives.
     #[inline]
-    pub fn expose_secret(&self) -> &[u8] {
+    pub fn expose_secret(&self) -> Exposed<'_, [u8], O> {
         // SAFETY: the memory is this buffer's alone, was zeroed, and is only borrowed with it.
-        unsafe { self.memory.bytes.as_ref() }
+        Exposed::new(self.memory.arena.owner(), unsafe { self.memory.bytes.as_ref() })
     }
 
-    /// The secret, to be changed.
-    #[must_use]
+    /// The secret, to be changed for as long as the guard lives.
     #[inline]
-    pub fn expose_secret_mut(&mut self) -> &mut [u8] {
+    pub fn expose_secret_mut(&mut self) -> ExposedMut<'_, [u8], O> {
         // SAFETY: the memory is this buffer's alone, was zeroed, and is borrowed mutably with it.
-        unsafe { self.memory.bytes.as_mut() }
+        ExposedMut::new(self.memory.arena.owner(), unsafe { self.memory.bytes.as_mut() })
+    }
+
+    /// Calls `look` with the secret.
+    #[inline]
+    pub fn with_secret<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+        look(&self.expose_secret())
     }
 
     /// The secret's length in bytes.
@@ -119,8 +121,7 @@ impl<'a, O: Owner> Buffer<'a, O> {
     /// Whether the secret equals `other`, in a time that depends on the lengths alone.
     #[must_use]
     pub fn constant_time_eq(&self, other: &[u8]) -> bool {
-        let _window = self.memory.arena.owner().open(Door::Expose);
-        constant_time_eq(self.expose_secret(), other)
+        self.expose_secret() == *other
     }
 
     /// Wipes the secret and gives its memory back, like a drop, but returns damage as a value.

@@ -21,7 +21,7 @@ use crate::entropy::Entropy;
 use crate::error::{AllocateError, EntropyError, OpenError, SealError};
 use crate::key::{Destroyed, Key};
 use crate::numbers::Numbers;
-use crate::owner::{Door, Owner, Spin};
+use crate::owner::{Owner, Spin};
 
 /// The place with the key: seals secrets, and opens what it sealed.
 ///
@@ -144,9 +144,9 @@ impl<'a, O: Owner> Enclave<'a, O> {
     ) -> Result<Buffer<'b, P>, OpenError> {
         let Record { nonce, ciphertext, tag } = self.read(sealed.storage.as_ref())?;
         let mut opened = Buffer::new(arena, ciphertext.len())?;
-        let _window = arena.owner().open(Door::Expose);
-        let secret = opened.expose_secret_mut();
-        self.key.with(|key| aead::open(key, &nonce, context, ciphertext, tag, secret))??;
+        let mut secret = opened.expose_secret_mut();
+        self.key.with(|key| aead::open(key, &nonce, context, ciphertext, tag, &mut secret))??;
+        drop(secret);
         Ok(opened)
     }
 

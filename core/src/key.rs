@@ -42,10 +42,7 @@ impl<'a, O: Owner> Key<'a, O> {
         for share in &key.shares {
             let _window = arena.owner().open(Door::Key);
             let fresh = Bytes::random(arena);
-            fresh
-                .words()
-                .zip(share.expose_secret())
-                .for_each(|(new, word)| word.store(new, Relaxed));
+            fresh.words().zip(share.value()).for_each(|(new, word)| word.store(new, Relaxed));
         }
         Ok(key)
     }
@@ -62,7 +59,7 @@ impl<'a, O: Owner> Key<'a, O> {
         let fresh = Bytes::random(self.arena);
         self.write(|| {
             for share in &self.shares {
-                for (new, word) in fresh.words().zip(share.expose_secret()) {
+                for (new, word) in fresh.words().zip(share.value()) {
                     word.store(word.load(Relaxed) ^ new, Relaxed);
                 }
             }
@@ -73,10 +70,7 @@ impl<'a, O: Owner> Key<'a, O> {
     pub(crate) fn destroy(&self) {
         self.write(|| {
             self.destroyed.store(true, Relaxed);
-            self.shares
-                .iter()
-                .flat_map(Secret::expose_secret)
-                .for_each(|word| word.store(0, Relaxed));
+            self.shares.iter().flat_map(Secret::value).for_each(|word| word.store(0, Relaxed));
         });
     }
 
@@ -102,7 +96,7 @@ impl<'a, O: Owner> Key<'a, O> {
     /// Joins the shares as they are, whole or not.
     #[inline]
     fn join_words(&self, key: &mut [u8; KEY]) -> Result<(), Destroyed> {
-        let words = self.shares[0].expose_secret().iter().zip(self.shares[1].expose_secret());
+        let words = self.shares[0].value().iter().zip(self.shares[1].value());
         for (bytes, (a, b)) in key.as_chunks_mut().0.iter_mut().zip(words) {
             *bytes = (a.load(Relaxed) ^ b.load(Relaxed)).to_ne_bytes();
         }
@@ -176,7 +170,7 @@ mod tests {
     }
 
     fn words(share: &Secret<'_, Share>) -> Vec<usize> {
-        share.expose_secret().iter().map(|word| word.load(Relaxed)).collect()
+        share.value().iter().map(|word| word.load(Relaxed)).collect()
     }
 
     #[test]
@@ -233,7 +227,7 @@ mod tests {
             let key = Key::random(arena).unwrap();
             let expected = joined(&key);
             let reading = AtomicBool::new(false);
-            let flip = |share: usize| key.shares[share].expose_secret()[0].fetch_xor(1, Relaxed);
+            let flip = |share: usize| key.shares[share].value()[0].fetch_xor(1, Relaxed);
             thread::scope(|scope| {
                 let mut reader = None;
                 key.write(|| {

@@ -30,7 +30,7 @@
 //! // Sealed, it costs no locked memory at all.
 //! let enclave = Enclave::new(&arena)?;
 //! let mut record = [0; Enclave::record_len(32)];
-//! let sealed = enclave.seal(key.expose_secret(), b"signing key", &mut record)?;
+//! let sealed = enclave.seal(&key.expose_secret(), b"signing key", &mut record)?;
 //! drop(key);
 //!
 //! let opened = enclave.open(&sealed, b"signing key")?;
@@ -84,7 +84,7 @@
 //! | 2 | `classes` `entropy` `index` `lock` |
 //! | 3 | `buddy` `canary` `crypto` `kind` `numbers` `region` `shards` |
 //! | 4 | `bulk` `guarded` `owner` `runs` |
-//! | 5 | `cells` |
+//! | 5 | `cells` `exposed` |
 //! | 6 | `arena` |
 //! | 7 | `buffer` |
 //! | 8 | `secret` |
@@ -116,6 +116,7 @@ mod crypto;
 mod enclave;
 mod entropy;
 mod error;
+mod exposed;
 #[expect(unsafe_code, reason = "reads and writes what lies between two canaries")]
 mod guarded;
 mod index;
@@ -149,6 +150,7 @@ pub use entropy::Entropy;
 pub use error::{
     AllocateError, ArenaError, BulkError, EntropyError, Fault, FaultKind, OpenError, SealError,
 };
+pub use exposed::{Exposed, ExposedMut};
 pub use lock::{Lock, Mutex, MutexGuard, SpinLock};
 pub use owner::{Door, Owner, Spin};
 pub use region::Region;

@@ -8,8 +8,8 @@ use bytemuck::{NoUninit, Pod, Zeroable};
 
 use crate::arena::Arena;
 use crate::buffer::Memory;
-use crate::constant_time::constant_time_eq;
 use crate::error::{AllocateError, Fault};
+use crate::exposed::{Exposed, ExposedMut};
 use crate::owner::{Door, Owner, Spin};
 
 /// A secret value in an [`Arena`], between canaries.
@@ -97,18 +97,30 @@ impl<'a, T, O: Owner> Secret<'a, T, O> {
         Self { memory, value: PhantomData }
     }
 
-    /// The secret.
-    #[must_use]
-    pub fn expose_secret(&self) -> &T {
+    /// The secret, for as long as the guard lives.
+    #[inline]
+    pub fn expose_secret(&self) -> Exposed<'_, T, O> {
+        Exposed::new(self.memory.arena().owner(), self.value())
+    }
+
+    /// The secret, to be changed for as long as the guard lives.
+    #[inline]
+    pub fn expose_secret_mut(&mut self) -> ExposedMut<'_, T, O> {
+        // SAFETY: `build` has initialised the value, which is this secret's alone.
+        ExposedMut::new(self.memory.arena().owner(), unsafe { self.memory.pointer().as_mut() })
+    }
+
+    /// The secret, under a window that the caller has opened.
+    #[inline]
+    pub(crate) fn value(&self) -> &T {
         // SAFETY: `build` has initialised the value, which is this secret's alone.
         unsafe { self.memory.pointer().as_ref() }
     }
 
-    /// The secret, to be changed.
-    #[must_use]
-    pub fn expose_secret_mut(&mut self) -> &mut T {
-        // SAFETY: `build` has initialised the value, which is this secret's alone.
-        unsafe { self.memory.pointer().as_mut() }
+    /// Calls `look` with the secret.
+    #[inline]
+    pub fn with_secret<R>(&self, look: impl FnOnce(&T) -> R) -> R {
+        look(&self.expose_secret())
     }
 
     /// Drops the value, wipes it and gives its memory back, like a drop, but returns damage as a
@@ -149,8 +161,7 @@ impl<'a, T: Pod, O: Owner> Secret<'a, T, O> {
     /// [`AllocateError`] if the arena has no room for it.
     pub fn random(arena: &'a Arena<'_, O>) -> Result<Self, AllocateError> {
         let mut secret = Self::zeroed(arena)?;
-        let _window = arena.owner().open(Door::Expose);
-        arena.fill_random(bytemuck::bytes_of_mut(secret.expose_secret_mut()));
+        arena.fill_random(bytemuck::bytes_of_mut(&mut *secret.expose_secret_mut()));
         Ok(secret)
     }
 }
@@ -159,8 +170,7 @@ impl<T: NoUninit, O: Owner> Secret<'_, T, O> {
     /// Whether the secret equals `other`, byte for byte, in a time that depends on the type alone.
     #[must_use]
     pub fn constant_time_eq(&self, other: &T) -> bool {
-        let _window = self.memory.arena().owner().open(Door::Expose);
-        constant_time_eq(bytemuck::bytes_of(self.expose_secret()), bytemuck::bytes_of(other))
+        self.expose_secret() == *other
     }
 }
 

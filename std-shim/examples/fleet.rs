@@ -153,7 +153,7 @@ impl<'v> Fleet<'v> {
         };
         let opened = opened.map_err(|error| format!("secret {}: {error}", number + 1))?;
         tally.are_open(self.open_now.fetch_add(1, Ordering::Relaxed) + 1);
-        if self.digester.digest(opened.expose_secret()) != *digest {
+        if self.digester.digest(&opened.expose_secret()) != *digest {
             return Err(format!("secret {} is not what was sealed", number + 1).into());
         }
         if !options.hold.is_zero() {

@@ -119,11 +119,11 @@ impl<'v, R: Read> SecretReader<'v, R> {
         find: impl Fn(&[u8]) -> Option<Part>,
     ) -> Result<Option<Opened<'v>>, ReadError> {
         loop {
-            if let Some(part) = find(self.ahead()) {
+            if let Some(part) = self.ahead(&find) {
                 return self.take(part, limit).map(Some);
             }
             if self.read_more(limit)? == 0 {
-                let rest = self.ahead().len();
+                let rest = self.ahead(<[u8]>::len);
                 let part = Part { secret: rest, whole: rest };
                 return if rest == 0 { Ok(None) } else { self.take(part, limit).map(Some) };
             }
@@ -133,7 +133,7 @@ impl<'v, R: Read> SecretReader<'v, R> {
     /// Reads once; says how many bytes.
     fn read_more(&mut self, limit: usize) -> Result<usize, ReadError> {
         self.check_process()?;
-        let read = self.prefix.len() + self.ahead().len();
+        let read = self.prefix.len() + self.ahead(<[u8]>::len);
         // One more may be the first byte of a line's end.
         if read > limit.saturating_add(1) {
             return Err(ReadError::TooLong { limit });
@@ -155,9 +155,11 @@ impl<'v, R: Read> SecretReader<'v, R> {
             return Err(ReadError::TooLong { limit });
         }
         let mut secret = self.allocate(len)?;
-        let (front, back) = secret.expose_secret_mut().split_at_mut(self.prefix.len());
-        self.prefix.copy_to(front, self.vault, self.timeout)?;
-        back.copy_from_slice(&self.ahead()[..part.secret]);
+        self.prefix.copy_to(&mut secret, self.vault, self.timeout)?;
+        self.ahead(|ahead| {
+            let back = &mut secret.expose_secret_mut()[self.prefix.len()..];
+            back.copy_from_slice(&ahead[..part.secret]);
+        });
         self.prefix.clear();
         if let Some(chunk) = &mut self.chunk {
             chunk.consume(part.whole);
@@ -165,8 +167,12 @@ impl<'v, R: Read> SecretReader<'v, R> {
         Ok(secret)
     }
 
-    fn ahead(&self) -> &[u8] {
-        self.chunk.as_ref().map_or(&[], Chunk::bytes)
+    /// Calls `look` with what was read ahead.
+    fn ahead<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
+        match &self.chunk {
+            Some(chunk) => look(&chunk.bytes()),
+            None => look(&[]),
+        }
     }
 
     fn allocate(&self, len: usize) -> Result<Opened<'v>, OpenError> {
@@ -249,7 +255,7 @@ impl Opened<'_> {
     /// # Errors
     /// The error of the writer, which may have taken a part.
     pub fn write_to(&self, mut writer: impl Write) -> io::Result<()> {
-        writer.write_all(self.expose_secret())?;
+        writer.write_all(&self.expose_secret())?;
         writer.flush()
     }
 }

@@ -96,8 +96,8 @@ pub use park::{Park, ParkLock};
 pub use strongroom_core;
 pub use strongroom_core::{Fault, FaultKind, Stats};
 pub use vault::{
-    Builder, Metrics, OpenError, Opened, Opening, OpeningAll, Reserve, SealError, Shortage, Vault,
-    VaultError,
+    Builder, Exposed, ExposedMut, Metrics, OpenError, Opened, Opening, OpeningAll, Reserve,
+    SealError, Shortage, Vault, VaultError, VaultOwner,
 };
 
 /// One sealed secret: a record, on the heap unless said otherwise; see

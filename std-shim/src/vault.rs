@@ -32,9 +32,10 @@ use strongroom_core::{Enclave, Fault, Sealed, Stats};
 pub use self::builder::Builder;
 pub use self::error::{OpenError, SealError, Shortage, VaultError};
 pub use self::metrics::Metrics;
-pub use self::opened::Opened;
+pub use self::opened::{Exposed, ExposedMut, Opened};
 pub use self::opening::{Opening, OpeningAll};
 pub use self::reserve::Reserve;
+pub use self::segment::VaultOwner;
 
 use self::admission::Admission;
 use self::request::Request;
@@ -214,7 +215,7 @@ impl Vault {
     ///
     /// let both = [(&user, &b"db/user"[..]), (&password, b"db/password")];
     /// let [user, password] = vault.try_open_all(both)?;
-    /// assert_eq!((user.expose_secret(), password.expose_secret()), (&b"admin"[..], &b"hunter2"[..]));
+    /// assert!(user.expose_secret() == b"admin" && password.expose_secret() == b"hunter2");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

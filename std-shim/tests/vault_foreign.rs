@@ -66,7 +66,7 @@ fn call_everything() {
 
 /// Writes one byte past the end of an open secret.
 fn damage(opened: &mut Opened<'_>) {
-    let secret = opened.expose_secret_mut();
+    let mut secret = opened.expose_secret_mut();
     let behind = secret.as_mut_ptr().wrapping_add(secret.len());
     // SAFETY: it lies in the locked memory of a vault: a canary, which nobody else uses now.
     unsafe { behind.write(0xff) };

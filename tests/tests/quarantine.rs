@@ -17,7 +17,7 @@ fn bytes(size: usize) -> Layout {
 }
 
 fn offset_of(lab: &Lab<'_>, buffer: &Buffer<'_>) -> usize {
-    lab.offset_of(std::ptr::NonNull::from(buffer.expose_secret()).cast())
+    lab.offset_of(std::ptr::NonNull::from(&*buffer.expose_secret()).cast())
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_drop_calls_the_handler_and_a_release_returns_the_fault() {
         assert!(called.iter().all(|&called| called == fault));
     }
     let secret = Secret::<u64>::zeroed(lab.arena()).unwrap();
-    let offset = lab.offset_of(std::ptr::NonNull::from(secret.expose_secret()).cast());
+    let offset = lab.offset_of(std::ptr::NonNull::from(&*secret.expose_secret()).cast());
     lab.flip(offset - 1, 1);
     assert_eq!(secret.release().unwrap_err().kind, CanaryBefore);
     assert_eq!(faults::take(), []);

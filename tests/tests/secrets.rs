@@ -77,7 +77,7 @@ fn a_value_whose_drop_panics_is_wiped_and_given_back() {
         for release in [false, true] {
             let secret =
                 Secret::build(lab.arena(), |place| place.write(Stubborn([7; 64]))).unwrap();
-            let place = lab.offset_of(NonNull::from(secret.expose_secret()).cast());
+            let place = lab.offset_of(NonNull::from(&*secret.expose_secret()).cast());
             let ended = catch_unwind(AssertUnwindSafe(|| {
                 if release {
                     secret.release()
@@ -118,7 +118,7 @@ fn values_are_aligned_and_may_be_nothing() {
     struct TooAligned(#[expect(dead_code, reason = "only its layout counts")] u8);
     with_lab(|lab| {
         let secret = Secret::build(lab.arena(), |place| place.write(Aligned([3; 700]))).unwrap();
-        assert_eq!(std::ptr::from_ref(secret.expose_secret()).addr() % 512, 0);
+        assert_eq!(std::ptr::from_ref(&*secret.expose_secret()).addr() % 512, 0);
         assert_eq!(secret.expose_secret().0, [3; 700]);
         let refused = Secret::build(lab.arena(), |place| place.write(TooAligned(1)));
         let expected = AllocateError::Alignment { requested: 8192, largest: 4096 };
@@ -136,7 +136,7 @@ fn sources_are_wiped_and_drops_wipe() {
         let mut source = *b"correct horse battery staple";
         let buffer = Buffer::wiping(lab.arena(), &mut source).unwrap();
         assert_eq!(source, [0; 28]);
-        let place = lab.offset_of(NonNull::from(buffer.expose_secret()).cast());
+        let place = lab.offset_of(NonNull::from(&*buffer.expose_secret()).cast());
         assert!(lab.holds(place, b"correct horse battery staple"));
         assert!(buffer.constant_time_eq(b"correct horse battery staple"));
         assert!(!buffer.constant_time_eq(b"correct horse battery stapler"));
@@ -149,13 +149,13 @@ fn sources_are_wiped_and_drops_wipe() {
 fn random_secrets_differ() {
     with_lab(|lab| {
         let secrets: Vec<_> = (0..20).map(|_| Buffer::random(lab.arena(), 24).unwrap()).collect();
-        let mut contents: Vec<_> = secrets.iter().map(Buffer::expose_secret).collect();
+        let mut contents: Vec<_> = secrets.iter().map(|one| one.expose_secret().to_vec()).collect();
         contents.sort_unstable();
         contents.dedup();
         assert_eq!(contents.len(), 20);
         let keys = [(); 2].map(|()| Secret::<[u8; 32]>::random(lab.arena()).unwrap());
-        assert!(!keys[0].constant_time_eq(keys[1].expose_secret()));
-        assert!(keys[0].constant_time_eq(keys[0].expose_secret()));
+        assert!(!keys[0].constant_time_eq(&keys[1].expose_secret()));
+        assert!(keys[0].constant_time_eq(&keys[0].expose_secret()));
     });
 }
 

@@ -91,7 +91,7 @@ fn equality(arena: &Arena<'_>, different_at: Option<usize>) {
     if let Some(at) = different_at {
         other[at] ^= 1;
     }
-    make_undefined(one.expose_secret_mut());
+    make_undefined(&mut *one.expose_secret_mut());
     make_undefined(&other[..]);
     let equal = known(one.constant_time_eq(&other));
     assert_eq!(equal, different_at.is_none());
@@ -140,12 +140,12 @@ fn enclave(arena: &Arena<'_>) {
     for length in LENGTHS {
         let secret = secret(arena, length);
         let mut record = vec![0; Enclave::record_len(length)];
-        let sealed = enclave.seal(secret.expose_secret(), CONTEXT, &mut record[..]).expect("room");
+        let sealed = enclave.seal(&secret.expose_secret(), CONTEXT, &mut record[..]).expect("room");
         make_defined(sealed.record());
         enclave.refresh();
         let sealed = Sealed::from_record(sealed.record());
         let opened = enclave.open(&sealed, CONTEXT).expect("sealed here");
-        assert!(known(opened.constant_time_eq(secret.expose_secret())));
+        assert!(known(opened.constant_time_eq(&secret.expose_secret())));
     }
     enclave.destroy();
 }
@@ -153,7 +153,7 @@ fn enclave(arena: &Arena<'_>) {
 /// A secret that memcheck watches.
 fn secret<'a>(arena: &'a Arena<'_>, length: usize) -> Buffer<'a> {
     let mut secret = Buffer::random(arena, length).expect("room");
-    make_undefined(secret.expose_secret_mut());
+    make_undefined(&mut *secret.expose_secret_mut());
     secret
 }
 

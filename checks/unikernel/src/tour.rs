@@ -69,7 +69,7 @@ impl<'k> Tour<'k> {
             .zip(content(number))
             .for_each(|(to, from)| *to = from);
         let memory = self.bulk.allocate(Enclave::record_len(secret.len()))?;
-        let sealed = self.enclave.seal(secret.expose_secret(), &context(number), memory)?;
+        let sealed = self.enclave.seal(&secret.expose_secret(), &context(number), memory)?;
         Ok(Record { number, sealed })
     }
 
@@ -131,15 +131,15 @@ impl<'k> Tour<'k> {
     fn look_for_copies(&self) -> Result<(), KernelError> {
         let secret = Buffer::random(self.enclave.arena(), 32)?;
         let memory = self.bulk.allocate(Enclave::record_len(secret.len()))?;
-        let sealed = self.enclave.seal(secret.expose_secret(), b"looked for", memory)?;
+        let sealed = self.enclave.seal(&secret.expose_secret(), b"looked for", memory)?;
         drop(secret);
         let opened = self.enclave.open(&sealed, b"looked for")?;
-        let strays = count_copies(opened.expose_secret());
+        let strays = count_copies(&opened.expose_secret());
         // The search would find one: here it is.
         let mut planted = [0; 32];
-        planted.copy_from_slice(opened.expose_secret());
+        planted.copy_from_slice(&opened.expose_secret());
         black_box(&mut planted);
-        let found = count_copies(opened.expose_secret());
+        let found = count_copies(&opened.expose_secret());
         planted.zeroize();
         say!("copies outside the region: {strays}; with one planted on the stack: {found}");
         if strays == 0 && found > 0 {

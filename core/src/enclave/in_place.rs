@@ -6,7 +6,8 @@ use super::Enclave;
 use crate::buffer::Buffer;
 use crate::crypto::aead::{self, TAG};
 use crate::error::{OpenError, SealError};
-use crate::owner::{Door, Owner, Spin};
+use crate::exposed::{Exposed, ExposedMut};
+use crate::owner::{Owner, Spin};
 use crate::wipe::wipe;
 
 /// A secret that was sealed in its own cell.
@@ -77,9 +78,8 @@ impl<'a, O: Owner> Enclave<'a, O> {
         if len > longest {
             return Err(SealError::TooLong { len, longest });
         }
-        let _window = self.arena.owner().open(Door::Expose);
-        let (nonce, text) = (self.nonce(number), secret.expose_secret_mut());
-        Ok(self.key.with(|key| aead::seal_in_place(key, &nonce, context, text))?)
+        let (nonce, mut text) = (self.nonce(number), secret.expose_secret_mut());
+        Ok(self.key.with(|key| aead::seal_in_place(key, &nonce, context, &mut text))?)
     }
 }
 
@@ -95,9 +95,10 @@ impl<'a, O: Owner> SealedInPlace<'a, O> {
         context: &'s [u8],
     ) -> Result<OpenedInPlace<'s, 'a, O>, OpenError> {
         let next = enclave.take_number().map_err(|_| OpenError::Exhausted)?;
-        let _window = enclave.arena.owner().open(Door::Expose);
-        let (nonce, text) = (enclave.nonce(self.number), self.ciphertext.expose_secret_mut());
-        enclave.key.with(|key| aead::open_in_place(key, &nonce, context, text, &self.tag))??;
+        let (nonce, mut text) = (enclave.nonce(self.number), self.ciphertext.expose_secret_mut());
+        let tag = &self.tag;
+        enclave.key.with(|key| aead::open_in_place(key, &nonce, context, &mut text, tag))??;
+        drop(text);
         Ok(OpenedInPlace { sealed: self, enclave, context, next })
     }
 
@@ -115,16 +116,19 @@ impl<'a, O: Owner> SealedInPlace<'a, O> {
 }
 
 impl<O: Owner> OpenedInPlace<'_, '_, O> {
-    /// The secret.
-    #[must_use]
-    pub fn expose_secret(&self) -> &[u8] {
+    /// The secret, for as long as the guard lives.
+    pub fn expose_secret(&self) -> Exposed<'_, [u8], O> {
         self.sealed.ciphertext.expose_secret()
     }
 
-    /// The secret, to be changed; the change is sealed.
-    #[must_use]
-    pub fn expose_secret_mut(&mut self) -> &mut [u8] {
+    /// The secret, to be changed for as long as the guard lives; the change is sealed.
+    pub fn expose_secret_mut(&mut self) -> ExposedMut<'_, [u8], O> {
         self.sealed.ciphertext.expose_secret_mut()
+    }
+
+    /// Calls `look` with the secret.
+    pub fn with_secret<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+        look(&self.expose_secret())
     }
 }
 
@@ -135,8 +139,7 @@ impl<O: Owner> Drop for OpenedInPlace<'_, '_, O> {
             (*number, *tag) = (self.next, made);
         } else {
             // The enclave was destroyed meanwhile, and with it all that it sealed.
-            let _window = self.enclave.arena.owner().open(Door::Expose);
-            wipe(ciphertext.expose_secret_mut());
+            wipe(&mut ciphertext.expose_secret_mut());
         }
     }
 }

@@ -16,12 +16,12 @@ pub(crate) struct Digester<'v> {
 impl<'v> Digester<'v> {
     pub(crate) fn new(vault: &'v Vault) -> Result<Self, OpenError> {
         let mut key = vault.try_allocate(KEY)?;
-        vault.fill_random(key.expose_secret_mut())?;
+        vault.fill_random(&mut key.expose_secret_mut())?;
         Ok(Self { key })
     }
 
     pub(crate) fn digest(&self, secret: &[u8]) -> u64 {
-        digest(self.key.expose_secret(), secret)
+        digest(&self.key.expose_secret(), secret)
     }
 }
 

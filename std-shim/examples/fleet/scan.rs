@@ -48,7 +48,7 @@ impl Sample {
         let opened_last = order.iter().rev().take(OPENED_LAST).map(|&number| number as usize);
         for number in sealed_last.chain(opened_last) {
             let secret = fleet.vault.try_open(&fleet.secrets[number].sealed, &context(number))?;
-            sample.add(number, secret.expose_secret());
+            sample.add(number, &secret.expose_secret());
             zeroize_stack::<STACK>();
         }
         if sample.secrets.is_empty() {

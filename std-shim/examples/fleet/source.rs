@@ -59,15 +59,15 @@ impl Source {
             Self::Random { count, len } => {
                 let mut secret = vault.try_allocate(*len)?;
                 for _ in 0..*count {
-                    vault.fill_random(secret.expose_secret_mut())?;
-                    take(secret.expose_secret())?;
+                    vault.fill_random(&mut secret.expose_secret_mut())?;
+                    take(&secret.expose_secret())?;
                 }
                 Ok(())
             }
             Self::Lines { file, name } => each_line(vault, file, name, take),
             Self::Files(paths) => paths.iter().try_for_each(|path| {
                 let name = path.display().to_string();
-                take(whole_file(vault, path, &name)?.expose_secret())
+                take(&whole_file(vault, path, &name)?.expose_secret())
             }),
         }
     }
@@ -90,7 +90,7 @@ fn each_line(
         if line.is_empty() {
             return Err(empty(&place()));
         }
-        take(line.expose_secret())?;
+        take(&line.expose_secret())?;
     }
     Ok(())
 }

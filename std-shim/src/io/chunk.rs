@@ -5,7 +5,7 @@
 use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
 
-use crate::vault::Opened;
+use crate::vault::{Exposed, Opened};
 
 pub(super) struct Chunk<'v> {
     memory: Opened<'v>,
@@ -18,12 +18,12 @@ impl<'v> Chunk<'v> {
         Self { memory, filled: 0..0 }
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.memory.expose_secret()[self.filled.clone()]
+    pub(super) fn bytes(&self) -> Exposed<'_> {
+        Exposed::map(self.memory.expose_secret(), |memory| &memory[self.filled.clone()])
     }
 
     #[cfg(test)]
-    pub(super) fn whole(&self) -> &[u8] {
+    pub(super) fn whole(&self) -> Exposed<'_> {
         self.memory.expose_secret()
     }
 
@@ -41,7 +41,8 @@ impl<'v> Chunk<'v> {
     /// Appends what one read gives, and says how many bytes that was.
     pub(super) fn read_from(&mut self, reader: &mut impl Read) -> io::Result<usize> {
         self.move_to_front();
-        let free = &mut self.memory.expose_secret_mut()[self.filled.end..];
+        let mut memory = self.memory.expose_secret_mut();
+        let free = &mut memory[self.filled.end..];
         let count = loop {
             match reader.read(free) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -57,7 +58,7 @@ impl<'v> Chunk<'v> {
 
     fn move_to_front(&mut self) {
         let Range { start, end } = self.filled;
-        let memory = self.memory.expose_secret_mut();
+        let mut memory = self.memory.expose_secret_mut();
         memory.copy_within(start..end, 0);
         self.filled = 0..end - start;
         memory[self.filled.end..end].fill(0);

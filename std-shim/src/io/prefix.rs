@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use strongroom_core::Sealed;
 
-use crate::vault::SealError;
-
 use super::chunk::{CHUNK, Chunk};
-use crate::vault::{OpenError, Vault};
+use crate::vault::{OpenError, Opened, SealError, Vault};
 
 /// Sealed pieces of [`PIECE`] bytes, in order.
 #[derive(Default)]
@@ -30,21 +28,23 @@ impl SealedPrefix {
         Ok(())
     }
 
-    /// Opens all pieces into `secret`, one at a time.
+    /// Opens all pieces into the front of `secret`, one at a time; nothing is exposed while one waits.
     pub(super) fn copy_to(
         &self,
-        secret: &mut [u8],
+        secret: &mut Opened<'_>,
         vault: &Vault,
         timeout: Duration,
     ) -> Result<(), OpenError> {
-        for (number, (piece, to)) in self.pieces.iter().zip(secret.chunks_mut(PIECE)).enumerate() {
+        for (number, piece) in self.pieces.iter().enumerate() {
             let context = context(number);
             let opened = if timeout.is_zero() {
                 vault.try_open(piece, &context)
             } else {
                 vault.open_timeout(piece, &context, timeout)
             };
-            to.copy_from_slice(opened?.expose_secret());
+            let (opened, start) = (opened?, number * PIECE);
+            secret.expose_secret_mut()[start..start + PIECE]
+                .copy_from_slice(&opened.expose_secret());
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use strongroom_core::{Buffer, Enclave, Fault};
+use strongroom_core::{Buffer, Enclave, Exposed, ExposedMut, Fault};
 
 use super::error::Denied;
 use super::request::Request;
@@ -40,18 +40,20 @@ impl<'v> Lease<'v> {
     }
 
     /// Empty in a forked child that has no such memory.
-    pub(super) fn expose(&self) -> &[u8] {
+    #[inline]
+    pub(super) fn expose(&self) -> Exposed<'_, [u8], VaultOwner> {
         match &self.buffer {
             Some(buffer) if !self.user.pages().is_absent() => buffer.expose_secret(),
-            _ => &[],
+            _ => Exposed::new(&VaultOwner, &[]),
         }
     }
 
     /// As [`expose`](Self::expose), to be changed.
-    pub(super) fn expose_mut(&mut self) -> &mut [u8] {
+    #[inline]
+    pub(super) fn expose_mut(&mut self) -> ExposedMut<'_, [u8], VaultOwner> {
         match &mut self.buffer {
             Some(buffer) if !self.user.pages().is_absent() => buffer.expose_secret_mut(),
-            _ => &mut [],
+            _ => ExposedMut::new(&VaultOwner, &mut []),
         }
     }
 

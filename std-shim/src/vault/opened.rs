@@ -10,6 +10,7 @@ use super::error::{OpenError, SealError};
 use super::holding::Mark;
 use super::lease::Lease;
 use super::request::Request;
+use super::segment::VaultOwner;
 
 /// A secret that is open in a vault's locked memory. Dropping it wipes it and makes room for those
 /// who wait.
@@ -19,6 +20,12 @@ pub struct Opened<'v> {
     told: TellThoseWhoWait<'v>,
     _mark: Mark,
 }
+
+/// A guard through which a vault's secret is read; see [`strongroom_core::Exposed`].
+pub type Exposed<'s, T = [u8]> = strongroom_core::Exposed<'s, T, VaultOwner>;
+
+/// A guard through which a vault's secret is read and changed; see [`strongroom_core::ExposedMut`].
+pub type ExposedMut<'s, T = [u8]> = strongroom_core::ExposedMut<'s, T, VaultOwner>;
 
 /// Tells them when it is dropped, even if the fault handler panics.
 struct TellThoseWhoWait<'v>(&'v Admission);
@@ -60,19 +67,25 @@ impl<'v> Opened<'v> {
         Self { lease, told: TellThoseWhoWait(admission), _mark: Mark::new() }
     }
 
-    /// The secret.
+    /// The secret, for as long as the guard lives.
     ///
     /// In a forked child it reads as zeros, or is empty where a child has no such memory at all
     /// ([`ForkView`](crate::ForkView)).
-    #[must_use]
-    pub fn expose_secret(&self) -> &[u8] {
+    #[inline]
+    pub fn expose_secret(&self) -> Exposed<'_> {
         self.lease.expose()
     }
 
-    /// The secret, to be changed.
-    #[must_use]
-    pub fn expose_secret_mut(&mut self) -> &mut [u8] {
+    /// The secret, to be changed for as long as the guard lives.
+    #[inline]
+    pub fn expose_secret_mut(&mut self) -> ExposedMut<'_> {
         self.lease.expose_mut()
+    }
+
+    /// Calls `look` with the secret.
+    #[inline]
+    pub fn with_secret<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+        look(&self.expose_secret())
     }
 
     /// The secret's length in bytes.
@@ -99,7 +112,7 @@ impl<'v> Opened<'v> {
     /// [`SealError`].
     pub fn seal(&self, context: &[u8]) -> Result<Sealed<Box<[u8]>>, SealError> {
         let record = vec![0; Enclave::record_len(self.len())].into();
-        Ok(self.told.0.enclave()?.seal(self.expose_secret(), context, record)?)
+        Ok(self.told.0.enclave()?.seal(&self.expose_secret(), context, record)?)
     }
 
     /// Wipes the secret and makes room, like a drop, but returns damage as a value.

@@ -22,7 +22,7 @@ use crate::park::{Park, ParkLock};
 /// The owner of a vault's memory: those who wait for its lock sleep, and no damage is reported once
 /// all memory was wiped.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct VaultOwner;
+pub struct VaultOwner;
 
 impl Owner for VaultOwner {
     type Lock = ParkLock;

@@ -215,13 +215,14 @@ impl<'a> Model<'a> {
         assert_eq!(error, SealError::Destroyed);
         let Ok(buffer) = Buffer::wiping(arena, &mut [7; 20]) else { return };
         let (buffer, error) = self.enclave.seal_in_place(buffer, b"").unwrap_err();
-        assert_eq!((buffer.expose_secret(), error), (&[7; 20][..], SealError::Destroyed));
+        assert_eq!(error, SealError::Destroyed);
+        assert_eq!(buffer.expose_secret(), [7; 20]);
     }
 
     fn seal_in_place(&mut self, len: usize, context: u8) {
         let (secret, context) = (self.noise.bytes(len), context_of(context));
         let Ok(buffer) = Buffer::wiping(self.lab.arena(), &mut secret.clone()) else { return };
-        let place = NonNull::from(buffer.expose_secret()).cast();
+        let place = NonNull::from(&*buffer.expose_secret()).cast();
         let offset = if len == 0 { 0 } else { self.lab.offset_of(place) };
         let sealed = self.enclave.seal_in_place(buffer, &context).unwrap();
         assert_eq!(sealed.len(), len);

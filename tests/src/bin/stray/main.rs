@@ -82,7 +82,7 @@ fn work(vault: &Vault, directory: &Path) -> Result<Vec<Record>, Box<dyn Error>> 
         let read = vault.read_file(&path, LONGEST)?;
         sealed.push(read.seal(name.as_bytes())?);
         let again = vault.read_to_end(File::open(&path)?, LONGEST)?;
-        if !again.constant_time_eq(read.expose_secret()) {
+        if !again.constant_time_eq(&read.expose_secret()) {
             return Err("a file was read in two ways".into());
         }
     }
@@ -108,10 +108,10 @@ fn use_all(vault: &Vault, sealed: &[Record]) -> Result<(), Box<dyn Error>> {
     for record in sealed {
         let opened = open(vault, record)?;
         let mut copy = vault.try_allocate(opened.len())?;
-        copy.expose_secret_mut().copy_from_slice(opened.expose_secret());
+        copy.expose_secret_mut().copy_from_slice(&opened.expose_secret());
         opened.write_to(&mut nowhere)?;
         opened.write_to(&mut writer)?;
-        reader.read_exact(copy.expose_secret_mut())?;
+        reader.read_exact(&mut copy.expose_secret_mut())?;
         copy.release()?;
         // What is refused leaves nothing either.
         if vault.try_open(record, b"another context").is_ok() {

@@ -134,7 +134,7 @@ fn panic_with_secrets_open() -> Outcome {
             for secret in [&mut short, &mut long] {
                 secret.expose_secret_mut().fill(b'S');
                 let offset = offset_of(lab, secret);
-                assert!(lab.holds(offset, secret.expose_secret()), "it is there");
+                assert!(lab.holds(offset, &secret.expose_secret()), "it is there");
                 offsets.push(offset..offset + secret.len());
             }
             panic!("a bug elsewhere");
@@ -171,7 +171,7 @@ fn place(lab: &Lab<'_>, layout: Form) -> usize {
 }
 
 fn offset_of(lab: &Lab<'_>, secret: &Buffer<'_>) -> usize {
-    lab.offset_of(NonNull::from(secret.expose_secret()).cast())
+    lab.offset_of(NonNull::from(&*secret.expose_secret()).cast())
 }
 
 fn layout_of((size, align): Form) -> Layout {

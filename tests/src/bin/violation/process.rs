@@ -33,7 +33,7 @@ fn in_child(violation: fn(&[u8], &Vault) -> Outcome) -> Outcome {
     // SAFETY: this process has one thread.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        return violation(opened.expose_secret(), &vault);
+        return violation(&opened.expose_secret(), &vault);
     }
     let mut status = 0;
     // SAFETY: `status` is a valid place for the answer.

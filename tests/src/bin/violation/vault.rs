@@ -193,7 +193,7 @@ fn seal(vault: &Vault) -> Outcome {
 /// Overflows by one.
 #[expect(unsafe_code, reason = "the violation itself")]
 fn write_behind(opened: &mut Opened<'_>) {
-    let secret = opened.expose_secret_mut();
+    let mut secret = opened.expose_secret_mut();
     let behind = secret.as_mut_ptr().wrapping_add(secret.len());
     // SAFETY: none: it is not this secret's byte, but the canary's.
     let byte = unsafe { behind.read_volatile() };
