@@ -326,6 +326,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::testing::rounds;
 
     struct Tables(Vec<AtomicUsize>, Vec<Block>);
 
@@ -355,7 +356,7 @@ mod tests {
             let mut free = std::vec![true; leaves];
             let mut taken: Vec<Range<usize>> = Vec::new();
             let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-            for step in 0..2000 {
+            for step in 0..rounds(2000, 2000 / leaves.max(20)) {
                 random ^= random << 13;
                 random ^= random >> 7;
                 random ^= random << 17;
