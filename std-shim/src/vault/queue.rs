@@ -58,8 +58,8 @@ struct Waiter {
     called: Option<Instant>,
     /// Since when it is first in line and finds no room.
     blocked: Option<Instant>,
-    /// The event at which it was last called.
-    seen: u64,
+    /// The event at which it was last called, if it ever was.
+    seen: Option<u64>,
 }
 
 /// What somebody waits for.
@@ -116,8 +116,7 @@ impl Queue {
             line.next_ticket += 1;
             line.has_tasks |= kind == Kind::Task;
             line.is_mixed |= line.present.last_key_value().is_some_and(|(_, w)| w.shape != shape);
-            let seen = line.events;
-            let waiter = Waiter { shape, kind, waker, called: None, blocked: None, seen };
+            let waiter = Waiter { shape, kind, waker, called: None, blocked: None, seen: None };
             line.present.insert(ticket, waiter);
             ticket
         });
@@ -271,7 +270,8 @@ impl Line {
         for waiter in waiting {
             if waiter.shape.len < shortest {
                 shortest = waiter.shape.len;
-                if waiter.waker.is_some() && waiter.seen < self.events {
+                // There may have been room for it all the time, if it was never called.
+                if waiter.waker.is_some() && waiter.seen.is_none_or(|seen| seen < self.events) {
                     return waiter.call(now, self.events);
                 }
             }
@@ -312,7 +312,7 @@ impl Waiter {
     fn call(&mut self, now: Instant, event: u64) -> Option<Waker> {
         let waker = self.waker.take()?;
         self.called = Some(now);
-        self.seen = event;
+        self.seen = Some(event);
         Some(waker)
     }
 
@@ -429,7 +429,7 @@ mod tests {
         let mut line = Line { calls: 1, ..Line::default() };
         for (ticket, &(shape, kind)) in waiting.iter().enumerate() {
             let waker = Some(Waker::noop().clone());
-            let waiter = Waiter { shape, kind, waker, called: None, blocked: None, seen: 0 };
+            let waiter = Waiter { shape, kind, waker, called: None, blocked: None, seen: None };
             line.present.insert(ticket as u64, waiter);
         }
         line
@@ -522,6 +522,19 @@ mod tests {
         line.events += 1;
         let mut passes = |at: u32| line.call_shorter(now + TURN * at).is_some();
         assert_eq!([4, 6, 7].map(&mut passes), [false, false, true]);
+    }
+
+    /// It came when others waited, so it never looked for the room that was there.
+    #[test]
+    fn a_shorter_one_has_its_first_try_though_no_room_was_made() {
+        let mut line = line(&[(LONG, Kind::Task), (SHORT, Kind::Thread)]);
+        let now = Instant::now();
+        assert!(comes(&mut line, 0, now));
+        assert!(line.failed(0, now).is_none(), "it has only just come");
+        assert!(line.call_shorter(now + TURN * 3).is_some());
+        assert!(comes(&mut line, 1, now + TURN * 3));
+        assert!(line.failed(1, now + TURN * 3).is_some(), "the first looks again");
+        assert!(line.call_shorter(now + TURN * 3).is_none(), "nothing has changed since");
     }
 
     #[test]
