@@ -153,6 +153,31 @@ fn threads_behind_tasks_that_never_come_are_served() {
     });
 }
 
+/// Whether those before it have come by then or not.
+#[test]
+fn all_who_were_passed_are_served_when_they_come() {
+    ends_within(SOON, || {
+        for last_first in [false, true] {
+            let vault = vault();
+            let sealed = sealed(vault, 3000);
+            let held = vault.try_open(sealed, b"").unwrap();
+            let mut late: Vec<_> = (0..10).map(|_| waits(vault, sealed)).collect();
+            drop(held);
+            // All of them were passed when a newcomer is served.
+            while vault.try_open(sealed, b"").is_err() {
+                thread::yield_now();
+            }
+            if last_first {
+                late.reverse();
+            }
+            for opening in &mut late {
+                drop(block_on(opening).unwrap());
+            }
+            assert_eq!((vault.held(), vault.waiters()), (0, 0));
+        }
+    });
+}
+
 #[test]
 fn one_who_was_passed_keeps_its_place() {
     ends_within(SOON, || while !passes_and_comes_back() {});

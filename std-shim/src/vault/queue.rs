@@ -45,8 +45,11 @@ struct Line {
     /// Tasks have been in the line, or lengths that differ, since it was last empty.
     has_tasks: bool,
     is_mixed: bool,
-    /// How many are called at once after somebody was passed; twice as many each time.
+    /// How many are called at once after somebody was passed: twice as many each time, until one who
+    /// was called comes.
     calls: usize,
+    /// Somebody was passed, and nobody was called in its place yet.
+    has_passed: bool,
     is_watched: bool,
 }
 
@@ -165,7 +168,7 @@ impl Shared {
         let result = change(&mut line);
         let present = line.present.len();
         if present == 0 {
-            (line.has_tasks, line.is_mixed, line.calls) = (false, false, 1);
+            (line.has_tasks, line.is_mixed, line.has_passed, line.calls) = (false, false, false, 1);
         }
         self.present.store(present, Ordering::SeqCst);
         (result, present)
@@ -191,9 +194,10 @@ impl Shared {
     pub(super) fn look(&self, now: Instant) -> bool {
         let (wakers, _) = self.changed(|line| {
             let mut wakers = Vec::new();
-            let passed = line.pass(now);
-            line.calls = if passed { line.calls.saturating_mul(2).min(MOST_CALLS) } else { 1 };
-            if passed {
+            line.pass(now);
+            // A newcomer may have passed them, who calls nobody.
+            if mem::take(&mut line.has_passed) {
+                line.calls = (line.calls * 2).clamp(2, MOST_CALLS);
                 wakers.extend((0..line.calls).map_while(|_| line.call_next(now)));
             }
             wakers.extend(line.call_shorter(now));
@@ -222,18 +226,17 @@ impl Shared {
 
 impl Line {
     fn needs_watch(&self) -> bool {
-        self.present.len() > 1 && (self.has_tasks || self.is_mixed)
+        self.has_passed || self.present.len() > 1 && (self.has_tasks || self.is_mixed)
     }
 
-    /// Passes those at the front who were called and did not come; whether there were any.
-    fn pass(&mut self, now: Instant) -> bool {
-        let before = self.passed.len();
+    /// Passes those at the front who were called and did not come.
+    fn pass(&mut self, now: Instant) {
         while let Some(first) = self.present.first_entry().filter(|first| first.get().is_late(now))
         {
             let (ticket, waiter) = first.remove_entry();
             self.passed.insert(ticket, waiter);
+            self.has_passed = true;
         }
-        self.passed.len() > before
     }
 
     /// Calls the first who is asleep, unless one before it was called for another shape: that might
@@ -285,6 +288,9 @@ impl Line {
         let waiter = self.present.remove(&ticket).or_else(|| self.passed.remove(&ticket));
         let Some(mut waiter) = waiter else { return (false, Some(waker)) };
         let was_called = waiter.called.take().is_some();
+        if was_called {
+            self.calls = 1;
+        }
         let old = waiter.waker.replace(waker);
         // However late: it is there now.
         self.present.insert(ticket, waiter);
@@ -426,7 +432,7 @@ mod tests {
     const PAIR: Shape = Shape { len: 128, secrets: 2 };
 
     fn line(waiting: &[(Shape, Kind)]) -> Line {
-        let mut line = Line { calls: 1, ..Line::default() };
+        let mut line = Line::default();
         for (ticket, &(shape, kind)) in waiting.iter().enumerate() {
             let waker = Some(Waker::noop().clone());
             let waiter = Waiter { shape, kind, waker, called: None, blocked: None, seen: None };
@@ -482,7 +488,8 @@ mod tests {
         for (kind, grace) in [(Kind::Task, GRACE_FOR_TASKS), (Kind::Thread, GRACE_FOR_THREADS)] {
             let mut line = line(&[(SHORT, kind), (LONG, Kind::Task)]);
             assert_eq!(called_for_room(&mut line, now), Some(0));
-            assert!(!line.pass(now + grace), "not yet");
+            line.pass(now + grace);
+            assert!(line.passed.is_empty(), "not yet");
             assert_eq!(called_for_room(&mut line, now + grace * 2), Some(1));
             assert_eq!((line.present.len(), line.passed.len()), (1, 1));
             assert!(comes(&mut line, 0, now + grace * 3), "it was called");
@@ -493,6 +500,46 @@ mod tests {
                 "it is the first again"
             );
         }
+    }
+
+    /// Looks after the line every few milliseconds, and says after how many it has called so many.
+    fn looks_until_called(shared: &Shared, begun: Instant, count: usize) -> Option<u32> {
+        let called = |line: &Line| {
+            let asleep = line.present.values().filter(|waiter| waiter.waker.is_some()).count();
+            line.present.len() + line.passed.len() - asleep
+        };
+        (0..10_000).find(|&millis| {
+            shared.look(begun + Duration::from_millis(millis.into()));
+            called(&shared.line.lock()) >= count
+        })
+    }
+
+    #[test]
+    fn twice_as_many_are_called_each_time_that_none_comes() {
+        let shared = Shared::default();
+        let now = Instant::now();
+        *shared.line.lock() = line(&[(SHORT, Kind::Task); 127]);
+        assert_eq!(called_for_room(&mut shared.line.lock(), now), Some(0));
+        // 1 + 2 + 4 + 8 + 16 + 32, and the 64th is one of the next.
+        let millis = looks_until_called(&shared, now, 64).unwrap();
+        assert!(u128::from(millis) <= (GRACE_FOR_TASKS.as_millis() + 1) * 6, "{millis} ms");
+        assert_eq!(shared.line.lock().calls, MOST_CALLS);
+        comes(&mut shared.line.lock(), 126, now);
+        assert_eq!(shared.line.lock().calls, 1, "one who is alive");
+    }
+
+    /// A newcomer that finds the line not free is no reason to forget those behind the late.
+    #[test]
+    fn whoever_passes_the_late_somebody_is_called_in_their_place() {
+        let queue = Queue::default();
+        let now = Instant::now();
+        *queue.0.line.lock() = line(&[(SHORT, Kind::Task); 2]);
+        assert_eq!(called_for_room(&mut queue.0.line.lock(), now), Some(0));
+        let late = now + GRACE_FOR_TASKS * 2;
+        queue.0.changed(|line| line.pass(late));
+        assert!(!queue.is_free(), "the second may come");
+        assert!(queue.0.line.lock().needs_watch());
+        assert_eq!(looks_until_called(&queue.0, late, 2), Some(0));
     }
 
     /// It is there then, and must not be passed in that very moment: nobody would call it again.
