@@ -7,7 +7,8 @@
 //! ```
 //! Room that is made calls the first who is asleep. Threads and tasks stand in one line: both are
 //! woken through a [`Waker`]. No waker is cloned, woken or dropped while the line is locked: that is
-//! code of the caller's, and may come back here.
+//! code of the caller's, and may come back here. One that panics when it is woken is a stranger to
+//! whoever makes room or looks after the line: the panic ends there, and the others are woken too.
 //!
 //! A task that was called may never be polled again, and has no clock. So while a task waits with
 //! others, or a short secret behind a long one, a thread looks after the line
@@ -20,7 +21,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
-use super::sync::{AtomicUsize, Mutex, fence, thread};
+use super::sync::{AtomicUsize, Mutex, apart, fence, thread};
 use super::watch;
 
 /// Those who wait, in the order in which they came.
@@ -126,7 +127,7 @@ impl Queue {
         // Pairs with the order of `room_made`: either that sees the waiter, or the waiter's next
         // attempt sees the room.
         fence(Ordering::SeqCst);
-        Place { queue: self, ticket, is_served: false }
+        Place { queue: self, ticket }
     }
 
     /// Waits in line until `attempt` gives something, or until the deadline (`None`: without end).
@@ -203,7 +204,7 @@ impl Shared {
             wakers.extend(line.call_shorter(now));
             wakers
         });
-        wakers.into_iter().for_each(Waker::wake);
+        wake(wakers);
         self.line.lock().needs_watch()
     }
 
@@ -220,7 +221,7 @@ impl Shared {
             let all = line.present.values_mut().chain(line.passed.values_mut());
             all.filter_map(|waiter| waiter.call(now, u64::MAX)).collect::<Vec<_>>()
         });
-        wakers.into_iter().for_each(Waker::wake);
+        wake(wakers);
     }
 }
 
@@ -282,11 +283,14 @@ impl Line {
         None
     }
 
+    fn remove(&mut self, ticket: u64) -> Option<Waiter> {
+        self.present.remove(&ticket).or_else(|| self.passed.remove(&ticket))
+    }
+
     /// Notes that somebody came, with the waker of its next sleep, and gives back the one it had.
     /// Whether it may try: it was called, or is the first.
     fn came(&mut self, ticket: u64, waker: Waker, now: Instant) -> (bool, Option<Waker>) {
-        let waiter = self.present.remove(&ticket).or_else(|| self.passed.remove(&ticket));
-        let Some(mut waiter) = waiter else { return (false, Some(waker)) };
+        let Some(mut waiter) = self.remove(ticket) else { return (false, Some(waker)) };
         let was_called = waiter.called.take().is_some();
         if was_called {
             self.calls = 1;
@@ -339,11 +343,10 @@ impl Waiter {
     }
 }
 
-/// A place in the line, given up when dropped.
+/// A place in the line, given up when dropped. Its waker goes last: that may panic.
 pub(super) struct Place<'q> {
     queue: &'q Queue,
     ticket: u64,
-    is_served: bool,
 }
 
 impl Place<'_> {
@@ -368,11 +371,11 @@ impl Place<'_> {
     }
 
     /// Leaves the line, served, and calls the next if there is room for it.
-    pub(super) fn leave(mut self, has_room: impl FnOnce(Shape) -> bool) {
-        self.is_served = true;
-        let queue = self.queue;
-        drop(self);
-        let ((next, before), _) = queue.0.changed(|line| (line.next_shape(), line.failures));
+    pub(super) fn leave(self, has_room: impl FnOnce(Shape) -> bool) {
+        let (queue, ticket) = (self.queue, self.ticket);
+        mem::forget(self);
+        let ((_gone, next, before), _) =
+            queue.0.changed(|line| (line.remove(ticket), line.next_shape(), line.failures));
         // To find that out takes less time than to wake somebody for nothing.
         let Some(shape) = next else { return };
         if shape.secrets > 1 || has_room(shape) || queue.0.line.lock().failures != before {
@@ -384,23 +387,14 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let (ticket, is_served) = (self.ticket, self.is_served);
-        let gone = self
-            .queue
-            .0
-            .changed(|line| line.present.remove(&ticket).or_else(|| line.passed.remove(&ticket)));
-        drop(gone);
-        if !is_served {
-            // There may be room for the next one.
-            self.queue.room_made();
-        }
+        let _gone = self.queue.0.changed(|line| line.remove(self.ticket));
+        // There may be room for the next one.
+        self.queue.room_made();
     }
 }
 
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
-    }
+fn wake(wakers: impl IntoIterator<Item = Waker>) {
+    wakers.into_iter().for_each(|waker| apart(|| waker.wake()));
 }
 
 /// Wakes a thread that parks itself.
