@@ -36,7 +36,7 @@ fn once_at_least(attempt: impl Fn() -> bool) {
     assert!((0..ATTEMPTS).any(|_| attempt()), "not in one of {ATTEMPTS} attempts");
 }
 
-const ATTEMPTS: usize = 20;
+const ATTEMPTS: usize = 10;
 
 /// Does `during` in the middle of `work`, as far as that can be known: `work` has begun a moment ago.
 fn amid<R>(work: impl FnOnce() + Send, during: impl FnOnce() -> R) -> R {
