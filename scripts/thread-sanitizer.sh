@@ -21,3 +21,9 @@ tests() { cargo test --locked --release -Zbuild-std --target x86_64-unknown-linu
 
 tests -p strongroom-core --lib runs::
 tests -p strongroom-tests --test threads
+# What threads and tasks do at once with a vault. `STRONGROOM_SANITIZER` leaves out what writes over
+# memory in use on purpose.
+export STRONGROOM_SANITIZER=thread
+tests -p strongroom --lib vault::
+tests -p strongroom --test vault_line --test vault_wakers --test vault_growth --test vault_together \
+    --test vault_forged --test vault_foreign --test vault_stress

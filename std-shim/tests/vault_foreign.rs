@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -103,6 +103,49 @@ fn a_fault_handler_may_call_everything() {
     });
 }
 
+/// Damage is found when secrets are given back to those who wait: a thread, and a task.
+#[test]
+fn a_fault_handler_may_call_everything_while_others_wait() {
+    static WAITED_FOR: OnceLock<Vault> = OnceLock::new();
+    static FAULTS: AtomicUsize = AtomicUsize::new(0);
+    fn calls_the_same(_: Fault) {
+        FAULTS.fetch_add(1, Ordering::SeqCst);
+        if !INSIDE.replace(true) {
+            let vault = WAITED_FOR.get().unwrap();
+            vault.trim();
+            let _ = (vault.metrics(), vault.stats(), vault.held(), vault.waiters(), vault.verify());
+            drop(vault.try_allocate(64));
+            drop(vault.allocate_timeout(64, Duration::from_millis(1)));
+            INSIDE.set(false);
+        }
+    }
+    ends_within(SOON, || {
+        let vault = WAITED_FOR.get_or_init(|| {
+            Vault::builder().budget(4096..=4096).on_fault(calls_the_same).build().unwrap()
+        });
+        let sealed = vault.seal(&[7; 64], b"").unwrap();
+        let held: Vec<_> = std::iter::from_fn(|| vault.try_open(&sealed, b"").ok()).collect();
+        thread::scope(|scope| {
+            let thread = scope.spawn(|| vault.open_timeout(&sealed, b"", SOON).map(drop));
+            let task = scope.spawn(|| block_on(vault.open(&sealed, b"")).map(drop));
+            while vault.waiters() < 2 {
+                thread::yield_now();
+            }
+            // Every other one, so that there is room for those who wait.
+            for (number, mut opened) in held.into_iter().enumerate() {
+                if number % 2 == 0 {
+                    damage(&mut opened);
+                }
+                drop(opened);
+            }
+            thread.join().unwrap().unwrap();
+            task.join().unwrap().unwrap();
+        });
+        assert!(FAULTS.load(Ordering::SeqCst) > 2);
+        assert_eq!((vault.held(), vault.waiters()), (0, 0));
+    });
+}
+
 struct CallsBack;
 
 impl Wake for CallsBack {
@@ -164,6 +207,36 @@ fn a_record_may_call_everything_and_change() {
             let secret = opened.expose_secret();
             assert!(secret == [1; 10] || secret == [2; 1000]);
         }
+    });
+}
+
+/// A record that gives up an open secret when it is looked at.
+struct LetsGo(Box<[u8]>, Mutex<Option<Opened<'static>>>);
+
+impl AsRef<[u8]> for LetsGo {
+    fn as_ref(&self) -> &[u8] {
+        drop(self.1.lock().unwrap().take());
+        call_everything();
+        &self.0
+    }
+}
+
+#[test]
+fn a_record_may_make_the_room_that_it_needs() {
+    ends_within(SOON, || {
+        let vault: &'static Vault = Box::leak(Box::new(Vault::new(4096).unwrap()));
+        for way in 0..3 {
+            let record = vault.seal(&[9; 3000], b"").unwrap().into_record();
+            let held = vault.try_allocate(3000).unwrap();
+            let sealed = Sealed::from_record(LetsGo(record, Mutex::new(Some(held))));
+            let opened = match way {
+                0 => vault.open_timeout(&sealed, b"", SOON),
+                1 => block_on(vault.open(&sealed, b"")),
+                _ => vault.try_open(&sealed, b""),
+            };
+            assert_eq!(opened.unwrap().expose_secret(), [9; 3000]);
+        }
+        assert_eq!((vault.held(), vault.waiters()), (0, 0));
     });
 }
 

@@ -54,6 +54,51 @@ fn a_forged_record_waits_for_nothing() {
     });
 }
 
+/// The line is as it was before.
+#[test]
+fn a_forged_record_does_not_wait_behind_others() {
+    ends_within(SOON, || {
+        let vault = Vault::new(4096).unwrap();
+        let (short, long) =
+            (vault.seal(&[7; 64], b"").unwrap(), vault.seal(&[7; 3000], b"").unwrap());
+        let mut held: Vec<_> = std::iter::from_fn(|| vault.try_open(&short, b"").ok()).collect();
+        held.truncate(held.len() / 2);
+        let mut waiting = vault.open(&long, b"");
+        assert!(poll(&mut waiting, Waker::noop()).is_pending());
+        let foreign = Vault::new(4096).unwrap().seal(&[7; 64], b"").unwrap();
+        for record in [&foreign, &forged(64), &forged(2852), &forged(0)] {
+            assert_eq!(vault.try_open(record, b"").map(drop), Err(OpenError::Tampered));
+            let answer = vault.open_timeout(record, b"", LONG).map(drop);
+            assert_eq!(answer, Err(OpenError::Tampered));
+            let polled = poll(&mut vault.open(record, b""), Waker::noop());
+            assert!(matches!(polled, Poll::Ready(Err(OpenError::Tampered))), "{polled:?}");
+        }
+        assert_eq!(vault.try_open(&short, b"other").map(drop), Err(OpenError::Tampered));
+        assert_eq!(vault.waiters(), 1);
+        drop(held);
+        assert!(poll(&mut waiting, Waker::noop()).is_ready());
+    });
+}
+
+/// Too short for the parts that every record has.
+#[test]
+fn what_is_no_record_waits_for_nothing() {
+    ends_within(SOON, || {
+        let vault = Vault::new(4096).unwrap();
+        let short = vault.seal(&[7; 64], b"").unwrap();
+        let held: Vec<_> = std::iter::from_fn(|| vault.try_open(&short, b"").ok()).collect();
+        for len in 0..24 {
+            let stub = Sealed::from_record(vec![7_u8; len]);
+            assert_eq!(vault.try_open(&stub, b"").map(drop), Err(OpenError::Tampered));
+            let answer = vault.open_timeout(&stub, b"", LONG).map(drop);
+            assert_eq!(answer, Err(OpenError::Tampered), "{len}");
+            let polled = poll(&mut vault.open(&stub, b""), Waker::noop());
+            assert!(matches!(polled, Poll::Ready(Err(OpenError::Tampered))), "{polled:?}");
+        }
+        drop(held);
+    });
+}
+
 #[test]
 fn a_forged_record_keeps_out_nobody() {
     ends_within(SOON, || {

@@ -107,6 +107,77 @@ fn the_hundredth_is_served_though_99_never_come() {
     });
 }
 
+/// A branch of a `select!` lost against a timer, and is kept; the task opens the same again.
+#[test]
+fn a_task_that_waits_twice_is_served() {
+    ends_within(SOON, || {
+        let vault = vault();
+        let sealed = sealed(vault, 3000);
+        for _ in 0..10 {
+            let held = vault.try_open(sealed, b"").unwrap();
+            let lost = waits(vault, sealed);
+            let letting_go = thread::spawn(move || {
+                while vault.waiters() < 2 {
+                    thread::yield_now();
+                }
+                drop(held);
+            });
+            // Behind itself: nobody but this very task would poll the first.
+            drop(block_on(vault.open(sealed, b"")).unwrap());
+            letting_go.join().unwrap();
+            drop(lost);
+            assert_eq!((vault.held(), vault.waiters()), (0, 0));
+        }
+    });
+}
+
+/// Long before their time is up, or the watchdog barks.
+#[test]
+fn threads_behind_tasks_that_never_come_are_served() {
+    ends_within(SOON, || {
+        let vault = vault();
+        let sealed = sealed(vault, 3000);
+        let held = vault.try_open(sealed, b"").unwrap();
+        let dead: Vec<_> = (0..10).map(|_| waits(vault, sealed)).collect();
+        let threads =
+            [(); 4].map(|()| thread::spawn(|| vault.open_timeout(sealed, b"", LONG).map(drop)));
+        while vault.waiters() < 14 {
+            thread::yield_now();
+        }
+        drop(held);
+        for thread in threads {
+            thread.join().unwrap().unwrap();
+        }
+        drop(dead);
+        assert_eq!((vault.held(), vault.waiters()), (0, 0));
+    });
+}
+
+/// Whether those before it have come by then or not.
+#[test]
+fn all_who_were_passed_are_served_when_they_come() {
+    ends_within(SOON, || {
+        for last_first in [false, true] {
+            let vault = vault();
+            let sealed = sealed(vault, 3000);
+            let held = vault.try_open(sealed, b"").unwrap();
+            let mut late: Vec<_> = (0..10).map(|_| waits(vault, sealed)).collect();
+            drop(held);
+            // All of them were passed when a newcomer is served.
+            while vault.try_open(sealed, b"").is_err() {
+                thread::yield_now();
+            }
+            if last_first {
+                late.reverse();
+            }
+            for opening in &mut late {
+                drop(block_on(opening).unwrap());
+            }
+            assert_eq!((vault.held(), vault.waiters()), (0, 0));
+        }
+    });
+}
+
 #[test]
 fn one_who_was_passed_keeps_its_place() {
     ends_within(SOON, || while !passes_and_comes_back() {});
@@ -183,7 +254,33 @@ fn a_short_open_passes_a_long_one_that_is_blocked_for_good() {
     });
 }
 
-/// Short ones come and go all the time; a long one needs room that all of them take.
+/// Nobody makes room meanwhile: what there is was free when the short ones came.
+#[test]
+fn short_opens_find_room_behind_a_long_one_and_leave_it_its_turn() {
+    ends_within(SOON, || {
+        let vault = vault();
+        let (short, long) = (sealed(vault, 64), sealed(vault, 3000));
+        let held = vault.try_allocate(1500).unwrap();
+        let mut blocked = waits(vault, long);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..5 {
+                    drop(vault.open_timeout(short, b"", LONG).unwrap());
+                }
+            });
+            scope.spawn(|| {
+                for _ in 0..5 {
+                    drop(block_on(vault.open(short, b"")).unwrap());
+                }
+            });
+        });
+        drop(held);
+        assert_eq!(block_on(&mut blocked).unwrap().expose_secret(), [7; 3000]);
+    });
+}
+
+/// Short ones come and go all the time, as threads and as tasks; a long one needs room that all of them
+/// take.
 #[test]
 fn a_long_open_is_served_among_many_short_ones() {
     ends_within(SOON, || {
@@ -191,10 +288,14 @@ fn a_long_open_is_served_among_many_short_ones() {
         let (short, long) = (sealed(vault, 64), sealed(vault, 3000));
         let served = AtomicUsize::new(0);
         thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
+            for number in 0..8 {
+                let served = &served;
+                scope.spawn(move || {
                     while served.load(Ordering::Relaxed) < 20 {
-                        let open = vault.open_timeout(short, b"", LONG).unwrap();
+                        let open = match number % 2 {
+                            0 => vault.open_timeout(short, b"", LONG).unwrap(),
+                            _ => block_on(vault.open(short, b"")).unwrap(),
+                        };
                         thread::yield_now();
                         drop(open);
                     }
@@ -202,6 +303,7 @@ fn a_long_open_is_served_among_many_short_ones() {
             }
             while served.load(Ordering::Relaxed) < 20 {
                 drop(vault.open_timeout(long, b"", LONG).unwrap());
+                drop(block_on(vault.open(long, b"")).unwrap());
                 served.fetch_add(1, Ordering::Relaxed);
             }
         });

@@ -103,6 +103,9 @@ impl ParkLock {
         // It may lie in memory that was wiped in an emergency, and still be slept on.
         let named = own_number() | WAITERS;
         let _ = self.0.compare_exchange(NOBODY, named, Relaxed, Relaxed);
+        // The kernel orders memory, but not where the compiler and the thread sanitizer see it. Whoever
+        // is given the lock reads the word.
+        self.0.fetch_or(0, Release);
         while let Err(error) = sys::unlock_pi(&self.0) {
             if !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN)) {
                 // The kernel has no such call any more (a sandbox begun meanwhile), or this is a
@@ -125,7 +128,7 @@ impl ParkLock {
     /// If whoever held the lock has died, which leaves the bookkeeping as it was at that moment. All
     /// others panic then, too.
     fn check_inheritance(&self) {
-        if self.0.load(Relaxed) & OWNER_DIED != 0 {
+        if self.0.load(Acquire) & OWNER_DIED != 0 {
             self.0.store(NO_THREAD, Relaxed);
             panic!("{MISSING}");
         }

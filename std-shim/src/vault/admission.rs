@@ -158,7 +158,7 @@ impl<'v> Party<'v> {
     ) -> Result<[Lease<'v>; N], OpenError> {
         self.enter(requests, Patience::Until(None)).map_err(|denied| match denied {
             Denied::Never(error) => error,
-            Denied::NotNow => OpenError::Full(self.refuse(requests)),
+            Denied::NotNow | Denied::NotYet => OpenError::Full(self.refuse(requests)),
         })
     }
 
@@ -173,7 +173,7 @@ impl<'v> Party<'v> {
         match self.enter(requests, Patience::Until(deadline)) {
             Ok(leases) => return Ok(leases),
             Err(Denied::Never(error)) => return Err(error),
-            Err(Denied::NotNow) => holding::say_if_waiting(),
+            Err(Denied::NotNow | Denied::NotYet) => holding::say_if_waiting(),
         }
         let settled = self.queue().wait(
             shape(requests),
@@ -207,7 +207,7 @@ impl<'v> Party<'v> {
             match self.enter(requests, Patience::Until(None)) {
                 Ok(leases) => return Poll::Ready(Ok(leases)),
                 Err(Denied::Never(error)) => return Poll::Ready(Err(error)),
-                Err(Denied::NotNow) => {}
+                Err(Denied::NotNow | Denied::NotYet) => {}
             }
             let place = self.queue().join(shape(requests), Kind::Task, waker);
             waiting.insert(Waiting {
@@ -374,12 +374,12 @@ impl<'v> Party<'v> {
                 break opened;
             }
             match pool.grow(seen, shape(requests).len, longest, patience) {
-                Grown::Here => is_grown = true,
-                Grown::ByOthers => {}
+                Grown::Here | Grown::ByOthers => is_grown = true,
                 Grown::Refused => {
                     is_grown = true;
                     break opened;
                 }
+                Grown::NotYet => break Err(Denied::NotYet),
                 Grown::Denied => break opened,
             }
         };
@@ -402,6 +402,7 @@ impl<'v> Party<'v> {
             Ok(leases) => Some(Ok(leases)),
             Err(Denied::Never(error)) => Some(Err(error)),
             Err(Denied::NotNow) => self.attempt_alone(requests),
+            Err(Denied::NotYet) => None,
         }
     }
 
@@ -420,7 +421,7 @@ impl<'v> Party<'v> {
         let opened = match self.open(self.admission.enclave().ok()?, requests) {
             Ok(leases) => return Some(Ok(leases)),
             Err(Denied::Never(error)) => return Some(Err(error)),
-            Err(Denied::NotNow) => self.entries(),
+            Err(Denied::NotNow | Denied::NotYet) => self.entries(),
         };
         // It came to each segment once to reclaim and once to open, and nobody else did meanwhile.
         let own = opened.1 * 2;

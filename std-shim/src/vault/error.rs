@@ -123,6 +123,8 @@ pub enum OpenError {
 pub(super) enum Denied {
     /// There is no room, but there may be when somebody drops an open secret.
     NotNow,
+    /// Somebody else is asking the system for room, or giving some back, and says when it is over.
+    NotYet,
     /// No room would help.
     Never(OpenError),
 }

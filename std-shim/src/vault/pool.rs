@@ -215,7 +215,7 @@ impl Pool {
         let Some(needed) = self.needed(total, longest).filter(|_| self.may_ask()) else {
             return Grown::Denied;
         };
-        let Some(mut turn) = self.turn(patience) else { return Grown::Denied };
+        let Some(mut turn) = self.turn(patience) else { return Grown::NotYet };
         if self.changes() != seen {
             return Grown::ByOthers;
         }
@@ -323,11 +323,13 @@ impl Pool {
 pub(super) enum Grown {
     /// There is more; others may have been told that there is none meanwhile.
     Here,
-    /// Others have changed something.
+    /// Others have changed something; and others yet may have waited for this turn.
     ByOthers,
+    /// The system is being asked by others, for longer than there is patience.
+    NotYet,
     /// The system refused, or the budget is used up; others may have waited for the answer.
     Refused,
-    /// Likewise, without asking; or the system is being asked by others.
+    /// Likewise, without asking.
     Denied,
 }
 

@@ -7,7 +7,8 @@
 //! ```
 //! Room that is made calls the first who is asleep. Threads and tasks stand in one line: both are
 //! woken through a [`Waker`]. No waker is cloned, woken or dropped while the line is locked: that is
-//! code of the caller's, and may come back here.
+//! code of the caller's, and may come back here. One that panics when it is woken is a stranger to
+//! whoever makes room or looks after the line: the panic ends there, and the others are woken too.
 //!
 //! A task that was called may never be polled again, and has no clock. So while a task waits with
 //! others, or a short secret behind a long one, a thread looks after the line
@@ -20,7 +21,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
-use super::sync::{AtomicUsize, Mutex, fence, thread};
+use super::sync::{AtomicUsize, Mutex, apart, fence, thread};
 use super::watch;
 
 /// Those who wait, in the order in which they came.
@@ -45,8 +46,11 @@ struct Line {
     /// Tasks have been in the line, or lengths that differ, since it was last empty.
     has_tasks: bool,
     is_mixed: bool,
-    /// How many are called at once after somebody was passed; twice as many each time.
+    /// How many are called at once after somebody was passed: twice as many each time, until one who
+    /// was called comes.
     calls: usize,
+    /// Somebody was passed, and nobody was called in its place yet.
+    has_passed: bool,
     is_watched: bool,
 }
 
@@ -58,8 +62,8 @@ struct Waiter {
     called: Option<Instant>,
     /// Since when it is first in line and finds no room.
     blocked: Option<Instant>,
-    /// The event at which it was last called.
-    seen: u64,
+    /// The event at which it was last called, if it ever was.
+    seen: Option<u64>,
 }
 
 /// What somebody waits for.
@@ -116,15 +120,14 @@ impl Queue {
             line.next_ticket += 1;
             line.has_tasks |= kind == Kind::Task;
             line.is_mixed |= line.present.last_key_value().is_some_and(|(_, w)| w.shape != shape);
-            let seen = line.events;
-            let waiter = Waiter { shape, kind, waker, called: None, blocked: None, seen };
+            let waiter = Waiter { shape, kind, waker, called: None, blocked: None, seen: None };
             line.present.insert(ticket, waiter);
             ticket
         });
         // Pairs with the order of `room_made`: either that sees the waiter, or the waiter's next
         // attempt sees the room.
         fence(Ordering::SeqCst);
-        Place { queue: self, ticket, is_served: false }
+        Place { queue: self, ticket }
     }
 
     /// Waits in line until `attempt` gives something, or until the deadline (`None`: without end).
@@ -166,7 +169,7 @@ impl Shared {
         let result = change(&mut line);
         let present = line.present.len();
         if present == 0 {
-            (line.has_tasks, line.is_mixed, line.calls) = (false, false, 1);
+            (line.has_tasks, line.is_mixed, line.has_passed, line.calls) = (false, false, false, 1);
         }
         self.present.store(present, Ordering::SeqCst);
         (result, present)
@@ -192,15 +195,16 @@ impl Shared {
     pub(super) fn look(&self, now: Instant) -> bool {
         let (wakers, _) = self.changed(|line| {
             let mut wakers = Vec::new();
-            let passed = line.pass(now);
-            line.calls = if passed { line.calls.saturating_mul(2).min(MOST_CALLS) } else { 1 };
-            if passed {
+            line.pass(now);
+            // A newcomer may have passed them, who calls nobody.
+            if mem::take(&mut line.has_passed) {
+                line.calls = (line.calls * 2).clamp(2, MOST_CALLS);
                 wakers.extend((0..line.calls).map_while(|_| line.call_next(now)));
             }
             wakers.extend(line.call_shorter(now));
             wakers
         });
-        wakers.into_iter().for_each(Waker::wake);
+        wake(wakers);
         self.line.lock().needs_watch()
     }
 
@@ -217,24 +221,23 @@ impl Shared {
             let all = line.present.values_mut().chain(line.passed.values_mut());
             all.filter_map(|waiter| waiter.call(now, u64::MAX)).collect::<Vec<_>>()
         });
-        wakers.into_iter().for_each(Waker::wake);
+        wake(wakers);
     }
 }
 
 impl Line {
     fn needs_watch(&self) -> bool {
-        self.present.len() > 1 && (self.has_tasks || self.is_mixed)
+        self.has_passed || self.present.len() > 1 && (self.has_tasks || self.is_mixed)
     }
 
-    /// Passes those at the front who were called and did not come; whether there were any.
-    fn pass(&mut self, now: Instant) -> bool {
-        let before = self.passed.len();
+    /// Passes those at the front who were called and did not come.
+    fn pass(&mut self, now: Instant) {
         while let Some(first) = self.present.first_entry().filter(|first| first.get().is_late(now))
         {
             let (ticket, waiter) = first.remove_entry();
             self.passed.insert(ticket, waiter);
+            self.has_passed = true;
         }
-        self.passed.len() > before
     }
 
     /// Calls the first who is asleep, unless one before it was called for another shape: that might
@@ -271,7 +274,8 @@ impl Line {
         for waiter in waiting {
             if waiter.shape.len < shortest {
                 shortest = waiter.shape.len;
-                if waiter.waker.is_some() && waiter.seen < self.events {
+                // There may have been room for it all the time, if it was never called.
+                if waiter.waker.is_some() && waiter.seen.is_none_or(|seen| seen < self.events) {
                     return waiter.call(now, self.events);
                 }
             }
@@ -279,12 +283,18 @@ impl Line {
         None
     }
 
+    fn remove(&mut self, ticket: u64) -> Option<Waiter> {
+        self.present.remove(&ticket).or_else(|| self.passed.remove(&ticket))
+    }
+
     /// Notes that somebody came, with the waker of its next sleep, and gives back the one it had.
     /// Whether it may try: it was called, or is the first.
     fn came(&mut self, ticket: u64, waker: Waker, now: Instant) -> (bool, Option<Waker>) {
-        let waiter = self.present.remove(&ticket).or_else(|| self.passed.remove(&ticket));
-        let Some(mut waiter) = waiter else { return (false, Some(waker)) };
+        let Some(mut waiter) = self.remove(ticket) else { return (false, Some(waker)) };
         let was_called = waiter.called.take().is_some();
+        if was_called {
+            self.calls = 1;
+        }
         let old = waiter.waker.replace(waker);
         // However late: it is there now.
         self.present.insert(ticket, waiter);
@@ -312,7 +322,7 @@ impl Waiter {
     fn call(&mut self, now: Instant, event: u64) -> Option<Waker> {
         let waker = self.waker.take()?;
         self.called = Some(now);
-        self.seen = event;
+        self.seen = Some(event);
         Some(waker)
     }
 
@@ -333,11 +343,10 @@ impl Waiter {
     }
 }
 
-/// A place in the line, given up when dropped.
+/// A place in the line, given up when dropped. Its waker goes last: that may panic.
 pub(super) struct Place<'q> {
     queue: &'q Queue,
     ticket: u64,
-    is_served: bool,
 }
 
 impl Place<'_> {
@@ -362,11 +371,11 @@ impl Place<'_> {
     }
 
     /// Leaves the line, served, and calls the next if there is room for it.
-    pub(super) fn leave(mut self, has_room: impl FnOnce(Shape) -> bool) {
-        self.is_served = true;
-        let queue = self.queue;
-        drop(self);
-        let ((next, before), _) = queue.0.changed(|line| (line.next_shape(), line.failures));
+    pub(super) fn leave(self, has_room: impl FnOnce(Shape) -> bool) {
+        let (queue, ticket) = (self.queue, self.ticket);
+        mem::forget(self);
+        let ((_gone, next, before), _) =
+            queue.0.changed(|line| (line.remove(ticket), line.next_shape(), line.failures));
         // To find that out takes less time than to wake somebody for nothing.
         let Some(shape) = next else { return };
         if shape.secrets > 1 || has_room(shape) || queue.0.line.lock().failures != before {
@@ -378,23 +387,14 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let (ticket, is_served) = (self.ticket, self.is_served);
-        let gone = self
-            .queue
-            .0
-            .changed(|line| line.present.remove(&ticket).or_else(|| line.passed.remove(&ticket)));
-        drop(gone);
-        if !is_served {
-            // There may be room for the next one.
-            self.queue.room_made();
-        }
+        let _gone = self.queue.0.changed(|line| line.remove(self.ticket));
+        // There may be room for the next one.
+        self.queue.room_made();
     }
 }
 
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
-    }
+fn wake(wakers: impl IntoIterator<Item = Waker>) {
+    wakers.into_iter().for_each(|waker| apart(|| waker.wake()));
 }
 
 /// Wakes a thread that parks itself.
@@ -426,10 +426,10 @@ mod tests {
     const PAIR: Shape = Shape { len: 128, secrets: 2 };
 
     fn line(waiting: &[(Shape, Kind)]) -> Line {
-        let mut line = Line { calls: 1, ..Line::default() };
+        let mut line = Line::default();
         for (ticket, &(shape, kind)) in waiting.iter().enumerate() {
             let waker = Some(Waker::noop().clone());
-            let waiter = Waiter { shape, kind, waker, called: None, blocked: None, seen: 0 };
+            let waiter = Waiter { shape, kind, waker, called: None, blocked: None, seen: None };
             line.present.insert(ticket as u64, waiter);
         }
         line
@@ -482,7 +482,8 @@ mod tests {
         for (kind, grace) in [(Kind::Task, GRACE_FOR_TASKS), (Kind::Thread, GRACE_FOR_THREADS)] {
             let mut line = line(&[(SHORT, kind), (LONG, Kind::Task)]);
             assert_eq!(called_for_room(&mut line, now), Some(0));
-            assert!(!line.pass(now + grace), "not yet");
+            line.pass(now + grace);
+            assert!(line.passed.is_empty(), "not yet");
             assert_eq!(called_for_room(&mut line, now + grace * 2), Some(1));
             assert_eq!((line.present.len(), line.passed.len()), (1, 1));
             assert!(comes(&mut line, 0, now + grace * 3), "it was called");
@@ -493,6 +494,46 @@ mod tests {
                 "it is the first again"
             );
         }
+    }
+
+    /// Looks after the line every few milliseconds, and says after how many it has called so many.
+    fn looks_until_called(shared: &Shared, begun: Instant, count: usize) -> Option<u32> {
+        let called = |line: &Line| {
+            let asleep = line.present.values().filter(|waiter| waiter.waker.is_some()).count();
+            line.present.len() + line.passed.len() - asleep
+        };
+        (0..10_000).find(|&millis| {
+            shared.look(begun + Duration::from_millis(millis.into()));
+            called(&shared.line.lock()) >= count
+        })
+    }
+
+    #[test]
+    fn twice_as_many_are_called_each_time_that_none_comes() {
+        let shared = Shared::default();
+        let now = Instant::now();
+        *shared.line.lock() = line(&[(SHORT, Kind::Task); 127]);
+        assert_eq!(called_for_room(&mut shared.line.lock(), now), Some(0));
+        // 1 + 2 + 4 + 8 + 16 + 32, and the 64th is one of the next.
+        let millis = looks_until_called(&shared, now, 64).unwrap();
+        assert!(u128::from(millis) <= (GRACE_FOR_TASKS.as_millis() + 1) * 6, "{millis} ms");
+        assert_eq!(shared.line.lock().calls, MOST_CALLS);
+        comes(&mut shared.line.lock(), 126, now);
+        assert_eq!(shared.line.lock().calls, 1, "one who is alive");
+    }
+
+    /// A newcomer that finds the line not free is no reason to forget those behind the late.
+    #[test]
+    fn whoever_passes_the_late_somebody_is_called_in_their_place() {
+        let queue = Queue::default();
+        let now = Instant::now();
+        *queue.0.line.lock() = line(&[(SHORT, Kind::Task); 2]);
+        assert_eq!(called_for_room(&mut queue.0.line.lock(), now), Some(0));
+        let late = now + GRACE_FOR_TASKS * 2;
+        queue.0.changed(|line| line.pass(late));
+        assert!(!queue.is_free(), "the second may come");
+        assert!(queue.0.line.lock().needs_watch());
+        assert_eq!(looks_until_called(&queue.0, late, 2), Some(0));
     }
 
     /// It is there then, and must not be passed in that very moment: nobody would call it again.
@@ -522,6 +563,19 @@ mod tests {
         line.events += 1;
         let mut passes = |at: u32| line.call_shorter(now + TURN * at).is_some();
         assert_eq!([4, 6, 7].map(&mut passes), [false, false, true]);
+    }
+
+    /// It came when others waited, so it never looked for the room that was there.
+    #[test]
+    fn a_shorter_one_has_its_first_try_though_no_room_was_made() {
+        let mut line = line(&[(LONG, Kind::Task), (SHORT, Kind::Thread)]);
+        let now = Instant::now();
+        assert!(comes(&mut line, 0, now));
+        assert!(line.failed(0, now).is_none(), "it has only just come");
+        assert!(line.call_shorter(now + TURN * 3).is_some());
+        assert!(comes(&mut line, 1, now + TURN * 3));
+        assert!(line.failed(1, now + TURN * 3).is_some(), "the first looks again");
+        assert!(line.call_shorter(now + TURN * 3).is_none(), "nothing has changed since");
     }
 
     #[test]
