@@ -6,4 +6,5 @@ pub(crate) mod growth;
 pub(crate) mod one_core;
 pub(crate) mod sealing;
 pub(crate) mod speed;
+pub(crate) mod team;
 pub(crate) mod threads;

@@ -7,7 +7,7 @@ use super::table::Table;
 use crate::harness::Spread;
 use crate::measure::density::{LARGE, SMALL};
 use crate::measure::speed::scenarios;
-use crate::measure::{at_rest, growth, one_core, sealing, threads};
+use crate::measure::{at_rest, growth, one_core, sealing, team, threads};
 use crate::results::{Results, Target, Unit};
 use crate::units::{kib, thousands};
 
@@ -248,7 +248,7 @@ fn threads_table(results: &Results) -> Table {
             |count| results.threads.iter().find(|found| found.peer == peer && found.count == count);
         let mut row = vec![peer.to_owned()];
         row.extend(threads::COUNTS.map(|count| match found(count) {
-            Some(found) if peer != threads::CONTROL => times(found.against_floor),
+            Some(found) if peer != team::CONTROL => times(found.against_floor),
             _ => "-".to_owned(),
         }));
         row.push(found(2).map_or("-".to_owned(), |found| times(found.against_one)));
