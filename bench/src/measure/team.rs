@@ -4,8 +4,8 @@
 //! decides which threads share a slot of an arena.
 
 use std::hint::black_box;
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,42 @@ use crate::random::Random;
 /// What the machine gives: threads that share nothing at all.
 pub(crate) const CONTROL: &str = "no allocator (the machine)";
 
+/// Lets threads begin together, and not before the time is noted.
+///
+/// It wakes all at once. A barrier's threads wake each other, one after the other: many of them would
+/// hardly ever work at the same time.
+#[derive(Default)]
+struct Gate {
+    ready: AtomicUsize,
+    closed: RwLock<()>,
+}
+
+impl Gate {
+    fn close(&self) -> RwLockWriteGuard<'_, ()> {
+        self.closed.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When it was opened, once so many threads were there. Whoever notes the time afterwards may have
+    /// to wait for a processor while they work.
+    fn open(&self, closed: RwLockWriteGuard<'_, ()>, threads: usize) -> Instant {
+        while self.ready.load(Ordering::Relaxed) < threads {
+            thread::sleep(Duration::from_micros(100));
+        }
+        let begun = Instant::now();
+        drop(closed);
+        begun
+    }
+
+    fn pass(&self) {
+        self.ready.fetch_add(1, Ordering::Relaxed);
+        drop(self.closed.read());
+    }
+}
+
 /// What the threads of one turn share.
+#[derive(Default)]
 pub(super) struct Turn {
-    start: Barrier,
+    gate: Gate,
     over: AtomicBool,
     done: AtomicU64,
     /// Nanoseconds that the processors worked for the threads.
@@ -26,20 +59,10 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    fn of(threads: usize) -> Self {
-        Self {
-            start: Barrier::new(threads + 1),
-            over: AtomicBool::new(false),
-            done: AtomicU64::new(0),
-            busy: AtomicU64::new(0),
-            number: AtomicU64::new(0),
-        }
-    }
-
     /// Does [`STEP`] operations at a time until the turn is over, once all threads are ready.
     pub(super) fn repeat(&self, mut step: impl FnMut()) {
         let mut done = 0;
-        self.start.wait();
+        self.gate.pass();
         let clock = Clock::start();
         while !self.over.load(Ordering::Relaxed) {
             step();
@@ -58,7 +81,7 @@ impl Turn {
     /// would count as having done nothing.
     pub(super) fn fail(&self, why: &str) -> ! {
         // The others are waiting.
-        self.start.wait();
+        self.gate.pass();
         panic!("{why}");
     }
 }
@@ -74,7 +97,7 @@ pub(super) struct Rate {
 
 impl Rate {
     /// Of so many operations by all threads.
-    pub(super) fn of(done: u64, elapsed: Duration, busy: Duration) -> Self {
+    fn of(done: u64, elapsed: Duration, busy: Duration) -> Self {
         let done = done as f64;
         Self { by_wall: done / elapsed.as_secs_f64(), by_processor: done / busy.as_secs_f64() }
     }
@@ -87,14 +110,14 @@ pub(super) fn turn(
     length: Duration,
     body: impl Fn(&Turn) + Sync,
 ) -> Rate {
-    let turn = Turn::of(threads);
+    let turn = Turn::default();
+    let closed = turn.gate.close();
     let elapsed = thread::scope(|scope| {
         for _ in 0..threads {
             let spawned = thread_of(round).spawn_scoped(scope, || body(&turn));
             spawned.expect("a benchmark needs threads");
         }
-        turn.start.wait();
-        let begun = Instant::now();
+        let begun = turn.gate.open(closed, threads);
         thread::sleep(length);
         turn.over.store(true, Ordering::Relaxed);
         begun.elapsed()
@@ -104,7 +127,7 @@ pub(super) fn turn(
 }
 
 /// A thread with the stack of a round.
-pub(super) fn thread_of(round: usize) -> Builder {
+fn thread_of(round: usize) -> Builder {
     Builder::new().stack_size(LEAST_STACK + round % STACKS * STACK_STEP)
 }
 
@@ -118,7 +141,7 @@ pub(super) fn share_nothing(turn: &Turn) {
     });
 }
 
-pub(super) fn nanoseconds(time: Duration) -> u64 {
+fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
