@@ -126,6 +126,31 @@ pub(super) fn turn(
     Rate::of(turn.done.into_inner(), elapsed, busy)
 }
 
+/// The rate of `threads` threads that each do `each` operations, until the last is done.
+pub(super) fn share(threads: usize, round: usize, each: u64, work: &(impl Fn(u64) + Sync)) -> Rate {
+    let gate = Gate::default();
+    let closed = gate.close();
+    let member = || {
+        gate.pass();
+        let clock = Clock::start();
+        work(each);
+        (Instant::now(), clock.elapsed())
+    };
+    thread::scope(|scope| {
+        let spawn = |_| thread_of(round).spawn_scoped(scope, member);
+        let team: Vec<_> = (0..threads).map(spawn).collect();
+        let begun = gate.open(closed, threads);
+        let (mut ended, mut busy) = (begun, Duration::ZERO);
+        for member in team {
+            let member = member.expect("a benchmark needs threads");
+            let (end, worked) = member.join().expect("whoever cannot work panics");
+            ended = ended.max(end);
+            busy += worked;
+        }
+        Rate::of(each * threads as u64, ended - begun, busy)
+    })
+}
+
 /// A thread with the stack of a round.
 fn thread_of(round: usize) -> Builder {
     Builder::new().stack_size(LEAST_STACK + round % STACKS * STACK_STEP)
