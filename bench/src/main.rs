@@ -196,7 +196,7 @@ const QUICK: Pace = Pace {
     one_core_rounds: 1,
     one_core_turn: milliseconds(400),
     waiters_rounds: 3,
-    waiters_turn: milliseconds(300),
+    waiters_turn: milliseconds(100),
     sealing: Harness { turn: milliseconds(1), budget: milliseconds(150), least_rounds: 9 },
     passes: 1,
 };
@@ -216,7 +216,7 @@ const FULL: Pace = Pace {
     one_core_rounds: 5,
     one_core_turn: milliseconds(800),
     waiters_rounds: 9,
-    waiters_turn: milliseconds(500),
+    waiters_turn: milliseconds(300),
     sealing: Harness { turn: milliseconds(3), budget: milliseconds(1500), least_rounds: 25 },
     passes: 5,
 };

@@ -126,8 +126,15 @@ pub(super) fn turn(
     Rate::of(turn.done.into_inner(), elapsed, busy)
 }
 
-/// The rate of `threads` threads that each do `each` operations, until the last is done.
-pub(super) fn share(threads: usize, round: usize, each: u64, work: &(impl Fn(u64) + Sync)) -> Rate {
+/// The rate of `threads` threads that each do `each` operations, until the last is done. `release` is
+/// told when they were let go, and says since when they can work.
+pub(super) fn share(
+    threads: usize,
+    round: usize,
+    each: u64,
+    work: &(impl Fn(u64) + Sync),
+    release: impl FnOnce(Instant) -> Instant,
+) -> Rate {
     let gate = Gate::default();
     let closed = gate.close();
     let member = || {
@@ -139,7 +146,7 @@ pub(super) fn share(threads: usize, round: usize, each: u64, work: &(impl Fn(u64
     thread::scope(|scope| {
         let spawn = |_| thread_of(round).spawn_scoped(scope, member);
         let team: Vec<_> = (0..threads).map(spawn).collect();
-        let begun = gate.open(closed, threads);
+        let begun = release(gate.open(closed, threads));
         let (mut ended, mut busy) = (begun, Duration::ZERO);
         for member in team {
             let member = member.expect("a benchmark needs threads");

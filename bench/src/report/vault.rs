@@ -35,7 +35,8 @@ fn waiting(results: &Results) -> Table {
     let (count, size) = (thousands(waiters::THREADS), waiters::SIZE);
     let caption = format!(
         "A sealed secret of {size} B, opened with `open_timeout` and dropped again and again: the \
-         work of {count} threads in times of that of one, which does as many. By the clock, and \
+         work of {count} threads in times of that of one, which does as many. All begin in line where \
+         there are fewer places than threads. By the clock, and \
          between what the median lies; and by the processor's time. Places: how many can be open at \
          a time. Waited: how many calls of all rounds had to, and the longest wait, in which other \
          threads may have had their turn. The first row shares nothing but the processors."
