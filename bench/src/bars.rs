@@ -15,6 +15,7 @@ pub(crate) fn hold(results: &Results) -> Vec<Bar> {
     renewed(results, &mut bars);
     threads(results, &mut bars);
     one_core(results, &mut bars);
+    vault(results, &mut bars);
     sealing(results, &mut bars);
     at_rest(results, &mut bars);
     bars
@@ -153,6 +154,36 @@ fn one_core(results: &Results, bars: &mut Vec<Bar>) {
             });
         }
     }
+}
+
+fn vault(results: &Results, bars: &mut Vec<Bar>) {
+    use crate::measure::{vault_threads, waiters};
+    use vault_threads::{TRY_ALLOCATE, TRY_OPEN};
+    for (call, peer) in [("try_open", TRY_OPEN), ("try_allocate", TRY_ALLOCATE)] {
+        let found = results.vault_threads.iter().find(|found| found.peer == peer);
+        let size = vault_threads::SIZE;
+        bars.push(Bar {
+            what: format!(
+                "{call} + drop of {size} B, two threads on one vault: times the work of one"
+            ),
+            target: Target::AtLeast(1.6),
+            measured: found.map(|found| found.against_one.median),
+            unit: Unit::Times,
+        });
+    }
+    let found = results.waiters.iter().find(|found| found.peer == waiters::FEW);
+    let (count, size) = (waiters::THREADS, waiters::SIZE);
+    bars.push(Bar {
+        what: format!(
+            "open_timeout + drop of {size} B, {count} threads on one page: times the work of one"
+        ),
+        target: Target::AtLeast(0.8),
+        // Where nobody had to wait, it says nothing about those who do.
+        measured: found
+            .filter(|found| found.line.is_some_and(|line| line.waits > 0))
+            .map(|found| found.against_one.median),
+        unit: Unit::Times,
+    });
 }
 
 fn sealing(results: &Results, bars: &mut Vec<Bar>) {

@@ -33,7 +33,7 @@ impl Harness {
 
     /// Times both by turns. Each is called with how many operations to do.
     pub(crate) fn pair(&self, mut floor: impl FnMut(u64), mut own: impl FnMut(u64)) -> Paired {
-        let counts = (self.calibrate(&mut floor), self.calibrate(&mut own));
+        let counts = (calibrate(self.turn, &mut floor), calibrate(self.turn, &mut own));
         let begun = Clock::start();
         let (mut ratios, mut floors, mut owns) = (Vec::new(), Vec::new(), Vec::new());
         loop {
@@ -60,20 +60,20 @@ impl Harness {
             rounds: ratios.len(),
         }
     }
+}
 
-    /// How many operations take about a turn.
-    fn calibrate(&self, work: &mut impl FnMut(u64)) -> u64 {
-        let mut count = 1;
-        loop {
-            let begun = Clock::start();
-            work(count);
-            let taken = begun.elapsed();
-            if taken * 4 >= self.turn {
-                let scale = self.turn.as_secs_f64() / taken.as_secs_f64();
-                return scaled(count, scale);
-            }
-            count *= 2;
+/// How many operations take about a turn.
+pub(crate) fn calibrate(turn: Duration, work: &mut impl FnMut(u64)) -> u64 {
+    let mut count = 1;
+    loop {
+        let begun = Clock::start();
+        work(count);
+        let taken = begun.elapsed();
+        if taken * 4 >= turn {
+            let scale = turn.as_secs_f64() / taken.as_secs_f64();
+            return scaled(count, scale);
         }
+        count *= 2;
     }
 }
 

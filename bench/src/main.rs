@@ -34,7 +34,9 @@ use clap::Parser;
 
 use harness::Harness;
 use machine::Machine;
-use measure::{at_rest, density, growth, one_core, sealing, speed, threads};
+use measure::{
+    at_rest, calls, density, growth, one_core, sealing, speed, threads, vault_threads, waiters,
+};
 use options::{Group, Options, Task};
 use results::Results;
 
@@ -81,6 +83,9 @@ fn measure_all(options: &Options) -> Result<Results, Box<dyn Error>> {
         renewed: Vec::new(),
         threads: Vec::new(),
         one_core: Vec::new(),
+        vault_threads: Vec::new(),
+        waiters: Vec::new(),
+        calls: Vec::new(),
         sealing: Vec::new(),
         parts: Vec::new(),
         at_rest: Vec::new(),
@@ -135,6 +140,14 @@ fn measure_groups(
         results.one_core = found;
         results.skipped.extend(skipped);
     }
+    if options.wants(Group::Vault) {
+        eprintln!("a vault's calls beside those they are made of");
+        results.calls = calls::measure(pace.sealing)?;
+        eprintln!("one vault, several threads");
+        results.vault_threads = vault_threads::measure(pace.thread_rounds, pace.thread_turn)?;
+        eprintln!("those who wait");
+        results.waiters = waiters::measure(pace.waiters_rounds, pace.waiters_turn)?;
+    }
     if options.wants(Group::Enclave) {
         eprintln!("sealing and opening");
         let found = sealing::measure(pace.sealing)?;
@@ -156,6 +169,9 @@ struct Pace {
     thread_turn: Duration,
     one_core_rounds: usize,
     one_core_turn: Duration,
+    waiters_rounds: usize,
+    /// What the operations of all who wait take one thread.
+    waiters_turn: Duration,
     sealing: Harness,
     /// Passes over a million sealed secrets.
     passes: usize,
@@ -179,6 +195,8 @@ const QUICK: Pace = Pace {
     thread_turn: milliseconds(15),
     one_core_rounds: 1,
     one_core_turn: milliseconds(400),
+    waiters_rounds: 3,
+    waiters_turn: milliseconds(100),
     sealing: Harness { turn: milliseconds(1), budget: milliseconds(150), least_rounds: 9 },
     passes: 1,
 };
@@ -197,6 +215,8 @@ const FULL: Pace = Pace {
     thread_turn: milliseconds(40),
     one_core_rounds: 5,
     one_core_turn: milliseconds(800),
+    waiters_rounds: 9,
+    waiters_turn: milliseconds(300),
     sealing: Harness { turn: milliseconds(3), budget: milliseconds(1500), least_rounds: 25 },
     passes: 5,
 };

@@ -41,6 +41,7 @@ pub(crate) enum Group {
     Growth,
     Threads,
     OneCore,
+    Vault,
     Enclave,
     AtRest,
 }

@@ -14,7 +14,7 @@ use std::ptr::NonNull;
 
 pub(crate) use self::heaps::Glibc;
 pub(crate) use self::sodium::{Aead as SodiumAead, Sodium};
-pub(crate) use self::strongroom::{Buffers, Strongroom};
+pub(crate) use self::strongroom::{Buffers, Strongroom, vault};
 
 /// Something that gives out memory for secrets.
 pub(crate) trait Store {

@@ -1,9 +1,11 @@
 //! What a person reads: tables on the terminal, Markdown and curves; and JSON for a program.
 
+mod cells;
 mod chart;
 mod curves;
 mod table;
 mod tables;
+mod vault;
 
 use std::error::Error;
 use std::fs;

@@ -19,6 +19,9 @@ pub(crate) struct Results {
     pub(crate) renewed: Vec<Renewed>,
     pub(crate) threads: Vec<Threads>,
     pub(crate) one_core: Vec<OneCore>,
+    pub(crate) vault_threads: Vec<VaultThreads>,
+    pub(crate) waiters: Vec<Waiters>,
+    pub(crate) calls: Vec<Call>,
     pub(crate) sealing: Vec<Sealing>,
     pub(crate) parts: Vec<Part>,
     pub(crate) at_rest: Vec<AtRest>,
@@ -121,6 +124,58 @@ pub(crate) struct OneCore {
     pub(crate) each: Spread,
     /// Milliseconds of the longest call that was seen, other threads' turns included.
     pub(crate) longest_ms: f64,
+}
+
+/// What threads did on one vault or what it is made of, each with one secret at a time.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct VaultThreads {
+    pub(crate) peer: &'static str,
+    /// Bytes of each secret.
+    pub(crate) size: usize,
+    pub(crate) count: usize,
+    /// Operations per second of all threads, in times of one thread's in the same round.
+    pub(crate) against_one: Spread,
+    /// The same per second that a processor worked: 1 if the threads do not slow each other down,
+    /// whatever else the machine does.
+    pub(crate) each: Spread,
+}
+
+/// What many threads did that may have to wait for room.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Waiters {
+    pub(crate) peer: &'static str,
+    /// Bytes of each secret.
+    pub(crate) size: usize,
+    pub(crate) count: usize,
+    /// Of all threads, in each turn.
+    pub(crate) operations: u64,
+    /// `None` where nothing is opened.
+    pub(crate) line: Option<Line>,
+    /// Operations per second of all threads, in times of one thread's that did as many in the same
+    /// round.
+    pub(crate) against_one: Spread,
+    /// The same per second that a processor worked for them.
+    pub(crate) each: Spread,
+}
+
+/// What those who opened secrets had to wait for, and how they waited, over all rounds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Line {
+    /// How many secrets can be open at a time.
+    pub(crate) places: usize,
+    /// Calls that waited.
+    pub(crate) waits: usize,
+    pub(crate) longest_wait_ms: f64,
+}
+
+/// A call, against another that does less or more.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Call {
+    pub(crate) name: &'static str,
+    pub(crate) floor: &'static str,
+    /// Bytes of the secret.
+    pub(crate) size: usize,
+    pub(crate) paired: Paired,
 }
 
 /// Sealing or opening, against another.

@@ -13,10 +13,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use strongroom::{OsEntropy, Park, Policy, Vault};
+use strongroom::{OsEntropy, Park};
 use strongroom_core::{Arena, Buffer, Owner, Spin};
 
 use crate::harness::{Clock, Spread};
+use crate::peers;
 use crate::results::{OneCore, Skipped};
 
 /// What the machine gives: as many bytes written, and nothing shared.
@@ -39,12 +40,12 @@ pub(crate) fn measure(rounds: usize, turn: Duration) -> (Vec<OneCore>, Vec<Skipp
     team.measure(CONTROL, &|len| black_box(vec![0; len]).fill(0xa5));
     team.measure_arena(PARK, Park);
     let mut skipped = Vec::new();
-    match Vault::builder().budget(REGION..=REGION).policy(Policy::Prefer).build() {
+    match peers::vault(REGION) {
         Ok(vault) => team.measure(VAULT, &|len| {
             let mut secret = vault.try_allocate(len).expect("all fit");
             secret.expose_secret_mut().fill(0xa5);
         }),
-        Err(why) => skipped.push(Skipped { what: VAULT.to_owned(), why: why.to_string() }),
+        Err(why) => skipped.push(Skipped { what: VAULT.to_owned(), why }),
     }
     team.measure_arena(SPIN, Spin::<16>);
     (team.found, skipped)

@@ -1,34 +1,41 @@
-//! strongroom, through the arena's own interface and through `Buffer`.
+//! strongroom, through the arena's own interface, through `Buffer`, and as a vault.
 
 use std::alloc::Layout;
 use std::mem;
 
-use strongroom::{LockedPages, OsEntropy};
-use strongroom_core::{Arena, Buffer, Enclave, Region};
+use strongroom::{LockedPages, OsEntropy, Policy, Vault};
+use strongroom_core::{Arena, Buffer, Enclave, Owner, Region, Spin};
 
 use super::{Raw, Store};
 
 /// `Arena::allocate` and `deallocate`, in locked pages, with an enclave's key shares in the arena.
 #[derive(Debug)]
-pub(crate) struct Strongroom {
+pub(crate) struct Strongroom<O: Owner<Lock: 'static> = Spin> {
     /// Goes before the pages.
-    arena: Arena<'static>,
+    arena: Arena<'static, O>,
     _pages: LockedPages,
 }
 
 impl Strongroom {
     pub(crate) fn new(bytes: usize) -> Result<Self, String> {
+        Self::with_owner(bytes, Spin)
+    }
+}
+
+impl<O: Owner<Lock: 'static>> Strongroom<O> {
+    pub(crate) fn with_owner(bytes: usize, owner: O) -> Result<Self, String> {
         let pages = LockedPages::prefer_locked(bytes).map_err(|error| error.to_string())?;
         let memory = pages.as_non_null();
         // SAFETY: the pages outlive the arena, which is declared first, and nobody else has them.
         let region = unsafe { Region::from_raw(memory.cast(), memory.len()) };
-        let arena = Arena::new(region, &mut OsEntropy).map_err(|error| error.to_string())?;
+        let arena = Arena::with_owner(region, &mut OsEntropy, owner);
+        let arena = arena.map_err(|error| error.to_string())?;
         // The shares of the key stay in their cells for as long as there is the arena.
         mem::forget(Enclave::new(&arena).map_err(|error| error.to_string())?);
         Ok(Self { arena, _pages: pages })
     }
 
-    pub(crate) fn arena(&self) -> &Arena<'_> {
+    pub(crate) fn arena(&self) -> &Arena<'_, O> {
         &self.arena
     }
 }
@@ -88,4 +95,10 @@ impl Store for Buffers {
     fn release<'s>(&'s self, secret: Buffer<'s>) {
         drop(secret);
     }
+}
+
+/// A vault that neither grows nor shrinks, in locked pages if it may lock so many.
+pub(crate) fn vault(bytes: usize) -> Result<Vault, String> {
+    let builder = Vault::builder().budget(bytes..=bytes).policy(Policy::Prefer);
+    builder.build().map_err(|error| error.to_string())
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::tables::distinct;
 use crate::measure::density::SMALL;
-use crate::measure::{sealing, threads};
+use crate::measure::{sealing, team};
 use crate::peers;
 use crate::report::chart::{Axis, Chart, Series};
 use crate::results::Results;
@@ -69,7 +69,7 @@ fn live(results: &Results) -> Chart {
 
 fn by_threads(results: &Results) -> Chart {
     let peers = distinct(results.threads.iter().map(|found| found.peer));
-    let peers = peers.into_iter().filter(|&peer| peer != threads::CONTROL);
+    let peers = peers.into_iter().filter(|&peer| peer != team::CONTROL);
     let series = peers.map(|peer| {
         let found = results.threads.iter().filter(|found| found.peer == peer);
         one(peer, found.map(|found| (found.count as f64, found.against_floor.median)).collect())

@@ -3,17 +3,18 @@
 use std::fmt::Write;
 use std::iter;
 
+use super::cells::{amount, middle, nanoseconds, times};
 use super::table::Table;
-use crate::harness::Spread;
+use super::vault;
 use crate::measure::density::{LARGE, SMALL};
 use crate::measure::speed::scenarios;
-use crate::measure::{at_rest, growth, one_core, sealing, threads};
+use crate::measure::{at_rest, growth, one_core, sealing, team, threads};
 use crate::results::{Results, Target, Unit};
 use crate::units::{kib, thousands};
 
 /// Every table that has rows.
 pub(crate) fn all(results: &Results) -> Vec<Table> {
-    let tables = [
+    let before = [
         machine(results),
         bars(results),
         density(results),
@@ -23,12 +24,10 @@ pub(crate) fn all(results: &Results) -> Vec<Table> {
         renewed(results),
         threads_table(results),
         one_core_table(results),
-        sealing_table(results),
-        parts(results),
-        at_rest_table(results),
-        skipped(results),
     ];
-    tables.into_iter().filter(|table| !table.rows.is_empty()).collect()
+    let after = [sealing_table(results), parts(results), at_rest_table(results), skipped(results)];
+    let tables = before.into_iter().chain(vault::tables(results)).chain(after);
+    tables.filter(|table| !table.rows.is_empty()).collect()
 }
 
 /// The generated part of the page.
@@ -90,16 +89,6 @@ fn bars(results: &Results) -> Table {
         table.rows.push(vec![bar.what.clone(), target, measured, verdict.to_owned()]);
     }
     table
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
-fn amount(value: f64, unit: Unit) -> String {
-    match unit {
-        Unit::Secrets => thousands(value as usize),
-        Unit::Bytes => format!("{value:.0} B"),
-        Unit::Share => format!("{value:.3}"),
-        Unit::Times => format!("{value:.2}"),
-    }
 }
 
 fn density(results: &Results) -> Table {
@@ -185,12 +174,6 @@ fn speed(results: &Results) -> Table {
     table
 }
 
-/// The median of some times in nanoseconds.
-fn middle(times: impl Iterator<Item = f64>) -> String {
-    let times: Vec<f64> = times.collect();
-    if times.is_empty() { "-".to_owned() } else { nanoseconds(Spread::of(&times).median) }
-}
-
 fn growth_table(results: &Results) -> Table {
     let smallest = kib(growth::SMALLEST);
     let caption = format!(
@@ -248,7 +231,7 @@ fn threads_table(results: &Results) -> Table {
             |count| results.threads.iter().find(|found| found.peer == peer && found.count == count);
         let mut row = vec![peer.to_owned()];
         row.extend(threads::COUNTS.map(|count| match found(count) {
-            Some(found) if peer != threads::CONTROL => times(found.against_floor),
+            Some(found) if peer != team::CONTROL => times(found.against_floor),
             _ => "-".to_owned(),
         }));
         row.push(found(2).map_or("-".to_owned(), |found| times(found.against_one)));
@@ -362,20 +345,6 @@ fn skipped(results: &Results) -> Table {
         results.skipped.iter().map(|skipped| vec![skipped.what.clone(), skipped.why.clone()]);
     table.rows = rows.collect();
     table
-}
-
-/// A ratio, with how far off its median may be.
-fn times(spread: Spread) -> String {
-    let digits = match spread.median {
-        100.0.. => 0,
-        0.1.. => 2,
-        _ => 4,
-    };
-    format!("{:.digits$}", spread.median)
-}
-
-fn nanoseconds(value: f64) -> String {
-    format!("{value:.1}")
 }
 
 pub(super) fn distinct<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
