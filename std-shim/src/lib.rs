@@ -112,5 +112,5 @@ pub mod internals {
 
 /// The README's example is a test too.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;
