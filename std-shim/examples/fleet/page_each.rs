@@ -80,15 +80,13 @@ impl Fleet {
     /// Counts the pages of so many bytes against the budget.
     fn take(&mut self, bytes: usize, budget: usize) -> Result<(), Failure> {
         let pages = bytes.checked_next_multiple_of(page_size());
-        match pages.and_then(|pages| self.left.checked_sub(pages)) {
-            Some(left) => self.left = left,
-            None => {
-                let budget = HumanCount(budget as u64);
-                let why =
-                    format!("a budget of {budget} bytes has no page left; give a larger --budget");
-                return Err(self.stopped(&why));
-            }
-        }
+        let Some(left) = pages.and_then(|pages| self.left.checked_sub(pages)) else {
+            let budget = HumanCount(budget as u64);
+            let why =
+                format!("a budget of {budget} bytes has no page left; give a larger --budget");
+            return Err(self.stopped(&why));
+        };
+        self.left = left;
         Ok(())
     }
 
