@@ -217,3 +217,8 @@ pub mod internals {
         aead::open_in_place(key, nonce, context, text, tag).is_ok()
     }
 }
+
+/// The README's example is a test too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,8 +7,14 @@
 //! The load allocates secrets of log-normal lengths and releases a random one after every two, until
 //! the region refuses the next or a count is reached. The picture is made from `Arena::map`: cells by
 //! their class, live, free or quarantined, and the bookkeeping; on the terminal and, if asked for, as
-//! SVG.
+//! SVG; or beside that of the same pages with one secret on each, which opens the README:
+//!
+//! ```text
+//! cargo run --release --example occupancy -- --size 64 --beside docs/img/pages.svg
+//! ```
 
+#[path = "occupancy/beside.rs"]
+mod beside;
 #[path = "common/bytes.rs"]
 mod bytes;
 #[path = "occupancy/load.rs"]
@@ -29,6 +35,7 @@ mod terminal;
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -72,9 +79,17 @@ fn run(options: &Options) -> Result<(), Failure> {
     write!(out, "{}", terminal::draw(&picture, options.in_colour()))?;
     write!(out, "{summary}")?;
     if let Some(path) = &options.svg {
-        let error = |error| format!("{} cannot be written: {error}", path.display());
-        fs::write(path, svg::draw(&picture, &summary)).map_err(error)?;
-        writeln!(out, "\nwrote {}", path.display())?;
+        keep(&mut out, path, &svg::draw(&picture, &summary))?;
     }
+    if let (Some(path), Some(size)) = (&options.beside, options.size) {
+        keep(&mut out, path, &beside::draw(&picture, size)?)?;
+    }
+    Ok(())
+}
+
+fn keep(out: &mut impl Write, path: &Path, picture: &str) -> Result<(), Failure> {
+    let error = |error| format!("{} cannot be written: {error}", path.display());
+    fs::write(path, picture).map_err(error)?;
+    writeln!(out, "\nwrote {}", path.display())?;
     Ok(())
 }

@@ -139,5 +139,5 @@ struct InTests;
 
 /// The README's example is a test too.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

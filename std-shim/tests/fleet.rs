@@ -104,7 +104,8 @@ fn sixty_four_kib_are_enough_for_all_but_one_page_each() {
     let report = succeeds(&mut command);
     assert_eq!(report.line("locked memory"), "at most 65,536 bytes; the limit is 65,536 bytes");
 
-    let (report, said) = fails(&mut under_limit(65_536, ["--page-each"]), 1);
+    let more = ["--page-each", "--budget", "1MiB"];
+    let (report, said) = fails(&mut under_limit(65_536, more), 1);
     assert_eq!(report.line("secrets held"), "16 of 1,000,000, in locked pages of their own");
     assert_eq!(report.line("locked memory"), "65,536 bytes; the limit is 65,536 bytes");
     assert!(said.starts_with("error: one page for each stops at 16 secrets: "), "{said}");
@@ -124,6 +125,30 @@ fn a_limit_of_zero_is_told() {
     let (report, said) = fails(&mut under_limit(0, ["--page-each"]), 1);
     assert!(report.line("secrets held").starts_with("0 of 1,000,000"));
     assert!(said.starts_with("error: one page for each stops at 0 secrets: "), "{said}");
+}
+
+/// Whatever the limit is: root has none, and a million pages are gigabytes.
+#[test]
+fn one_page_each_locks_no_more_than_the_budget() {
+    for (budget, bytes, held) in [("64KiB", "65,536", "16"), ("200KiB", "204,800", "50")] {
+        let (report, said) = fails(fleet().args(["--page-each", "--budget", budget]), 1);
+        let all = "of 1,000,000, in locked pages of their own";
+        assert_eq!(report.line("secrets held"), format!("{held} {all}"));
+        assert!(
+            report.line("locked memory").starts_with(&format!("{bytes} bytes; ")),
+            "{report:?}"
+        );
+        assert_eq!(report.line("one page per secret"), "would lock 4,096,000,000 bytes");
+        let why = format!("a budget of {bytes} bytes has no page left; give a larger --budget");
+        let stop = format!("error: one page for each stops at {held} secrets: {why}\n");
+        assert_eq!(said, stop);
+    }
+    // What is read in takes pages too.
+    let directory = Directory::new("budget");
+    let file = directory.file("tokens", lines(500).as_bytes());
+    let mut command = fleet();
+    let (report, _) = fails(command.arg("--page-each").arg("--input").arg(file), 1);
+    assert_eq!(report.line("secrets held"), "14, in locked pages of their own");
 }
 
 #[test]

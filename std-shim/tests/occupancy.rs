@@ -60,6 +60,12 @@ fn bad_input_is_answered() {
         (&["--budget", "0"][..], 1, "zero bytes of locked memory"),
         (&["--budget", "1 KB"], 2, "use KiB, MiB, GiB or none"),
         (&["--release", "101"], 2, "101 is not in 0..=100"),
+        (&["--beside", "pages.svg"], 2, "required arguments were not provided"),
+        (
+            &["--beside", "/nowhere/pages.svg", "--size", "64", "--budget", "1MiB"],
+            1,
+            "256 pages are too many to draw one by one: 64 at most",
+        ),
         (&["--svg", "/nowhere/room.svg"], 1, "/nowhere/room.svg cannot be written"),
         (&["--damage", "1", "--size", "1MiB"], 1, "can never fit"),
     ] {

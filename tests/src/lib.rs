@@ -29,6 +29,11 @@
 #![allow(clippy::unwrap_used, reason = "a model reports by panicking")]
 #![allow(clippy::missing_panics_doc, reason = "a model reports by panicking")]
 
+/// The examples in the repository's README are tests too. Each library tests its own README.
+#[cfg(all(doctest, feature = "vault"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 pub mod aead;
 pub mod arena;
 pub mod enclave;

@@ -44,7 +44,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) scan: bool,
 
-    /// Do it the old way instead: each secret in locked pages of its own
+    /// Do it the old way instead: each secret in locked pages of its own, as far as the budget goes
     #[arg(long, conflicts_with = "scan")]
     pub(crate) page_each: bool,
 }
@@ -57,6 +57,7 @@ Examples:
   fleet --input ~/.ssh                     real keys, one per file
   fleet --threads 2000 --hold 1000         more at once than fit: they wait
   fleet --count 10000000 --budget 16KiB    more secrets, less locked memory
+  fleet --page-each --budget 1MiB          the old way: 256 secrets in pages of 4 KiB
 
 Exits with 0 if all was done, 1 if something failed or was found, 2 on bad options.";
 

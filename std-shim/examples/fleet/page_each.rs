@@ -1,6 +1,7 @@
-//! The same job the old way: each secret in locked pages of its own.
+//! The same job the old way: each secret in locked pages of its own, as far as the budget goes.
 //!
-//! There is not even a guard page: what is counted here is the best that can be had this way.
+//! There is not even a guard page: what is counted here is the best that can be had this way. Who may
+//! lock without a limit, as root may, would lock gigabytes if the budget did not end it.
 
 use std::io::{self, Write};
 use std::ptr::{self, NonNull};
@@ -25,9 +26,9 @@ use crate::{Failure, kernel, workers};
 /// not go far enough.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let source = Source::new(options)?;
-    let mut fleet = Fleet { key: [0; KEY], secrets: Vec::new() };
+    let mut fleet = Fleet { key: [0; KEY], secrets: Vec::new(), left: options.budget };
     OsEntropy.fill(&mut fleet.key)?;
-    let locked_all = fleet.lock_all(&source);
+    let locked_all = fleet.lock_all(&source, options.budget);
     let open = |number, tally: &mut _| fleet.open_one(number, options, tally);
     let order = workers::random_order(fleet.secrets.len())?;
     let (tally, ()) = workers::run(options.threads, &order, open, || Ok(()))?;
@@ -38,6 +39,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 struct Fleet {
     key: [u8; KEY],
     secrets: Vec<Secret>,
+    /// Bytes of the budget that are not locked yet.
+    left: usize,
 }
 
 struct Secret {
@@ -46,11 +49,11 @@ struct Secret {
 }
 
 impl Fleet {
-    fn lock_all(&mut self, source: &Source) -> Result<(), Failure> {
+    fn lock_all(&mut self, source: &Source, budget: usize) -> Result<(), Failure> {
         let progress = Progress::new("locking", source.count());
         if let Source::Random { count, len } = source {
             for _ in 0..*count {
-                let mut pages = self.lock(*len)?;
+                let mut pages = self.lock(*len, budget)?;
                 OsEntropy.fill(pages.bytes_mut())?;
                 self.keep(pages);
                 progress.step();
@@ -58,9 +61,10 @@ impl Fleet {
             return Ok(());
         }
         // Reading takes locked memory too: so much less is left for the pages.
+        self.take(READER_PAGES * page_size(), budget)?;
         let reader = Vault::new(READER_PAGES * page_size())?;
         source.for_each(&reader, |secret| {
-            let mut pages = self.lock(secret.len())?;
+            let mut pages = self.lock(secret.len(), budget)?;
             pages.bytes_mut().copy_from_slice(secret);
             self.keep(pages);
             progress.step();
@@ -68,8 +72,22 @@ impl Fleet {
         })
     }
 
-    fn lock(&self, len: usize) -> Result<Pages, Failure> {
-        Pages::lock(len).map_err(|error| self.stopped(&error))
+    fn lock(&mut self, len: usize, budget: usize) -> Result<Pages, Failure> {
+        self.take(len, budget)?;
+        Pages::lock(len).map_err(|error| self.refused(&error))
+    }
+
+    /// Counts the pages of so many bytes against the budget.
+    fn take(&mut self, bytes: usize, budget: usize) -> Result<(), Failure> {
+        let pages = bytes.checked_next_multiple_of(page_size());
+        let Some(left) = pages.and_then(|pages| self.left.checked_sub(pages)) else {
+            let budget = HumanCount(budget as u64);
+            let why =
+                format!("a budget of {budget} bytes has no page left; give a larger --budget");
+            return Err(self.stopped(&why));
+        };
+        self.left = left;
+        Ok(())
     }
 
     fn keep(&mut self, pages: Pages) {
@@ -98,13 +116,17 @@ impl Fleet {
         Ok(())
     }
 
-    fn stopped(&self, error: &io::Error) -> Failure {
-        let held = HumanCount(self.secrets.len() as u64);
+    /// The system did not lock any more.
+    fn refused(&self, error: &io::Error) -> Failure {
         let locked = Locked(kernel::locked_bytes());
         let remedy = Limits::read().remedy(page_size() as u64);
         let remedy = remedy.map_or(String::new(), |remedy| format!("; {remedy}"));
-        format!("one page for each stops at {held} secrets: {error}; locked: {locked}{remedy}")
-            .into()
+        self.stopped(&format!("{error}; locked: {locked}{remedy}"))
+    }
+
+    fn stopped(&self, why: &str) -> Failure {
+        let held = HumanCount(self.secrets.len() as u64);
+        format!("one page for each stops at {held} secrets: {why}").into()
     }
 
     fn report(&self, source: &Source, tally: &OpenTally) -> Result<(), Failure> {
@@ -117,10 +139,19 @@ impl Fleet {
         if let Some(resident) = kernel::resident_bytes() {
             writeln!(out, "resident memory      {}", BinaryBytes(resident))?;
         }
+        if let Some(bytes) = needed(source) {
+            writeln!(out, "one page per secret  would lock {} bytes", HumanCount(bytes))?;
+        }
         let (checked, elapsed) = (HumanCount(tally.opened), Time(tally.elapsed));
         writeln!(out, "checked              {checked} in {elapsed}")?;
         Ok(())
     }
+}
+
+/// The bytes of the pages of all secrets, if their lengths are known before they are read.
+fn needed(source: &Source) -> Option<u64> {
+    let Source::Random { count, len } = source else { return None };
+    len.checked_next_multiple_of(page_size())?.checked_mul(*count).map(|bytes| bytes as u64)
 }
 
 /// Locked pages with one secret at their start.

@@ -45,6 +45,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
 
+    /// Write a picture of the pages beside the same pages with one secret on each
+    #[arg(long, value_name = "FILE", requires = "size")]
+    pub(crate) beside: Option<PathBuf>,
+
     /// Colour on the terminal
     #[arg(long, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
     pub(crate) color: Colour,
