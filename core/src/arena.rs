@@ -19,6 +19,7 @@ mod verify;
 
 use core::alloc::Layout;
 use core::fmt::{self, Debug, Formatter};
+use core::mem::MaybeUninit;
 use core::num::NonZero;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
@@ -49,8 +50,9 @@ use crate::sync::AtomicUsize;
 /// It is `Sync`: secrets can be allocated and released from any thread. The region is zeroed when
 /// the arena is made and again when it is dropped.
 ///
-/// The value itself holds no secret and may lie in ordinary memory. It is some 11 KiB long, most of
-/// it what threads remember of where there was room; make it where it stays.
+/// The value itself holds no secret and may lie in ordinary memory. It is some 10 KiB long, most of
+/// it what threads remember of where there was room; with one shard ([`Spin<1>`](Spin)) it is less than
+/// one. Where the stack is short, [`new_in`](Self::new_in) makes it where it stays.
 ///
 /// ```
 /// use core::alloc::Layout;
@@ -66,7 +68,7 @@ use crate::sync::AtomicUsize;
 /// # }
 ///
 /// let mut region = [MaybeUninit::uninit(); 16 * 1024];
-/// let arena = Arena::new(&mut region[..], &mut Board)?;
+/// let arena = Arena::new(&mut region, &mut Board)?;
 ///
 /// let mut token = Buffer::new(&arena, 21)?;
 /// token.expose_secret_mut().copy_from_slice(b"correct horse battery");
@@ -113,25 +115,90 @@ impl<'r, O: Owner> Arena<'r, O> {
         entropy: &mut impl Entropy,
         owner: O,
     ) -> Result<Self, ArenaError> {
+        let mut place = MaybeUninit::uninit();
+        Self::new_in(&mut place, region, entropy, owner)?;
+        // SAFETY: an arena was just made there.
+        Ok(unsafe { place.assume_init() })
+    }
+
+    /// Makes an arena as [`with_owner`](Self::with_owner) does, in its place: the value is on the
+    /// stack at no time, so that a short one will do. A [`Place`](crate::Place) is one in a static.
+    ///
+    /// Like any value in a [`MaybeUninit`] it is not dropped by itself, and then the region is not
+    /// wiped at its end: for an arena that is to have an end, call [`MaybeUninit::assume_init_drop`].
+    ///
+    /// ```
+    /// use core::mem::MaybeUninit;
+    /// use strongroom_core::{Arena, Buffer, Spin};
+    /// # use strongroom_core::{Entropy, EntropyError};
+    /// # struct Board;
+    /// # impl Entropy for Board {
+    /// #     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+    /// #         bytes.fill(7);
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    ///
+    /// let mut region = MaybeUninit::<[u8; 8192]>::uninit();
+    /// let mut place = MaybeUninit::uninit();
+    /// let arena = Arena::new_in(&mut place, &mut region, &mut Board, Spin::<1>)?;
+    /// arena.set_fault_handler(|fault| eprintln!("{fault}"));
+    /// assert_eq!(Buffer::random(arena, 32)?.len(), 32);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`new`](Arena::new); nothing was made in the place then.
+    pub fn new_in<'p>(
+        place: &'p mut MaybeUninit<Self>,
+        region: impl Into<Region<'r>>,
+        entropy: &mut impl Entropy,
+        owner: O,
+    ) -> Result<&'p mut Self, ArenaError> {
         let mut region = region.into();
         let plan = Plan::for_region::<O>(&region)?;
         let mut seed = Seed::zero();
         let seeded = seed.fill(entropy);
         let window = owner.open(Door::Whole);
         seeded.inspect_err(|_| region.wipe())?;
-        let Tables { cells, buddy, drbg } = plan.carve::<O>(region, &seed)?;
+        let tables = plan.carve::<O>(region, &seed)?;
         drop(window);
-        Ok(Self {
-            cells,
-            buddy,
-            drbg: drbg.into(),
+        Ok(Self::write_in(place, tables, owner))
+    }
+
+    /// Writes an arena piece by piece: what the compiler makes whole it may make on the stack first.
+    fn write_in<'p>(
+        place: &'p mut MaybeUninit<Self>,
+        tables: Tables<'r, O::Lock>,
+        owner: O,
+    ) -> &'p mut Self {
+        let arena = place.as_mut_ptr();
+        macro_rules! write {
+            ($($field:ident: $value:expr,)*) => {
+                $(
+                    // SAFETY: the field lies in the place, which is borrowed for writing.
+                    unsafe { (&raw mut (*arena).$field).write($value) };
+                )*
+                // SAFETY: the field lies in the place, which is borrowed for writing.
+                unsafe { (&raw mut (*arena).shards).write_bytes(0, 1) };
+                // Does not compile unless all fields are named.
+                let _: fn(&Self) = |Self { shards: _, $($field: _),* }| ();
+            };
+        }
+        write! {
+            cells: tables.cells,
+            buddy: tables.buddy,
+            drbg: tables.drbg.into(),
             ledger: Mutex::new(Ledger::default()),
-            shards: O::Shards::default(),
-            owner,
+            owner: owner,
             refused: AtomicUsize::new(0),
             faults: AtomicUsize::new(0),
             on_fault: panic_on_fault,
-        })
+        }
+        // SAFETY: each field was written just now; shards may be zeros.
+        let arena = unsafe { place.assume_init_mut() };
+        arena.shards.as_ref().iter().for_each(Shard::forget);
+        arena
     }
 
     /// What the region's owner brought.
@@ -147,8 +214,14 @@ impl<'r, O: Owner> Arena<'r, O> {
     /// drop or allocation goes on. The default panics with [`FaultKind::message`].
     #[must_use]
     pub fn with_fault_handler(mut self, on_fault: fn(Fault)) -> Self {
-        self.on_fault = on_fault;
+        self.set_fault_handler(on_fault);
         self
+    }
+
+    /// Sets what is called when damage is found, as [`with_fault_handler`](Self::with_fault_handler)
+    /// does, for an arena that stays where it is.
+    pub fn set_fault_handler(&mut self, on_fault: fn(Fault)) {
+        self.on_fault = on_fault;
     }
 
     /// Allocates memory for one secret of `layout`: zeroed, between canaries.

@@ -29,7 +29,7 @@ use crate::wipe::wipe;
 /// #     }
 /// # }
 /// # let mut region = [MaybeUninit::uninit(); 16 * 1024];
-/// # let arena = Arena::new(&mut region[..], &mut Board)?;
+/// # let arena = Arena::new(&mut region, &mut Board)?;
 /// let mut typed = *b"hunter2";
 /// let password = Buffer::wiping(&arena, &mut typed)?;
 /// assert_eq!(typed, [0; 7], "the source is wiped");

@@ -41,7 +41,7 @@ use crate::owner::{Owner, Spin};
 /// # }
 ///
 /// let mut region = [MaybeUninit::uninit(); 16 * 1024];
-/// let arena = Arena::new(&mut region[..], &mut Board)?;
+/// let arena = Arena::new(&mut region, &mut Board)?;
 /// let enclave = Enclave::new(&arena)?;
 ///
 /// // The record may lie anywhere; here, on the stack.

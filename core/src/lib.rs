@@ -22,7 +22,7 @@
 //!
 //! // A region: an array, a linker section, an mmap. `Board` is your source of entropy.
 //! let mut region = [MaybeUninit::uninit(); 64 * 1024];
-//! let arena = Arena::new(&mut region[..], &mut Board)?;
+//! let arena = Arena::new(&mut region, &mut Board)?;
 //!
 //! // A secret between canaries, wiped when it is dropped.
 //! let key = Buffer::random(&arena, 32)?;
@@ -100,7 +100,10 @@
 extern crate std;
 
 mod arch;
-#[expect(unsafe_code, reason = "takes leaves, and takes secrets back from their owners")]
+#[expect(
+    unsafe_code,
+    reason = "is made in place, takes leaves, takes secrets back from their owners"
+)]
 mod arena;
 mod buddy;
 #[expect(unsafe_code, reason = "owns the memory of one secret")]
@@ -133,6 +136,7 @@ mod region;
 mod runs;
 #[expect(unsafe_code, reason = "keeps a typed value in a buffer's memory")]
 mod secret;
+#[expect(unsafe_code, reason = "may be made of zeros, in place")]
 mod shards;
 #[cfg(all(test, target_os = "linux"))]
 #[expect(unsafe_code, reason = "runs work on a stack that it can read afterwards")]

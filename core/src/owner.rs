@@ -3,6 +3,8 @@
 
 use core::fmt::Debug;
 
+use bytemuck::Zeroable;
+
 use crate::error::Fault;
 use crate::lock::{Lock, SpinLock};
 use crate::shards::{Shard, Shards, by_stack_address};
@@ -51,7 +53,7 @@ use crate::shards::{Shard, Shards, by_stack_address};
 /// }
 ///
 /// let mut region = [MaybeUninit::uninit(); 8192];
-/// let arena = Arena::with_owner(&mut region[..], &mut Board, Tasks)?;
+/// let arena = Arena::with_owner(&mut region, &mut Board, Tasks)?;
 /// let session = Session { key: Buffer::random(&arena, 32)? };
 /// assert_eq!(session.key.len(), 32);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -61,8 +63,8 @@ pub trait Owner: Send + Sync {
     type Lock: Lock;
 
     /// How much threads remember of where there was room: [`Shards<1>`](Shards) for one thread or a
-    /// few, `Shards<16>` for many. It lies in the `Arena` value.
-    type Shards: AsRef<[Shard]> + Default + Send + Sync;
+    /// few, `Shards<16>` for many. It lies in the `Arena` value, and is made there, of zeros.
+    type Shards: AsRef<[Shard]> + Zeroable + Send + Sync;
 
     /// Something that keeps the gate open while it lives: `()` where there is no gate.
     type Window<'o>

@@ -25,6 +25,17 @@ use crate::sync::Shared64;
 /// let mut bytes = [MaybeUninit::uninit(); 8192];
 /// assert_eq!(Region::new(&mut bytes).len(), 8192);
 /// ```
+///
+/// Whatever takes an `impl Into<Region>` takes a `&mut [MaybeUninit<u8>]`, a reference to such an
+/// array, and a `&mut MaybeUninit<[u8; N]>` as well; and a `&'static mut [u8]` or `&'static mut
+/// [u8; N]`. Initialised bytes that are lent for less than ever are refused, for their owner could
+/// find them uninitialised:
+///
+/// ```compile_fail,E0597
+/// # use strongroom_core::Region;
+/// let mut bytes = [0; 8192];
+/// assert_eq!(Region::from(&mut bytes).len(), 8192);
+/// ```
 pub struct Region<'r> {
     base: NonNull<u8>,
     length: usize,
@@ -94,6 +105,34 @@ impl Debug for Region<'_> {
 impl<'r> From<&'r mut [MaybeUninit<u8>]> for Region<'r> {
     fn from(bytes: &'r mut [MaybeUninit<u8>]) -> Self {
         Self::new(bytes)
+    }
+}
+
+impl<'r, const N: usize> From<&'r mut [MaybeUninit<u8>; N]> for Region<'r> {
+    fn from(bytes: &'r mut [MaybeUninit<u8>; N]) -> Self {
+        Self::new(bytes)
+    }
+}
+
+impl<'r, const N: usize> From<&'r mut MaybeUninit<[u8; N]>> for Region<'r> {
+    fn from(bytes: &'r mut MaybeUninit<[u8; N]>) -> Self {
+        Self { base: NonNull::from(bytes).cast(), length: N, bytes: PhantomData }
+    }
+}
+
+/// Of bytes that are lent for ever only: what an arena leaves behind when it is forgotten need not be
+/// initialised, and nobody reads these again.
+impl From<&'static mut [u8]> for Region<'static> {
+    fn from(bytes: &'static mut [u8]) -> Self {
+        let length = bytes.len();
+        Self { base: NonNull::from(bytes).cast(), length, bytes: PhantomData }
+    }
+}
+
+/// As of a slice: of bytes that are lent for ever only.
+impl<const N: usize> From<&'static mut [u8; N]> for Region<'static> {
+    fn from(bytes: &'static mut [u8; N]) -> Self {
+        bytes.as_mut_slice().into()
     }
 }
 
@@ -257,5 +296,33 @@ impl Leaves<'_> {
     /// Nothing uses what was carved from the region any more.
     pub(crate) unsafe fn wipe_region(&mut self) {
         self.region.wipe();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::boxed::Box;
+
+    use super::*;
+
+    #[test]
+    fn a_region_is_made_of_an_array_as_of_its_slice() {
+        let mut bytes = [MaybeUninit::uninit(); 300];
+        let first = bytes.as_ptr().addr();
+        let place = |region: Region<'_>| (region.base.addr().get(), region.len());
+        assert_eq!(place((&mut bytes[..]).into()), (first, 300));
+        assert_eq!(place((&mut bytes).into()), (first, 300));
+        let mut whole = MaybeUninit::<[u8; 300]>::uninit();
+        assert_eq!(place((&mut whole).into()), (whole.as_ptr().addr(), 300));
+    }
+
+    #[test]
+    fn a_region_is_made_of_initialised_bytes_that_are_lent_for_ever() {
+        let bytes = Box::leak(Box::new([7; 300]));
+        let first = bytes.as_ptr().addr();
+        let region: Region<'static> = bytes.into();
+        assert_eq!((region.base.addr().get(), region.len()), (first, 300));
+        // SAFETY: the region is of these bytes, which are nobody else's.
+        drop(unsafe { Box::from_raw(region.base.as_ptr().cast::<[u8; 300]>()) });
     }
 }

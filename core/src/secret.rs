@@ -29,7 +29,7 @@ use crate::owner::{Door, Owner, Spin};
 /// #     }
 /// # }
 /// # let mut region = [MaybeUninit::uninit(); 16 * 1024];
-/// # let arena = Arena::new(&mut region[..], &mut Board)?;
+/// # let arena = Arena::new(&mut region, &mut Board)?;
 /// let key = Secret::<[u8; 32]>::random(&arena)?;
 /// let mut round_keys = Secret::<[u64; 16]>::zeroed(&arena)?;
 /// round_keys.expose_secret_mut()[0] = u64::from(key.expose_secret()[0]);
@@ -57,7 +57,7 @@ impl<'a, T, O: Owner> Secret<'a, T, O> {
     /// #     }
     /// # }
     /// # let mut region = [MaybeUninit::uninit(); 16 * 1024];
-    /// # let arena = Arena::new(&mut region[..], &mut Board)?;
+    /// # let arena = Arena::new(&mut region, &mut Board)?;
     /// let pin = Secret::build(&arena, |place| place.write(1234_u16))?;
     /// assert_eq!(*pin.expose_secret(), 1234);
     /// # Ok::<(), Box<dyn std::error::Error>>(())

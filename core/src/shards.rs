@@ -3,6 +3,8 @@
 use core::fmt::{self, Debug, Formatter};
 use core::sync::atomic::Ordering::Relaxed;
 
+use bytemuck::Zeroable;
+
 use crate::classes::CLASSES;
 use crate::sync::SharedU32;
 
@@ -22,13 +24,15 @@ impl Shard {
     pub(crate) fn recent(&self, class: usize) -> &Recent {
         &self.recent[class]
     }
-}
 
-impl Default for Shard {
-    fn default() -> Self {
-        Self { recent: [const { Recent::none() }; CLASSES] }
+    /// Knows of no run any more. One that was made of zeros means the run at leaf 0, everywhere.
+    pub(crate) fn forget(&self) {
+        self.recent.iter().for_each(Recent::forget);
     }
 }
+
+// SAFETY: it is made of atomic words, of which all bytes may be zero.
+unsafe impl Zeroable for Shard {}
 
 impl Debug for Shard {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -40,8 +44,8 @@ impl Debug for Shard {
 pub(crate) struct Recent([SharedU32; HINTS]);
 
 impl Recent {
-    const fn none() -> Self {
-        Self([const { SharedU32::new(NO_HINT) }; HINTS])
+    fn forget(&self) {
+        self.0.iter().for_each(|hint| hint.store(NO_HINT, Relaxed));
     }
 
     #[inline]
@@ -74,18 +78,16 @@ impl Recent {
 
 /// `N` shards, 576 bytes each; at least one.
 #[derive(Debug)]
+#[repr(transparent)]
 pub struct Shards<const N: usize>([Shard; N]);
 
-impl<const N: usize> Default for Shards<N> {
-    fn default() -> Self {
-        const { assert!(N > 0, "an arena remembers something of where there is room") };
-        Self(core::array::from_fn(|_| Shard::default()))
-    }
-}
+// SAFETY: it is shards, which may be made of zeros.
+unsafe impl<const N: usize> Zeroable for Shards<N> {}
 
 impl<const N: usize> AsRef<[Shard]> for Shards<N> {
     #[inline]
     fn as_ref(&self) -> &[Shard] {
+        const { assert!(N > 0, "an arena remembers something of where there is room") };
         &self.0
     }
 }
@@ -130,7 +132,8 @@ mod tests {
 
     #[test]
     fn the_latest_runs_are_remembered_each_once() {
-        let recent = Recent::none();
+        let recent = Recent([const { SharedU32::new(0) }; HINTS]);
+        recent.forget();
         assert_eq!((recent.first(), recent.rest().count()), (NO_HINT as usize, 0));
         [1, 2, 3, 4, 5, 5].into_iter().for_each(|head| recent.push(head));
         assert_eq!(recent.first(), 5);

@@ -68,7 +68,7 @@ impl<O: Owner> Arena<'_, O> {
     /// #     }
     /// # }
     /// # let mut region = [MaybeUninit::uninit(); 16 * 1024];
-    /// let arena = Arena::new(&mut region[..], &mut Board)?;
+    /// let arena = Arena::new(&mut region, &mut Board)?;
     /// let secret = Buffer::new(&arena, 32)?;
     /// for span in arena.map() {
     ///     if let SpanKind::Run { cell_size, live, .. } = span.kind {

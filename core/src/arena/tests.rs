@@ -7,6 +7,7 @@ use super::leaves::{APART, LARGE};
 use super::*;
 use crate::buffer::Buffer;
 use crate::canary::State;
+use crate::classes::CLASSES;
 use crate::guarded::Guarded;
 use crate::lock::SpinLock;
 use crate::shards::Shards;
@@ -111,6 +112,58 @@ fn only_what_is_aligned_to_more_than_a_leaf_takes_whole_leaves() {
 fn an_arena_with_one_shard_is_at_most_a_kibibyte_long() {
     let bytes = size_of::<Arena<'_, Spin<1>>>();
     assert!(bytes <= 1024, "{bytes} bytes");
+}
+
+#[test]
+fn an_arena_made_in_its_place_serves_and_is_dropped_there() {
+    let mut region = std::vec![MaybeUninit::new(1); 8192];
+    let mut place: MaybeUninit<Arena<'_, Spin<2>>> = MaybeUninit::uninit();
+    let at = place.as_ptr().addr();
+    let arena = Arena::new_in(&mut place, &mut region[..], &mut Counting(1), Spin).unwrap();
+    arena.set_fault_handler(|_| ());
+    assert_eq!(core::ptr::from_ref(arena).addr(), at);
+    for shard in arena.shards.as_ref() {
+        let hints = (0..CLASSES).map(|class| shard.recent(class).first());
+        assert!(hints.into_iter().all(|head| head > arena.capacity()), "a new arena knows no run");
+    }
+    let layout = Layout::new::<[u8; 32]>();
+    let secret = arena.allocate(layout).unwrap().cast::<u8>();
+    // SAFETY: allocated for this layout, and not used any more.
+    unsafe { arena.deallocate(secret, layout) };
+    // SAFETY: the memory is free, within the region, and nobody is looking at it.
+    unsafe { secret.write(0xee) };
+    assert!(arena.allocate(layout).is_ok(), "the handler returns");
+    assert_eq!(arena.stats().faults, 1, "found, told and quarantined");
+    // SAFETY: the arena was made in its place, and is not used any more.
+    unsafe { place.assume_init_drop() };
+    // SAFETY: it was initialised above, and the arena wrote plain bytes at its end.
+    let left = region.iter().map(|byte| unsafe { byte.assume_init() });
+    assert!(left.into_iter().all(|byte| byte == 0), "wiped");
+}
+
+#[test]
+fn nothing_is_made_in_its_place_where_an_arena_cannot_be() {
+    let (mut place, mut region) = (MaybeUninit::uninit(), [MaybeUninit::uninit(); 9]);
+    let error = Arena::new_in(&mut place, &mut region, &mut Counting(1), Spin::<1>);
+    assert!(matches!(error, Err(ArenaError::RegionTooSmall { bytes: 9, .. })));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[cfg_attr(miri, ignore = "it reads another thread's stack")]
+fn an_arena_made_in_its_place_needs_little_more_stack_than_its_generator() {
+    let mut probe = crate::stack_probe::StackProbe::new();
+    let generator =
+        with_arena(8192, |arena| probe.run(|| arena.reseed(&mut Counting(2)).unwrap()).len());
+    let mut region = std::vec![0_u8; 8192];
+    let mut place = std::boxed::Box::new(MaybeUninit::<Arena<'_>>::uninit());
+    let in_place = probe.run(|| {
+        // SAFETY: this runs once, and the bytes outlive the arena, which is forgotten.
+        let region = unsafe { Region::from_raw(NonNull::from(&mut region[..]).cast(), 8192) };
+        assert!(Arena::new_in(&mut place, region, &mut Counting(1), Spin).is_ok());
+    });
+    let more = in_place.len() - generator;
+    assert!(more < size_of::<Arena<'_>>() / 2, "{more} bytes more: the arena was there");
 }
 
 #[test]

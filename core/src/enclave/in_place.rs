@@ -41,7 +41,7 @@ impl<'a, O: Owner> Enclave<'a, O> {
     /// #     }
     /// # }
     /// # let mut region = [MaybeUninit::uninit(); 16 * 1024];
-    /// # let arena = Arena::new(&mut region[..], &mut Board)?;
+    /// # let arena = Arena::new(&mut region, &mut Board)?;
     /// # let enclave = Enclave::new(&arena)?;
     /// let key = Buffer::wiping(&arena, &mut [3; 32])?;
     /// let mut sealed = enclave.seal_in_place(key, b"signing key").map_err(|(_, error)| error)?;

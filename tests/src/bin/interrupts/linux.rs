@@ -21,7 +21,7 @@ pub(crate) fn main() {
 }
 
 fn run<O: Owner + 'static>(owner: O, time: Duration) {
-    let region = Box::leak(vec![MaybeUninit::uninit(); 1 << 20].into());
+    let region = Box::leak(vec![MaybeUninit::uninit(); 1 << 20].into_boxed_slice());
     let arena = Arena::with_owner(region, &mut OsEntropy, owner).unwrap();
     let arena: &'static Arena<'static, O> = Box::leak(Box::new(arena));
     let enclave: &'static Enclave<'static, O> = Box::leak(Box::new(Enclave::new(arena).unwrap()));
