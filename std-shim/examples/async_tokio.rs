@@ -46,7 +46,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 
 async fn use_secret(
     vault: Arc<Vault>,
-    sealed: Arc<Sealed<Box<[u8]>>>,
+    sealed: Arc<Sealed>,
 ) -> Result<usize, Box<dyn Error + Send + Sync>> {
     let waiting = vault.open(&sealed, b"example");
     let opened = time::timeout(Duration::from_secs(30), waiting).await??;

@@ -44,7 +44,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use indicatif::HumanCount;
-use strongroom::{OpenError, Sealed, Vault};
+use strongroom::{LockedPages, OpenError, Sealed, Trial, Vault};
 
 use digest::Digester;
 use kernel::LockWatch;
@@ -60,7 +60,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let done = if options.page_each { page_each::run(&options) } else { run(&options) };
+    let job = if options.page_each { page_each::run } else { run };
+    let done = locking_kills_nobody().and_then(|()| job(&options));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -68,6 +69,14 @@ fn main() -> ExitCode {
             let _ = writeln!(io::stderr(), "error: {failure}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// A filter that ends whoever locks would end this program without a word.
+fn locking_kills_nobody() -> Result<(), Failure> {
+    match LockedPages::try_lock(1) {
+        killed @ Trial::Killed { .. } => Err(format!("no memory can be locked: {killed}").into()),
+        _ => Ok(()),
     }
 }
 
@@ -100,7 +109,7 @@ struct Fleet<'v> {
 
 /// What is kept of one secret, in ordinary memory.
 struct Secret {
-    sealed: Sealed<Box<[u8]>>,
+    sealed: Sealed,
     digest: u64,
 }
 

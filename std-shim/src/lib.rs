@@ -97,28 +97,8 @@ pub use strongroom_core;
 pub use strongroom_core::{Fault, FaultKind, Stats};
 pub use vault::{
     Builder, Exposed, ExposedMut, Metrics, OpenError, Opened, Opening, OpeningAll, Reserve,
-    SealError, Shortage, Vault, VaultError, VaultOwner,
+    SealError, Sealed, Shortage, Vault, VaultError, VaultOwner,
 };
-
-/// One sealed secret: a record, on the heap unless said otherwise; see
-/// [`strongroom_core::Sealed`].
-///
-/// ```
-/// use strongroom::{Sealed, Vault};
-///
-/// struct Account {
-///     name: String,
-///     password: Sealed,
-/// }
-///
-/// let vault = Vault::new(64 * 1024)?;
-/// let password = vault.seal(b"hunter2", b"alice")?;
-/// let account = Account { name: "alice".into(), password };
-/// let opened = vault.try_open(&account.password, account.name.as_bytes())?;
-/// # assert_eq!(opened.expose_secret(), b"hunter2");
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub type Sealed<S = Box<[u8]>> = strongroom_core::Sealed<S>;
 
 /// Parts below the public interface, for the workspace's own fuzz targets. No promise is made about
 /// them.

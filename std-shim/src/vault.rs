@@ -27,7 +27,7 @@ mod watch;
 use std::fmt::{self, Debug, Formatter};
 use std::time::Duration;
 
-use strongroom_core::{Enclave, Fault, Sealed, Stats};
+use strongroom_core::{Enclave, Fault, Stats};
 
 pub use self::builder::Builder;
 pub use self::error::{OpenError, SealError, Shortage, VaultError};
@@ -121,7 +121,7 @@ impl Vault {
     ///
     /// # Errors
     /// [`SealError`].
-    pub fn seal(&self, secret: &[u8], context: &[u8]) -> Result<Sealed<Box<[u8]>>, SealError> {
+    pub fn seal(&self, secret: &[u8], context: &[u8]) -> Result<Sealed, SealError> {
         self.seal_into(secret, context, vec![0; Enclave::record_len(secret.len())].into())
     }
 
@@ -139,11 +139,7 @@ impl Vault {
     ///
     /// # Errors
     /// [`SealError`]; the secret is then as it was.
-    pub fn seal_and_wipe(
-        &self,
-        secret: &mut [u8],
-        context: &[u8],
-    ) -> Result<Sealed<Box<[u8]>>, SealError> {
+    pub fn seal_and_wipe(&self, secret: &mut [u8], context: &[u8]) -> Result<Sealed, SealError> {
         let sealed = self.seal(secret, context)?;
         sys::wipe_bytes(secret);
         Ok(sealed)
@@ -433,6 +429,26 @@ impl Vault {
         self.admission.check_process().ok().and_then(|()| self.admission.common.pool.refusal())
     }
 }
+
+/// One sealed secret: a record, on the heap unless said otherwise; see
+/// [`strongroom_core::Sealed`].
+///
+/// ```
+/// use strongroom::{Sealed, Vault};
+///
+/// struct Account {
+///     name: String,
+///     password: Sealed,
+/// }
+///
+/// let vault = Vault::new(64 * 1024)?;
+/// let password = vault.seal(b"hunter2", b"alice")?;
+/// let account = Account { name: "alice".into(), password };
+/// let opened = vault.try_open(&account.password, account.name.as_bytes())?;
+/// # assert_eq!(opened.expose_secret(), b"hunter2");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub type Sealed<S = Box<[u8]>> = strongroom_core::Sealed<S>;
 
 impl Builder {
     /// Makes the vault.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use strongroom::OsEntropy;
 use strongroom::strongroom_core::Entropy;
-use support::{Confinement, User, kernel};
+use support::{Confinement, User, kernel, sandbox};
 
 mod support;
 
@@ -113,6 +113,20 @@ fn sixty_four_kib_are_enough_for_all_but_one_page_each() {
 
     let (_, said) = fails(&mut under_limit(65_536, ["--budget", "68KiB"]), 1);
     assert!(said.contains("locked 0 of 65,536 bytes; 69,632 more were asked for"), "{said}");
+}
+
+/// Not even then does it die without a word.
+#[test]
+fn a_filter_that_kills_is_told() {
+    for arguments in [&[][..], &["--page-each"]] {
+        let mut command = fleet();
+        command.args(arguments);
+        // SAFETY: between fork and exec memory is allocated, as by the one thread that there is.
+        unsafe { command.pre_exec(|| sandbox::kill(libc::SYS_mlock)) };
+        let (_, said) = fails(&mut command, 1);
+        assert!(said.starts_with("error: no memory can be locked: "), "{said}");
+        assert!(said.contains("SIGSYS") && said.contains("allow the mlock system call"), "{said}");
+    }
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn a_child_forked_while_a_vault_is_being_installed() {
 /// A vault with everything that a vault can have.
 struct Ours {
     vault: Vault,
-    sealed: Sealed<Box<[u8]>>,
+    sealed: Sealed,
 }
 
 impl Ours {

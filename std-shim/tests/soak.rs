@@ -45,7 +45,7 @@ struct Seen {
 }
 
 /// Opens secrets in bursts, holds them for a while, and lets go of them all.
-fn burst(vault: &Vault, sealed: &[Sealed<Box<[u8]>>], random: &mut Random, seen: &Seen) {
+fn burst(vault: &Vault, sealed: &[Sealed], random: &mut Random, seen: &Seen) {
     let mut held = Vec::new();
     for _ in 0..random.below(4000) {
         let number = random.below(sealed.len());

@@ -21,7 +21,7 @@ use tasks::{block_on, poll};
 use watchdog::{SOON, ends_within};
 
 static VAULT: OnceLock<Vault> = OnceLock::new();
-static SEALED: OnceLock<Sealed<Box<[u8]>>> = OnceLock::new();
+static SEALED: OnceLock<Sealed> = OnceLock::new();
 static CALLED: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
@@ -35,7 +35,7 @@ fn vault() -> &'static Vault {
     })
 }
 
-fn sealed() -> &'static Sealed<Box<[u8]>> {
+fn sealed() -> &'static Sealed {
     SEALED.get_or_init(|| vault().seal(&[7; 40], b"").unwrap())
 }
 

@@ -17,7 +17,7 @@ use watchdog::{SOON, ends_within};
 
 const LONG: Duration = Duration::from_secs(60);
 
-fn forged(len: usize) -> Sealed<Box<[u8]>> {
+fn forged(len: usize) -> Sealed {
     Sealed::from_record(vec![7; len + 24].into())
 }
 

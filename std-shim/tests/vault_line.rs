@@ -18,7 +18,7 @@ mod watchdog;
 use tasks::{Woken, block_on, poll};
 use watchdog::{SOON, ends_within};
 
-type Record = Sealed<Box<[u8]>>;
+type Record = Sealed;
 
 const LONG: Duration = Duration::from_secs(60);
 

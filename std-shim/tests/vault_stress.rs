@@ -21,7 +21,7 @@ use support::tasks::{Woken, block_on, poll};
 use support::watchdog::ends_within;
 use support::{alone_in, forked, skip};
 
-type Record = Sealed<Box<[u8]>>;
+type Record = Sealed;
 
 static VAULT: OnceLock<Vault> = OnceLock::new();
 static STEPS: AtomicUsize = AtomicUsize::new(0);

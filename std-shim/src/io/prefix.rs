@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use strongroom_core::Sealed;
-
 use super::chunk::{CHUNK, Chunk};
-use crate::vault::{OpenError, Opened, SealError, Vault};
+use crate::vault::{OpenError, Opened, SealError, Sealed, Vault};
 
 /// Sealed pieces of [`PIECE`] bytes, in order.
 #[derive(Default)]
 pub(super) struct SealedPrefix {
-    pieces: Vec<Sealed<Box<[u8]>>>,
+    pieces: Vec<Sealed>,
 }
 
 impl SealedPrefix {

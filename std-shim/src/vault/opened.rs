@@ -3,8 +3,9 @@
 use std::fmt::{self, Debug, Formatter};
 use std::time::Duration;
 
-use strongroom_core::{Enclave, Fault, Sealed};
+use strongroom_core::{Enclave, Fault};
 
+use super::Sealed;
 use super::admission::{Admission, Party};
 use super::error::{OpenError, SealError};
 use super::holding::Mark;
@@ -110,7 +111,7 @@ impl<'v> Opened<'v> {
     ///
     /// # Errors
     /// [`SealError`].
-    pub fn seal(&self, context: &[u8]) -> Result<Sealed<Box<[u8]>>, SealError> {
+    pub fn seal(&self, context: &[u8]) -> Result<Sealed, SealError> {
         let record = vec![0; Enclave::record_len(self.len())].into();
         Ok(self.told.0.enclave()?.seal(&self.expose_secret(), context, record)?)
     }

@@ -16,7 +16,7 @@ fn vault() -> Vault {
 }
 
 /// Opens the same secret until there is no more room.
-fn fill<'v>(vault: &'v Vault, sealed: &Sealed<Box<[u8]>>) -> Vec<Opened<'v>> {
+fn fill<'v>(vault: &'v Vault, sealed: &Sealed) -> Vec<Opened<'v>> {
     std::iter::from_fn(|| vault.try_open(sealed, b"").ok()).collect()
 }
 

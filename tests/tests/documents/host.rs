@@ -17,7 +17,9 @@ use Fate::{Not, Runs};
 pub const COMMANDS: &[(&str, Fate)] = &[
     ("ulimit -l", Runs),
     ("ulimit -c 0", Runs),
-    ("ulimit -v", Runs),
+    ("ulimit -S -v", Runs),
+    ("ulimit -S -v 65536", Runs),
+    ("ulimit -S -d 16384", Runs),
     ("ulimit -S -l 8192", Runs),
     ("sudo prlimit --pid $$ --memlock=8388608:8388608", Runs),
     ("prlimit --memlock=65536:65536 PROGRAM", Runs),
@@ -50,7 +52,8 @@ pub const COMMANDS: &[(&str, Fate)] = &[
     ("cat /sys/fs/cgroup/memory.max", Not("is there with one version of control groups only")),
     ("su USER -c 'ulimit -l'", Not("asks for a password")),
     ("systemctl edit payments.service", Not("needs systemd, and changes the host")),
-    ("systemctl edit user@.service", Not("needs systemd, and changes the host")),
+    ("sudo systemctl edit user@.service", Not("needs systemd, and changes the host")),
+    ("systemctl --user edit agent.service", Not("needs systemd, and changes the host")),
     (
         "systemctl show payments.service -p LimitMEMLOCK -p LimitMEMLOCKSoft",
         Not("needs systemd, and a unit"),
