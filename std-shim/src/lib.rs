@@ -96,8 +96,8 @@ pub use park::{Park, ParkLock};
 pub use strongroom_core;
 pub use strongroom_core::{Fault, FaultKind, Stats};
 pub use vault::{
-    Builder, Exposed, ExposedMut, Metrics, OpenError, Opened, Opening, OpeningAll, Reserve,
-    SealError, Sealed, Shortage, Vault, VaultError, VaultOwner,
+    Allocating, Builder, Exposed, ExposedMut, Metrics, OpenError, Opened, Opening, OpeningAll,
+    OwnedOpened, Reserve, SealError, Sealed, Share, Shortage, Vault, VaultError, VaultOwner,
 };
 
 /// Parts below the public interface, for the workspace's own fuzz targets. No promise is made about

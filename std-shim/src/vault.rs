@@ -12,6 +12,8 @@ mod metrics;
 mod opened;
 mod opening;
 mod options;
+#[expect(unsafe_code, reason = "keeps a secret together with the vault that it borrows")]
+mod owned;
 mod pool;
 mod queue;
 mod request;
@@ -21,6 +23,7 @@ mod reserve;
     reason = "keeps pages, their arena and their enclave, and counts who uses them"
 )]
 mod segment;
+mod share;
 mod sync;
 mod watch;
 
@@ -33,9 +36,11 @@ pub use self::builder::Builder;
 pub use self::error::{OpenError, SealError, Shortage, VaultError};
 pub use self::metrics::Metrics;
 pub use self::opened::{Exposed, ExposedMut, Opened};
-pub use self::opening::{Opening, OpeningAll};
+pub use self::opening::{Allocating, Opening, OpeningAll};
+pub use self::owned::OwnedOpened;
 pub use self::reserve::Reserve;
 pub use self::segment::VaultOwner;
+pub use self::share::Share;
 
 use self::admission::Admission;
 use self::request::Request;
@@ -267,6 +272,11 @@ impl Vault {
     pub fn allocate_timeout(&self, len: usize, timeout: Duration) -> Result<Opened<'_>, OpenError> {
         let requests = [Request::Allocate { len }];
         self.admission.everybody().all_within(&requests, timeout).map(|[opened]| opened)
+    }
+
+    /// Room for a new secret of `len` bytes as a future; see [`open`](Self::open).
+    pub fn allocate(&self, len: usize) -> Allocating<'_> {
+        Allocating::new(self.admission.everybody(), len)
     }
 
     /// The reserve of that name, if the vault was [built](Builder::reserve) with one.

@@ -68,6 +68,11 @@ impl<'v> Opened<'v> {
         Self { lease, told: TellThoseWhoWait(admission), _mark: Mark::new() }
     }
 
+    /// Whether the secret is open in the memory of this vault's.
+    pub(super) fn is_of(&self, admission: &Admission) -> bool {
+        std::ptr::eq(self.told.0, admission)
+    }
+
     /// The secret, for as long as the guard lives.
     ///
     /// In a forked child it reads as zeros, or is empty where a child has no such memory at all

@@ -28,6 +28,45 @@ pub struct OpeningAll<'v, 's, S, const N: usize> {
     waiting: Option<Waiting<'v>>,
 }
 
+/// The future of [`Vault::allocate`](crate::Vault::allocate) and
+/// [`Reserve::allocate`](crate::Reserve::allocate). It can be dropped at any point: its place in line
+/// goes to the next.
+#[must_use = "a future does nothing until it is polled"]
+pub struct Allocating<'v> {
+    party: Party<'v>,
+    len: usize,
+    /// The place in line, once there is one.
+    waiting: Option<Waiting<'v>>,
+}
+
+impl<'v> Allocating<'v> {
+    pub(super) fn new(party: Party<'v>, len: usize) -> Self {
+        Self { party, len, waiting: None }
+    }
+}
+
+impl<'v> Future for Allocating<'v> {
+    type Output = Result<Opened<'v>, OpenError>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let party = this.party;
+        let requests = [Request::Allocate { len: this.len }];
+        let polled = party.poll(&requests, &mut this.waiting, task.waker());
+        polled.map_ok(|leases| party.opened(leases)).map_ok(|[opened]| opened)
+    }
+}
+
+impl Debug for Allocating<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let waits = self.waiting.is_some();
+        f.debug_struct("Allocating")
+            .field("len", &self.len)
+            .field("waits", &waits)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<'v, 's, S> Opening<'v, 's, S> {
     pub(super) fn new(party: Party<'v>, sealed: &'s Sealed<S>, context: &'s [u8]) -> Self {
         Self(OpeningAll::new(party, [(sealed, context)]))

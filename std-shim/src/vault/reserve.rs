@@ -8,7 +8,7 @@ use strongroom_core::Sealed;
 use super::admission::Party;
 use super::error::OpenError;
 use super::opened::Opened;
-use super::opening::{Opening, OpeningAll};
+use super::opening::{Allocating, Opening, OpeningAll};
 use super::request::Request;
 
 /// A part of a vault's locked memory that only those who name it can use; see
@@ -104,6 +104,11 @@ impl<'v> Reserve<'v> {
     /// [`OpenError`].
     pub fn try_allocate(self, len: usize) -> Result<Opened<'v>, OpenError> {
         self.party.try_all(&[Request::Allocate { len }]).map(|[opened]| opened)
+    }
+
+    /// Room for a new secret as a future; see [`Vault::allocate`](crate::Vault::allocate).
+    pub fn allocate(self, len: usize) -> Allocating<'v> {
+        Allocating::new(self.party, len)
     }
 
     /// Room for a new secret, waiting up to `timeout` for it; see
