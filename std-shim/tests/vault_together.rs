@@ -71,6 +71,23 @@ fn what_could_never_be_open_together_is_said_at_once() {
     });
 }
 
+/// Whether they fit is tried in other memory, wherever that lies.
+#[test]
+fn what_fits_together_is_never_said_not_to() {
+    let vault = Vault::new(4096).unwrap();
+    let (long, short) = (vault.seal(&[7; 2852], b"").unwrap(), vault.seal(&[7; 64], b"").unwrap());
+    let both = [(&long, &b""[..]), (&short, b"")];
+    let mut elsewhere = Vec::new();
+    for round in 0..200 {
+        drop(vault.try_open_all(both).unwrap());
+        let held = vault.try_allocate(1500).unwrap();
+        let error = vault.try_open_all(both).unwrap_err();
+        assert!(matches!(error, OpenError::Full(_)), "{round}: {error}");
+        drop(held);
+        elsewhere.push(vec![0_u8; 16 * (round % 37) + 1]);
+    }
+}
+
 /// Each opens a user's name and a password; held one after the other, most of them would wait for
 /// each other.
 #[test]

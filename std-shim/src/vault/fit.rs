@@ -8,6 +8,7 @@ use strongroom_core::{Arena, Buffer, Enclave};
 use super::pool::Pool;
 use super::segment::VaultOwner;
 use crate::entropy::OsEntropy;
+use crate::pages::page_size;
 
 /// Whether secrets of these lengths fit the memory of `pools` when nothing else is open there. Where
 /// that is a great deal of memory, only their sum is looked at.
@@ -34,13 +35,12 @@ pub(super) fn fit_together<'p, const N: usize>(
 
 /// Takes out of `lens` what fits an arena of `bytes`.
 fn allocate(lens: &mut Vec<usize>, bytes: usize, has_key: bool) {
-    let mut region = Vec::<u8>::new();
-    if region.try_reserve_exact(bytes).is_err() {
+    let mut memory = Vec::<u8>::new();
+    let Some(region) = pages(&mut memory, bytes) else {
         // Not known; so nobody is refused for it.
         return lens.clear();
-    }
-    let region: &mut [MaybeUninit<u8>] = region.spare_capacity_mut();
-    let Ok(arena) = Arena::with_owner(&mut region[..bytes], &mut OsEntropy, VaultOwner) else {
+    };
+    let Ok(arena) = Arena::with_owner(region, &mut OsEntropy, VaultOwner) else {
         return;
     };
     let _key = has_key.then(|| Enclave::new(&arena));
@@ -52,6 +52,14 @@ fn allocate(lens: &mut Vec<usize>, bytes: usize, has_key: bool) {
         }
         Err(_) => true,
     });
+}
+
+/// As many bytes from the beginning of a page, like a vault's own: elsewhere an arena loses some.
+fn pages(memory: &mut Vec<u8>, bytes: usize) -> Option<&mut [MaybeUninit<u8>]> {
+    memory.try_reserve_exact(bytes.checked_add(page_size())?).ok()?;
+    let memory = memory.spare_capacity_mut();
+    let start = memory.as_ptr().align_offset(page_size());
+    memory.get_mut(start..start.checked_add(bytes)?)
 }
 
 /// Bytes up to which it is tried.
