@@ -69,6 +69,18 @@
 //! handler may be told that it is full. A fault handler that panics panics in the handler: bring one
 //! that returns. With several processors, the lock must mask and spin.
 //!
+//! # Features
+//!
+//! None is on by default, and none changes what is there without it.
+//!
+//! - `allocator-api2` makes `&Arena` an `Allocator` of the crate
+//!   [`allocator-api2`](https://docs.rs/allocator-api2/0.2), so that what its `Vec` and `Box` keep in
+//!   memory, and `hashbrown`'s maps, lies in the region. Those need the crate `alloc`, this one does not.
+//! - `portable-atomic` is for machines without compare-and-swap (thumbv6m): atomic operations come from
+//!   the crate [`portable-atomic`](https://docs.rs/portable-atomic), and the final program says how, by
+//!   one of its features `critical-section` and `unsafe-assume-single-core`.
+//! - `internals` is for the repository's own tests; no promise is made about it.
+//!
 //! # How it is built
 //!
 //! The region is divided into *leaves* of 256 bytes behind its bookkeeping. A *run* is a few leaves
