@@ -218,9 +218,12 @@ fn all_who_wait_for_growth_are_served_though_nobody_lets_go() {
                     for number in 0..8 {
                         let (vault, sealed, all) = (&vault, &sealed, &all);
                         scope.spawn(move || {
-                            let held: [_; 10] = std::array::from_fn(|_| match number < tasks {
-                                true => block_on(vault.open(sealed, b"")).unwrap(),
-                                false => vault.open_timeout(sealed, b"", LONG).unwrap(),
+                            let held: [_; 10] = std::array::from_fn(|_| {
+                                if number < tasks {
+                                    block_on(vault.open(sealed, b"")).unwrap()
+                                } else {
+                                    vault.open_timeout(sealed, b"", LONG).unwrap()
+                                }
                             });
                             all.wait();
                             drop(held);

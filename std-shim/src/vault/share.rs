@@ -94,6 +94,9 @@ impl Share {
 
     /// See [`Vault::open`]. The future owns the record (in a box, an `Arc<[u8]>`, or any other memory) and
     /// the context.
+    ///
+    /// # Errors
+    /// [`OpenError`], from the future.
     pub fn open<S, C>(
         &self,
         sealed: Sealed<S>,
@@ -136,6 +139,9 @@ impl Share {
     }
 
     /// See [`Vault::open_all`]. The future owns the records and the contexts.
+    ///
+    /// # Errors
+    /// [`OpenError`], from the future.
     pub fn open_all<S, C, const N: usize>(
         &self,
         sealed: [(Sealed<S>, C); N],
@@ -173,6 +179,9 @@ impl Share {
     }
 
     /// See [`Vault::allocate`].
+    ///
+    /// # Errors
+    /// [`OpenError`], from the future.
     pub fn allocate(
         &self,
         len: usize,
