@@ -2,7 +2,6 @@
 //! which they and the vault's other shares can end.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Waker;
 use std::thread;
@@ -118,13 +117,11 @@ fn every_order_of_drops() {
             assert!(poll(&mut waits, &Waker::from(woken)).is_pending());
             let unpolled = Box::pin(share.open(sealed, b""));
             drop((share, rest));
-            type Part = Box<dyn Send>;
-            let parts: [Part; 5] = [
+            let parts: [Box<dyn Send>; 5] = [
                 Box::new(vault),
                 Box::new(one),
                 Box::new(other),
-                Box::new(waits as Pin<Box<dyn Future<Output = _> + Send>>)
-                    as Box<Pin<Box<dyn Future<Output = Result<OwnedOpened, OpenError>> + Send>>>,
+                Box::new(waits),
                 Box::new(unpolled),
             ];
             let mut parts = parts.map(Some);
