@@ -155,6 +155,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::testing::rounds;
 
     fn masks(places: usize) -> Vec<SharedU32> {
         (0..masks_for(places)).map(|_| SharedU32::new(0)).collect()
@@ -167,7 +168,7 @@ mod tests {
             let index = Index::new(&masks, places);
             let mut marked = BTreeSet::new();
             let mut random = 0x2545_f491_4f6c_dd1d_u64;
-            for step in 0..3000 {
+            for step in 0..rounds(3000, 150) {
                 random ^= random << 13;
                 random ^= random >> 7;
                 random ^= random << 17;
