@@ -36,6 +36,18 @@ impl Display for EntropyError {
 
 impl Error for EntropyError {}
 
+/// The memory of a [`Place`](crate::Place) was handed out before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken;
+
+impl Display for Taken {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("the place was taken before: its memory is handed out once")
+    }
+}
+
+impl Error for Taken {}
+
 /// An [`Arena`](crate::Arena) could not be made. Nothing was handed out, and the region is as
 /// the caller gave it or zero.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,6 +69,8 @@ pub enum ArenaError {
     },
     /// The generator could not be seeded.
     Entropy(EntropyError),
+    /// It was to be made of a [`Place`](crate::Place) that was taken before.
+    Taken,
 }
 
 impl Display for ArenaError {
@@ -72,6 +86,7 @@ impl Display for ArenaError {
                  most {limit} bytes"
             ),
             Self::Entropy(error) => Display::fmt(error, f),
+            Self::Taken => Display::fmt(&Taken, f),
         }
     }
 }
@@ -80,8 +95,15 @@ impl Error for ArenaError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Entropy(error) => Some(error),
+            Self::Taken => Some(&Taken),
             _ => None,
         }
+    }
+}
+
+impl From<Taken> for ArenaError {
+    fn from(_: Taken) -> Self {
+        Self::Taken
     }
 }
 

@@ -93,7 +93,7 @@
 //! |---|---|
 //! | 0 | `arch` |
 //! | 1 | `error` `lent` `sync` `wipe` `constant_time` |
-//! | 2 | `classes` `entropy` `index` `lock` |
+//! | 2 | `classes` `entropy` `index` `lock` `place` |
 //! | 3 | `buddy` `canary` `crypto` `kind` `numbers` `region` `shards` |
 //! | 4 | `bulk` `guarded` `owner` `runs` |
 //! | 5 | `cells` `exposed` |
@@ -143,6 +143,8 @@ mod lent;
 mod lock;
 mod numbers;
 mod owner;
+#[expect(unsafe_code, reason = "hands out a static's memory once")]
+mod place;
 #[expect(unsafe_code, reason = "turns a caller's memory into tables and leaves")]
 mod region;
 mod runs;
@@ -165,10 +167,12 @@ pub use enclave::{Enclave, OpenedInPlace, Sealed, SealedInPlace};
 pub use entropy::Entropy;
 pub use error::{
     AllocateError, ArenaError, BulkError, EntropyError, Fault, FaultKind, OpenError, SealError,
+    Taken,
 };
 pub use exposed::{Exposed, ExposedMut};
 pub use lock::{Lock, Mutex, MutexGuard, SpinLock};
 pub use owner::{Door, Owner, Spin};
+pub use place::Place;
 pub use region::Region;
 pub use secret::Secret;
 pub use shards::{Shard, Shards};
