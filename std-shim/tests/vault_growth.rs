@@ -29,6 +29,9 @@ const MIB: usize = 1 << 20;
 /// So much takes the system some tens of milliseconds to lock or to give back.
 const MUCH: usize = 200 * MIB;
 
+/// More than the vault has at first.
+const LARGE: usize = 100_000;
+
 fn vault(ceiling: usize) -> Vault {
     let builder = Vault::builder().budget(64 * 1024..=ceiling).policy(Policy::Prefer);
     builder.linger(LONG).build().unwrap()
@@ -140,9 +143,11 @@ fn a_deadline_is_kept_while_another_grows_the_vault() {
 fn a_task_in_line_waits_for_anothers_growth() {
     ends_within(SLOW, || {
         once_at_least(|| {
-            let vault = vault(2 * MUCH);
-            let sealed = vault.seal(&vec![7; MUCH / 2 * 3], b"").unwrap();
-            let held = vault.try_allocate(MUCH).unwrap();
+            // Room for a great deal and its bookkeeping, and no more.
+            let vault = vault(MUCH + MUCH / 16 + 100_000);
+            let sealed = vault.seal(&vec![7; LARGE], b"").unwrap();
+            let mut held = vec![vault.try_allocate(MUCH).unwrap()];
+            held.extend(std::iter::from_fn(|| vault.try_allocate(LARGE).ok()));
             let mut opening = vault.open(&sealed, b"");
             assert!(poll(&mut opening, Waker::noop()).is_pending());
             drop(held);
@@ -161,7 +166,7 @@ fn a_task_in_line_waits_for_anothers_growth() {
                 Poll::Pending => vault.metrics().grown == 1,
             });
             if was_early {
-                assert_eq!(block_on(opening).unwrap().len(), MUCH / 2 * 3);
+                assert_eq!(block_on(opening).unwrap().len(), LARGE);
             }
             was_early
         });
@@ -172,14 +177,14 @@ fn a_task_in_line_waits_for_anothers_growth() {
 #[test]
 fn all_may_grow_and_trim_at_once() {
     ends_within(SLOW, || {
-        let vault = Vault::builder().budget(4096..=2 * MIB).linger(Duration::ZERO).build().unwrap();
-        let sealed = [10, 1000, 30_000, 200_000]
+        let vault = Vault::builder().budget(4096..=MIB).linger(Duration::ZERO).build().unwrap();
+        let sealed = [10, 1000, 10_000, 50_000]
             .map(|len: usize| vault.seal(&vec![len.to_le_bytes()[0]; len], b"").unwrap());
         thread::scope(|scope| {
             for number in 0..6 {
                 let (vault, sealed) = (&vault, &sealed);
                 scope.spawn(move || {
-                    for round in 0..150 {
+                    for round in 0..100 {
                         let sealed = &sealed[(round + number) % sealed.len()];
                         let opened = match number % 3 {
                             0 => block_on(vault.open(sealed, b"")),
@@ -212,7 +217,7 @@ fn all_who_wait_for_growth_are_served_though_nobody_lets_go() {
         ends_within(SLOW, move || {
             for _ in 0..20 {
                 let vault = Vault::builder().budget(4096..=4 * MIB).build().unwrap();
-                let sealed = vault.seal(&vec![7; 20_000], b"").unwrap();
+                let sealed = vault.seal(&vec![7; 8_000], b"").unwrap();
                 let all = Barrier::new(8);
                 thread::scope(|scope| {
                     for number in 0..8 {
