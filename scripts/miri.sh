@@ -32,7 +32,8 @@ short_threads=(riscv64gc-unknown-linux-gnu powerpc-unknown-linux-gnu)
 short_core=(powerpc-unknown-linux-gnu)
 # What core does with pointers.
 short_tests=(arena::tests::what buffer:: secret:: bulk::tests::odd enclave::tests::in_place
-    a_forgotten_guard a_panic_while runs::tests::a_frozen)
+    a_forgotten_guard a_panic_while runs::tests::a_frozen place:: allocator::tests::nothing
+    allocator::tests::the_gate in_its_place)
 
 # --- parts -----------------------------------------------------------------------------------------
 
@@ -42,7 +43,7 @@ part_core() {
         for model in stacked tree; do
             ! $short || [ $model = stacked ] || continue
             interpret "core $machine $model" "$([ $model = stacked ] || echo -Zmiri-tree-borrows)" \
-                -p strongroom-core --lib --target "$machine" -- $($short && echo "${short_tests[@]}")
+                -p strongroom-core --features allocator-api2 --lib --target "$machine" -- $($short && echo "${short_tests[@]}")
         done
     done
 }

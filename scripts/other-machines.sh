@@ -86,9 +86,19 @@ part_bare() {
             features=(--features portable-atomic,portable-atomic/critical-section)
         local build=("${cargo[@]}" build --locked -p strongroom-core --target $target "${features[@]}")
         RUSTFLAGS+=$flags run $target "${build[@]}" &&
-            RUSTFLAGS+=$flags run $target-release "${build[@]}" --release
-        told $target $? "core, debug and release"
+            RUSTFLAGS+=$flags run $target-release "${build[@]}" --release &&
+            { [[ $target != thumb* ]] || firmware $target; }
+        told $target $? "core, debug and release$([[ $target != thumb* ]] || echo ", and the firmware")"
     done
+}
+
+# firmware TARGET: links the example, for one core and without a critical section from elsewhere.
+firmware() {
+    local features=()
+    [ "$1" != thumbv6m-none-eabi ] ||
+        features=(--features portable-atomic,portable-atomic/unsafe-assume-single-core)
+    RUSTFLAGS+=" -Clink-arg=-Tlink.x -Lcore/examples/firmware" run "$1-firmware" "${cargo[@]}" build \
+        --locked --release -p strongroom-core --example firmware --target "$1" "${features[@]}"
 }
 
 part_macos() {
