@@ -39,13 +39,13 @@ fn main() -> ! {
     let mut record = [0; Enclave::record_len(KEY)];
     let key = Buffer::random(enclave.arena(), KEY).expect("room for a key");
     let sealed =
-        enclave.seal(key.expose_secret(), b"device key", &mut record[..]).expect("a record");
+        enclave.seal(&key.expose_secret(), b"device key", &mut record[..]).expect("a record");
     drop(key);
 
     loop {
         // Open between canaries, and wiped at the end of the block.
         let key = enclave.open(&sealed, b"device key").expect("the record as it was");
-        answer(key.expose_secret());
+        answer(&key.expose_secret());
     }
 }
 
