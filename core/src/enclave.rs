@@ -9,6 +9,7 @@
 //! the ciphertext, its length and the caller's context.
 
 mod in_place;
+mod value;
 
 use core::fmt::{self, Debug, Formatter};
 
@@ -142,11 +143,9 @@ impl<'a, O: Owner> Enclave<'a, O> {
         sealed: &Sealed<S>,
         context: &[u8],
     ) -> Result<Buffer<'b, P>, OpenError> {
-        let Record { nonce, ciphertext, tag } = self.read(sealed.storage.as_ref())?;
-        let mut opened = Buffer::new(arena, ciphertext.len())?;
-        let mut secret = opened.expose_secret_mut();
-        self.key.with(|key| aead::open(key, &nonce, context, ciphertext, tag, &mut secret))??;
-        drop(secret);
+        let record = self.read(sealed.storage.as_ref())?;
+        let mut opened = Buffer::new(arena, record.ciphertext.len())?;
+        self.decrypt(&record, context, &mut opened.expose_secret_mut())?;
         Ok(opened)
     }
 
@@ -230,6 +229,18 @@ impl<'a, O: Owner> Enclave<'a, O> {
             return Err(OpenError::Destroyed);
         }
         Ok(Record { nonce: self.nonce(u64::from_le_bytes(*number)), ciphertext, tag })
+    }
+
+    /// Decrypts into bytes that are as long as the ciphertext.
+    #[inline]
+    fn decrypt(
+        &self,
+        record: &Record<'_>,
+        context: &[u8],
+        secret: &mut [u8],
+    ) -> Result<(), OpenError> {
+        let Record { nonce, ciphertext, tag } = record;
+        Ok(self.key.with(|key| aead::open(key, nonce, context, ciphertext, tag, secret))??)
     }
 
     fn nonce(&self, number: u64) -> [u8; NONCE] {

@@ -218,6 +218,13 @@ pub enum OpenError {
     Allocate(AllocateError),
     /// The enclave has used up its nonces, so the secret could not be sealed again.
     Exhausted,
+    /// The record is not as long as one of the value that was asked for.
+    OtherSize {
+        /// The length in bytes of the secret in the record.
+        len: usize,
+        /// The size in bytes of the value.
+        size: usize,
+    },
     /// The enclave was destroyed.
     Destroyed,
 }
@@ -229,6 +236,10 @@ impl Display for OpenError {
                 "the record was changed, or was sealed under another context or by another enclave",
             ),
             Self::Allocate(error) => Display::fmt(error, f),
+            Self::OtherSize { len, size } => write!(
+                f,
+                "the record holds {len} bytes, and the value takes {size}: open it as what was sealed"
+            ),
             Self::Exhausted => f.write_str(EXHAUSTED),
             Self::Destroyed => f.write_str(DESTROYED),
         }

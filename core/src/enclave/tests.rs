@@ -4,6 +4,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::*;
+use crate::secret::Secret;
 use crate::testing::{Counting, rounds, with_arena};
 
 fn seal(enclave: &Enclave<'_>, secret: &[u8], context: &[u8]) -> Sealed<Vec<u8>> {
@@ -264,5 +265,28 @@ fn a_panic_while_a_secret_is_open_in_place_seals_it() {
         assert!(panic.is_err());
         assert_ne!(sealed.ciphertext.expose_secret()[1..], [7; 99]);
         assert_eq!(sealed.open(&enclave, b"").unwrap().expose_secret()[..2], [8, 7]);
+    });
+}
+
+#[test]
+fn values_are_opened_as_what_they_were_sealed() {
+    with_arena(4096, |arena| {
+        let enclave = Enclave::new(arena).unwrap();
+        let key = Secret::<[u64; 4]>::random(arena).unwrap();
+        let mut record = [0; Enclave::record_len(32)];
+        let sealed = enclave.seal_value(&*key.expose_secret(), b"key", &mut record[..]).unwrap();
+        let opened: Secret<'_, [u64; 4]> = enclave.open_value(&sealed, b"key").unwrap();
+        assert!(key.constant_time_eq(&opened.expose_secret()));
+        assert_eq!(opened.expose_secret().as_ptr().addr() % align_of::<u64>(), 0);
+        let other = enclave.open_value::<[u32; 9], _>(&sealed, b"key").unwrap_err();
+        assert_eq!(other, OpenError::OtherSize { len: 32, size: 36 });
+        let refused = enclave.open_value::<[u8; 32], _>(&sealed, b"another").unwrap_err();
+        assert_eq!(refused, OpenError::Tampered);
+        drop((key, opened));
+        assert_eq!((arena.stats().live, arena.verify()), (2, Ok(())), "the key's shares");
+        enclave.destroy();
+        let sealed = Sealed::from_record(&record[..]);
+        let gone = enclave.open_value::<[u32; 9], _>(&sealed, b"key").unwrap_err();
+        assert_eq!(gone, OpenError::Destroyed);
     });
 }
