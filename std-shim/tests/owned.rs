@@ -8,10 +8,13 @@ use std::thread;
 use std::time::Duration;
 
 use strongroom::{OpenError, OwnedOpened, Share, Vault};
-use support::tasks::{Woken, block_on, poll};
-use support::watchdog::{SOON, ends_within};
+use tasks::{Woken, block_on, poll};
+use watchdog::{SOON, ends_within};
 
-mod support;
+#[path = "support/tasks.rs"]
+mod tasks;
+#[path = "support/watchdog.rs"]
+mod watchdog;
 
 /// A struct of a secret and its vault, which no lifetime binds.
 struct Signer {
