@@ -130,19 +130,20 @@ impl Queue {
         Place { queue: self, ticket }
     }
 
-    /// Waits in line until `attempt` gives something, or until the deadline (`None`: without end).
+    /// Waits in line until `attempt` gives something, or until the deadline (`None`: without end). After
+    /// what it gave, `may_settle` says whether the next in line may be settled as well.
     pub(super) fn wait<T>(
         &self,
         shape: Shape,
         deadline: Option<Instant>,
         mut attempt: impl FnMut() -> Option<T>,
-        has_room: impl FnOnce(Shape) -> bool,
+        may_settle: impl FnOnce(&T, Shape) -> bool,
     ) -> Option<T> {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let place = self.join(shape, Kind::Thread, &waker);
         loop {
             if let Some(found) = place.attempt(&waker, &mut attempt) {
-                place.leave(has_room);
+                place.leave(|next| may_settle(&found, next));
                 return Some(found);
             }
             match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
@@ -370,15 +371,15 @@ impl Place<'_> {
         found
     }
 
-    /// Leaves the line, served, and calls the next if there is room for it.
-    pub(super) fn leave(self, has_room: impl FnOnce(Shape) -> bool) {
+    /// Leaves the line, served or told, and calls the next if that may be settled as well.
+    pub(super) fn leave(self, may_settle: impl FnOnce(Shape) -> bool) {
         let (queue, ticket) = (self.queue, self.ticket);
         mem::forget(self);
         let ((_gone, next, before), _) =
             queue.0.changed(|line| (line.remove(ticket), line.next_shape(), line.failures));
         // To find that out takes less time than to wake somebody for nothing.
         let Some(shape) = next else { return };
-        if shape.secrets > 1 || has_room(shape) || queue.0.line.lock().failures != before {
+        if shape.secrets > 1 || may_settle(shape) || queue.0.line.lock().failures != before {
             // There is room; or it looked, to another, as if there were none while it was taken.
             queue.call_next();
         }
