@@ -49,8 +49,8 @@ struct Line {
     /// How many are called at once after somebody was passed: twice as many each time, until one who
     /// was called comes.
     calls: usize,
-    /// Somebody was passed, and nobody was called in its place yet.
-    has_passed: bool,
+    /// How many were passed since others were called in the place of such.
+    just_passed: usize,
     is_watched: bool,
 }
 
@@ -170,7 +170,7 @@ impl Shared {
         let result = change(&mut line);
         let present = line.present.len();
         if present == 0 {
-            (line.has_tasks, line.is_mixed, line.has_passed, line.calls) = (false, false, false, 1);
+            (line.has_tasks, line.is_mixed, line.just_passed, line.calls) = (false, false, 0, 1);
         }
         self.present.store(present, Ordering::SeqCst);
         (result, present)
@@ -198,7 +198,7 @@ impl Shared {
             let mut wakers = Vec::new();
             line.pass(now);
             // A newcomer may have passed them, who calls nobody.
-            if mem::take(&mut line.has_passed) {
+            if mem::take(&mut line.just_passed) > 0 {
                 line.calls = (line.calls * 2).clamp(2, MOST_CALLS);
                 wakers.extend((0..line.calls).map_while(|_| line.call_next(now)));
             }
@@ -228,7 +228,7 @@ impl Shared {
 
 impl Line {
     fn needs_watch(&self) -> bool {
-        self.has_passed || self.present.len() > 1 && (self.has_tasks || self.is_mixed)
+        self.just_passed > 0 || self.present.len() > 1 && (self.has_tasks || self.is_mixed)
     }
 
     /// Passes those at the front who were called and did not come.
@@ -237,7 +237,7 @@ impl Line {
         {
             let (ticket, waiter) = first.remove_entry();
             self.passed.insert(ticket, waiter);
-            self.has_passed = true;
+            self.just_passed += 1;
         }
     }
 
