@@ -123,6 +123,41 @@ fn those_who_wait_learn_of_a_wipe() {
     });
 }
 
+/// The last secret was dropped before, and the one who was called for it learns of the wipe: it tells the
+/// others, as nobody else will.
+#[test]
+fn all_who_wait_learn_of_a_wipe_though_nothing_is_open() {
+    alone("all_who_wait_learn_of_a_wipe_though_nothing_is_open", || {
+        ends_within(SOON, || {
+            let vault = Vault::new(4096).unwrap();
+            let sealed = vault.seal(&[7; 3000], b"").unwrap();
+            let held = vault.try_open(&sealed, b"").unwrap();
+            let mut called = vault.open(&sealed, b"");
+            assert!(poll(&mut called, Waker::noop()).is_pending());
+            thread::scope(|scope| {
+                let in_line = |number| {
+                    while vault.waiters() < number {
+                        thread::yield_now();
+                    }
+                };
+                let thread = scope.spawn(|| vault.open_timeout(&sealed, b"", SOON * 9).map(drop));
+                in_line(2);
+                let behind = [
+                    scope.spawn(|| block_on(vault.open(&sealed, b"")).map(drop)),
+                    scope.spawn(|| vault.open_timeout(&sealed, b"", SOON * 9).map(drop)),
+                ];
+                in_line(4);
+                drop(held);
+                wipe_all();
+                assert_eq!(block_on(&mut called).map(drop), Err(OpenError::Destroyed));
+                for waiting in [thread].into_iter().chain(behind) {
+                    assert_eq!(waiting.join().unwrap(), Err(OpenError::Destroyed));
+                }
+            });
+        });
+    });
+}
+
 /// A child has no vault until it installs its own; neither call sends it to the other.
 #[test]
 fn a_forked_child_installs_its_own() {

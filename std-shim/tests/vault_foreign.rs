@@ -312,5 +312,23 @@ fn what_damage_keeps_out_is_said() {
             drop(vault.allocate_timeout(largest, SOON).unwrap());
         }
         assert_eq!(vault.waiters(), 0);
+        // Likewise to all who wait already when the last secret is dropped.
+        let held = vault.try_allocate(100).unwrap();
+        thread::scope(|scope| {
+            let waiting = [
+                scope.spawn(|| vault.open_timeout(&sealed, b"", SOON * 3).map(drop)),
+                scope.spawn(|| vault.open_timeout(&sealed, b"", SOON * 3).map(drop)),
+                scope.spawn(|| block_on(vault.open(&sealed, b"")).map(drop)),
+                scope.spawn(|| block_on(vault.open(&sealed, b"")).map(drop)),
+            ];
+            while vault.waiters() < 4 {
+                thread::yield_now();
+            }
+            drop(held);
+            for waiting in waiting {
+                let answer = waiting.join().unwrap();
+                assert!(matches!(answer, Err(OpenError::TooLarge { .. })), "{answer:?}");
+            }
+        });
     });
 }

@@ -179,7 +179,7 @@ impl<'v> Party<'v> {
             shape(requests),
             deadline,
             || self.attempt_in_line(requests, Patience::Until(deadline)),
-            |next| self.has_room(next),
+            |settled, next| self.may_settle(settled, next),
         );
         self.admission.counts.waited(begun.elapsed());
         settled.unwrap_or_else(|| {
@@ -223,7 +223,7 @@ impl<'v> Party<'v> {
         };
         self.admission.counts.waited(waits.begun.elapsed());
         if let Some(place) = waits.place.take() {
-            place.leave(|next| self.has_room(next));
+            place.leave(|next| self.may_settle(&settled, next));
         }
         *waiting = None;
         Poll::Ready(settled)
@@ -445,8 +445,12 @@ impl<'v> Party<'v> {
         self.pools().map(Pool::entries).fold((0, 0), sum)
     }
 
-    /// Whether there is room for the next in line, found by taking it for a moment.
-    fn has_room(self, next: Shape) -> bool {
+    /// Whether the next in line may be served, or told something, after one who leaves so. Room is found
+    /// by taking it for a moment; what this one was told perhaps holds for all, and nobody else says it.
+    fn may_settle<T>(self, settled: &Result<T, OpenError>, next: Shape) -> bool {
+        if settled.is_err() {
+            return true;
+        }
         let requests = [Request::Allocate { len: next.len }];
         self.admission.enclave().is_ok_and(|enclave| self.open(enclave, &requests).is_ok())
     }

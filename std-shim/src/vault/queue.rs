@@ -50,8 +50,8 @@ struct Line {
     /// How many are called at once after somebody was passed: twice as many each time, until one who
     /// was called comes.
     calls: usize,
-    /// Somebody was passed, and nobody was called in its place yet.
-    has_passed: bool,
+    /// How many were passed since others were called in the place of such.
+    just_passed: usize,
     is_watched: bool,
 }
 
@@ -131,19 +131,20 @@ impl Queue {
         Place { queue: self, ticket }
     }
 
-    /// Waits in line until `attempt` gives something, or until the deadline (`None`: without end).
+    /// Waits in line until `attempt` gives something, or until the deadline (`None`: without end). After
+    /// what it gave, `may_settle` says whether the next in line may be settled as well.
     pub(super) fn wait<T>(
         &self,
         shape: Shape,
         deadline: Option<Instant>,
         mut attempt: impl FnMut() -> Option<T>,
-        has_room: impl FnOnce(Shape) -> bool,
+        may_settle: impl FnOnce(&T, Shape) -> bool,
     ) -> Option<T> {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let place = self.join(shape, Kind::Thread, &waker);
         loop {
             if let Some(found) = place.attempt(&waker, &mut attempt) {
-                place.leave(has_room);
+                place.leave(|next| may_settle(&found, next));
                 return Some(found);
             }
             match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
@@ -170,7 +171,7 @@ impl Shared {
         let result = change(&mut line);
         let present = line.present.len();
         if present == 0 {
-            (line.has_tasks, line.is_mixed, line.has_passed, line.calls) = (false, false, false, 1);
+            (line.has_tasks, line.is_mixed, line.just_passed, line.calls) = (false, false, 0, 1);
         }
         self.present.store(present, Ordering::SeqCst);
         (result, present)
@@ -198,7 +199,7 @@ impl Shared {
             let mut wakers = Vec::new();
             line.pass(now);
             // A newcomer may have passed them, who calls nobody.
-            if mem::take(&mut line.has_passed) {
+            if mem::take(&mut line.just_passed) > 0 {
                 line.calls = (line.calls * 2).clamp(2, MOST_CALLS);
                 wakers.extend((0..line.calls).map_while(|_| line.call_next(now)));
             }
@@ -228,7 +229,7 @@ impl Shared {
 
 impl Line {
     fn needs_watch(&self) -> bool {
-        self.has_passed || self.present.len() > 1 && (self.has_tasks || self.is_mixed)
+        self.just_passed > 0 || self.present.len() > 1 && (self.has_tasks || self.is_mixed)
     }
 
     /// Passes those at the front who were called and did not come.
@@ -237,7 +238,7 @@ impl Line {
         {
             let (ticket, waiter) = first.remove_entry();
             self.passed.insert(ticket, waiter);
-            self.has_passed = true;
+            self.just_passed += 1;
         }
     }
 
@@ -371,15 +372,15 @@ impl Place<'_> {
         found
     }
 
-    /// Leaves the line, served, and calls the next if there is room for it.
-    pub(super) fn leave(self, has_room: impl FnOnce(Shape) -> bool) {
+    /// Leaves the line, served or told, and calls the next if that may be settled as well.
+    pub(super) fn leave(self, may_settle: impl FnOnce(Shape) -> bool) {
         let (queue, ticket) = (self.queue, self.ticket);
         mem::forget(self);
         let ((_gone, next, before), _) =
             queue.0.changed(|line| (line.remove(ticket), line.next_shape(), line.failures));
         // To find that out takes less time than to wake somebody for nothing.
         let Some(shape) = next else { return };
-        if shape.secrets > 1 || has_room(shape) || queue.0.line.lock().failures != before {
+        if shape.secrets > 1 || may_settle(shape) || queue.0.line.lock().failures != before {
             // There is room; or it looked, to another, as if there were none while it was taken.
             queue.call_next();
         }

@@ -161,7 +161,7 @@ impl Vault {
     }
 
     fn wait(&self) {
-        assert!(self.queue.wait(ONE, None, || self.take_room(), |_| self.probe()).is_some());
+        assert!(self.queue.wait(ONE, None, || self.take_room(), |_, _| self.probe()).is_some());
     }
 
     /// No stronger than an arena's cells: whoever has left was counted in one order with the line.
