@@ -36,7 +36,6 @@ pub(super) struct Shared {
 }
 
 #[derive(Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Line {
     present: BTreeMap<u64, Waiter>,
     passed: BTreeMap<u64, Waiter>,
