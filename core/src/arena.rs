@@ -125,6 +125,7 @@ impl<'r, O: Owner> Arena<'r, O> {
 
     /// Makes an arena as [`with_owner`](Self::with_owner) does, in its place: the value is on the
     /// stack at no time, so that a short one will do. A [`Place`](crate::Place) is one in a static.
+    /// The generator needs a few KiB of stack in any case, all of which it wipes.
     ///
     /// Like any value in a [`MaybeUninit`] it is not dropped by itself, and then the region is not
     /// wiped at its end: for an arena that is to have an end, call [`MaybeUninit::assume_init_drop`].
