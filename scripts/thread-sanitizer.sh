@@ -24,6 +24,9 @@ tests -p strongroom-tests --test threads
 # What threads and tasks do at once with a vault. `STRONGROOM_SANITIZER` leaves out what writes over
 # memory in use on purpose.
 export STRONGROOM_SANITIZER=thread
-tests -p strongroom --lib vault::
+# Its `mlock` does nothing, so what compares the locked bytes with the kernel's is left out too.
+tests -p strongroom --lib vault:: -- --skip a_reserve_is_for_those_who_name_it \
+    --skip a_vault_grows_to_its_ceiling_and_gives_back_in_any_order
 tests -p strongroom --test vault_line --test vault_wakers --test vault_growth --test vault_together \
-    --test vault_forged --test vault_foreign --test vault_stress
+    --test vault_forged --test vault_foreign --test vault_stress \
+    -- --skip nothing_is_locked_for_a_forged_record
