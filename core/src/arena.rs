@@ -369,7 +369,7 @@ impl<'r, O: Owner> Arena<'r, O> {
         let hinted = recent.rest().find_map(|head| self.take_from(head, class).ok());
         let ready = hinted.or_else(|| {
             let knows_none = start >= self.cells.runs.occupancy().leaves();
-            let apart = if knows_none { self.open_run_apart(class) } else { None };
+            let apart = knows_none.then(|| self.open_run_apart(class)).flatten();
             let found = apart.or_else(|| self.find_cell(class, start))?;
             recent.push(found.head);
             Some(found)

