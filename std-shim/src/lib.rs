@@ -57,7 +57,7 @@
 //! | floor | files |
 //! |---|---|
 //! | 0 | `debug` `sys` |
-//! | 1 | `entropy` `fork` |
+//! | 1 | `entropy` `fork` `scratch` |
 //! | 2 | `emergency` `park` |
 //! | 3 | `limits` |
 //! | 4 | `pages` |
@@ -82,6 +82,7 @@ pub mod limits;
 mod pages;
 #[expect(unsafe_code, reason = "promises that its lock keeps others out")]
 mod park;
+mod scratch;
 #[expect(unsafe_code, reason = "system calls, and the one mapping they work on")]
 mod sys;
 mod vault;

@@ -154,17 +154,20 @@ impl Limits {
 
     /// The resource limit that leaves no room to map `bytes` bytes.
     pub(crate) fn exhausted_by(&self, bytes: u64) -> Option<(Resource, Quota)> {
-        let limits = [(Resource::AddressSpace, self.address_space), (Resource::Data, self.data)];
         let too_little = |quota: Quota| matches!(quota.left(), Limit::Bytes(left) if left < bytes);
-        limits.into_iter().find(|&(_, quota)| too_little(quota))
+        self.limits_on_mapping().into_iter().find(|&(_, quota)| too_little(quota))
     }
 
     /// A resource limit that may be the cause where mapping was refused: what is used of it is not known.
     pub(crate) fn perhaps_exhausted(&self) -> Option<(Resource, Quota)> {
-        let limits = [(Resource::AddressSpace, self.address_space), (Resource::Data, self.data)];
-        limits
-            .into_iter()
-            .find(|&(_, quota)| quota.left() == Limit::Unknown && quota.limit != Limit::Unknown)
+        let unknown =
+            |quota: Quota| quota.left() == Limit::Unknown && quota.limit != Limit::Unknown;
+        self.limits_on_mapping().into_iter().find(|&(_, quota)| unknown(quota))
+    }
+
+    /// The resource limits that a mapping counts towards.
+    pub(crate) fn limits_on_mapping(&self) -> [(Resource, Quota); 2] {
+        [(Resource::AddressSpace, self.address_space), (Resource::Data, self.data)]
     }
 
     /// What is mapped for so many bytes between guard pages.
@@ -228,6 +231,14 @@ pub enum Limit {
 impl Limit {
     fn from_finite(bytes: Option<u64>) -> Self {
         bytes.map_or(Self::Unlimited, Self::Bytes)
+    }
+
+    /// The bytes; none where there is no limit or it is not known.
+    fn or_none(self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            _ => 0,
+        }
     }
 
     fn from_known(bytes: Option<u64>) -> Self {

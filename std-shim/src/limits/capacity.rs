@@ -11,13 +11,14 @@
 //!   killed.
 
 use std::fmt::{self, Display, Formatter};
-use std::mem::{self, MaybeUninit};
+use std::mem;
 
 use strongroom_core::{Arena, Buffer, Enclave};
 
-use super::{Grouped, Limit, Limits, Quota};
+use super::{Grouped, Limit, Limits};
 use crate::entropy::OsEntropy;
 use crate::park::Park;
+use crate::scratch;
 
 impl Limits {
     /// How many secrets of `size` bytes each can be open at one time, in one
@@ -62,17 +63,19 @@ impl Limits {
     /// What can be locked as far as all limits go that are known.
     fn lockable(&self) -> Limit {
         let guards = self.with_guards(0);
-        let mapped = |quota: Quota| match quota.left() {
+        let mapped = self.limits_on_mapping().map(|(_, quota)| match quota.left() {
             Limit::Bytes(left) => Limit::Bytes(left.saturating_sub(guards)),
             left => left,
-        };
-        let others = [self.memory_left(), mapped(self.address_space), mapped(self.data)];
-        others.into_iter().fold(self.available(), |least, other| match (least, other) {
-            (Limit::Bytes(least), Limit::Bytes(other)) => Limit::Bytes(least.min(other)),
-            (Limit::Unlimited, Limit::Bytes(other)) => Limit::Bytes(other),
-            // The lock limit that is not known may be lower.
-            (least, _) => least,
-        })
+        });
+        mapped.into_iter().chain([self.memory_left()]).fold(
+            self.available(),
+            |least, other| match (least, other) {
+                (Limit::Bytes(least), Limit::Bytes(other)) => Limit::Bytes(least.min(other)),
+                (Limit::Unlimited, Limit::Bytes(other)) => Limit::Bytes(other),
+                // The lock limit that is not known may be lower.
+                (least, _) => least,
+            },
+        )
     }
 
     /// Pieces that leave the process and its neighbours most of the memory that they may use.
@@ -197,14 +200,10 @@ fn fill_once(bytes: u64, size: u64) -> u64 {
     let (Ok(bytes), Ok(size)) = (usize::try_from(bytes), usize::try_from(size)) else {
         return 0;
     };
-    let mut memory: Vec<MaybeUninit<u8>> = Vec::new();
-    if memory.try_reserve_exact(bytes + ALIGN).is_err() {
+    let mut memory = Vec::new();
+    let Some(region) = scratch::pages(&mut memory, bytes) else {
         return 0;
-    }
-    memory.resize(bytes + ALIGN, MaybeUninit::uninit());
-    // A region begins where a page does.
-    let start = memory.as_ptr().align_offset(ALIGN);
-    let region = memory.get_mut(start..start + bytes).unwrap_or_default();
+    };
     let Ok(arena) = Arena::with_owner(region, &mut OsEntropy, Park) else {
         return 0;
     };
@@ -237,12 +236,9 @@ const SHARE: u64 = 16;
 /// The smallest pieces, which any process has memory for.
 const LEAST_PIECE: u64 = 128 << 10;
 
-/// No supported system has larger pages.
-const ALIGN: usize = 16_384;
-
 #[cfg(test)]
 mod tests {
-    use super::super::{IpcLock, quota, small_limits as small};
+    use super::super::{IpcLock, Quota, quota, small_limits as small};
     use super::*;
 
     #[test]

@@ -45,10 +45,7 @@ enum Change {
 impl Remedy {
     /// For locking `more` bytes beyond those locked now.
     pub(crate) fn for_lock(limits: &Limits, more: u64) -> Self {
-        let set = match limits.lock_limit() {
-            Limit::Bytes(bytes) => bytes,
-            _ => 0,
-        };
+        let set = limits.lock_limit().or_none();
         // What is locked, if that is not known, is all that may be; and others may have unlocked since.
         let total = limits.locked.unwrap_or(set).saturating_add(more).max(set.saturating_add(1));
         let total = total.checked_next_multiple_of(limits.page_size as u64).unwrap_or(total);
@@ -62,10 +59,7 @@ impl Remedy {
 
     /// For a control group that may not have `more` bytes of memory.
     pub(crate) fn for_memory(limits: &Limits, more: u64) -> Self {
-        let set = match limits.memory.limit {
-            Limit::Bytes(bytes) => bytes,
-            _ => 0,
-        };
+        let set = limits.memory.limit.or_none();
         let bytes = limits.memory.used.unwrap_or(set).saturating_add(more).max(set);
         Self::new(limits, Change::Memory { bytes })
     }
@@ -82,10 +76,7 @@ impl Remedy {
         quota: Quota,
         more: u64,
     ) -> Self {
-        let set = match quota.limit {
-            Limit::Bytes(bytes) => bytes,
-            _ => 0,
-        };
+        let set = quota.limit.or_none();
         let total = quota.used.unwrap_or(set).saturating_add(more).max(set.saturating_add(1));
         let (amount, within_hard) = within(quota.hard, total, power_of_two(total));
         Self::new(limits, Change::Resource { resource, amount, within_hard })
@@ -200,17 +191,17 @@ impl Parts {
                 "raise RLIMIT_MEMLOCK of the session, which Flatpak passes on: `USER - memlock {kib}` \
                  (KiB) in /etc/security/limits.conf and a new login"
             ),
-            Surroundings::Systemd { unit, user: true } => write!(
-                f,
-                "raise RLIMIT_MEMLOCK: `LimitMEMLOCK={mib}M` in the unit's [Service] section \
-                 (`systemctl --user edit {unit}`); the user's own manager limits it: first the same \
-                 by `sudo systemctl edit user@.service` and a new login"
-            ),
-            Surroundings::Systemd { unit, user: false } => write!(
-                f,
-                "raise RLIMIT_MEMLOCK: `LimitMEMLOCK={mib}M` in the unit's [Service] section \
-                 (`systemctl edit {unit}`)"
-            ),
+            Surroundings::Systemd { unit, user } => {
+                let place = in_unit(unit, *user);
+                write!(f, "raise RLIMIT_MEMLOCK: `LimitMEMLOCK={mib}M` {place}")?;
+                if *user {
+                    f.write_str(
+                        "; the user's own manager limits it: first the same by \
+                         `sudo systemctl edit user@.service` and a new login",
+                    )?;
+                }
+                Ok(())
+            }
             Surroundings::Shell if cfg!(target_os = "macos") => {
                 write!(f, "raise RLIMIT_MEMLOCK: `ulimit -l {kib}` (KiB) in a root shell")
             }
@@ -260,13 +251,7 @@ impl Parts {
                 write!(f, "`sudo prlimit --pid $$ --{option}={amount}:{amount}` in the shell")
             }
             Surroundings::Systemd { unit, user } => {
-                let user = if *user { "--user " } else { "" };
-                write!(
-                    f,
-                    "`Limit{}={amount}` in the unit's [Service] section \
-                     (`systemctl {user}edit {unit}`)",
-                    resource.name()
-                )
+                write!(f, "`Limit{}={amount}` {}", resource.name(), in_unit(unit, *user))
             }
             // Docker has no such option for address space.
             Surroundings::Docker if resource != Resource::AddressSpace => {
@@ -283,12 +268,7 @@ impl Parts {
         f.write_str("allow the mlock system call in the sandbox's filter")?;
         match &self.surroundings {
             Surroundings::Systemd { unit, user } => {
-                let user = if *user { "--user " } else { "" };
-                write!(
-                    f,
-                    ": `SystemCallFilter=@memlock` in the unit's [Service] section \
-                     (`systemctl {user}edit {unit}`)"
-                )
+                write!(f, ": `SystemCallFilter=@memlock` {}", in_unit(unit, *user))
             }
             Surroundings::Docker => {
                 f.write_str(": `--security-opt seccomp=PROFILE` of `docker run`")
@@ -326,6 +306,12 @@ impl Parts {
         };
         write!(f, "raise vm.max_map_count: `sudo sysctl vm.max_map_count={count}`{place}")
     }
+}
+
+/// Where a unit's settings are made, and by which command.
+fn in_unit(unit: &str, user: bool) -> String {
+    let user = if user { "--user " } else { "" };
+    format!("in the unit's [Service] section (`systemctl {user}edit {unit}`)")
 }
 
 /// What the hard limit allows comes before what is comfortable.

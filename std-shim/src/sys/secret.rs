@@ -13,7 +13,7 @@
 //! Mapping straight between the guards (`MAP_FIXED`) would leave a hole there when it is refused,
 //! into which another thread's mapping may move before it could be unmapped.
 
-use std::ffi::{c_int, c_long, c_uint};
+use std::ffi::{c_int, c_uint};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
@@ -79,17 +79,14 @@ impl Mapping {
 /// Whether the system gives secret memory to this process, without making any: no computer hibernates
 /// while there is some. A kernel that would give it looks at the flags next, and refuses these.
 pub(crate) fn ask_for_secret_memory() -> io::Result<()> {
-    // SAFETY: makes a file descriptor, or fails.
-    let descriptor = unsafe { libc::syscall(libc::SYS_memfd_secret, UNKNOWN_FLAGS) };
-    let error = io::Error::last_os_error();
-    match owned(descriptor) {
-        None if error.kind() != io::ErrorKind::InvalidInput => Err(error),
-        _ => Ok(()),
+    match memfd_secret(UNKNOWN_FLAGS) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        answer => answer.map(drop),
     }
 }
 
 fn map_secret(bytes: usize) -> io::Result<Mapping> {
-    let file = secret_file()?;
+    let file = memfd_secret(CLOSE_ON_EXEC)?;
     let length = libc::off_t::try_from(bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
     // SAFETY: sets the length of a file that nobody else has.
     check(unsafe { libc::ftruncate(file.as_raw_fd(), length) })?;
@@ -111,17 +108,15 @@ fn map_secret(bytes: usize) -> io::Result<Mapping> {
     Ok(Mapping { base, guard: 0, data: bytes })
 }
 
-fn secret_file() -> io::Result<OwnedFd> {
+/// The file, or the kernel's answer.
+fn memfd_secret(flags: c_uint) -> io::Result<OwnedFd> {
     // SAFETY: makes a file descriptor, or fails.
-    let descriptor = unsafe { libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC) };
-    owned(descriptor).ok_or_else(io::Error::last_os_error)
-}
-
-/// The file that `memfd_secret` has just made, if it has.
-fn owned(descriptor: c_long) -> Option<OwnedFd> {
-    let descriptor = c_int::try_from(descriptor).ok().filter(|&descriptor| descriptor >= 0)?;
-    // SAFETY: the descriptor was opened just now, and nobody else has it.
-    Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
+    let descriptor = unsafe { libc::syscall(libc::SYS_memfd_secret, flags) };
+    match c_int::try_from(descriptor) {
+        // SAFETY: the descriptor was opened just now, and nobody else has it.
+        Ok(descriptor) if descriptor >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// While one exists, `fork(3)` waits in this process. Only one exists at a time.
@@ -185,5 +180,6 @@ const FORK: usize = 2;
 /// Forks call the handlers. Children inherit both.
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
+const CLOSE_ON_EXEC: c_uint = libc::O_CLOEXEC.unsigned_abs();
 /// Flags that no kernel knows.
-const UNKNOWN_FLAGS: c_uint = !libc::O_CLOEXEC.unsigned_abs();
+const UNKNOWN_FLAGS: c_uint = !CLOSE_ON_EXEC;

@@ -364,7 +364,7 @@ impl<'v> Party<'v> {
             let mut opened = self.open(enclave, requests);
             if N > 1 && matches!(opened, Err(Denied::NotNow)) {
                 // The first ones may have been in the way of the last.
-                self.pools().flat_map(Pool::users).for_each(|user| user.arena().reclaim());
+                self.reclaim();
                 opened = self.open(enclave, requests);
             }
             if !matches!(opened, Err(Denied::NotNow)) {
@@ -417,7 +417,7 @@ impl<'v> Party<'v> {
             return None;
         }
         let before = self.entries();
-        self.pools().flat_map(Pool::users).for_each(|user| user.arena().reclaim());
+        self.reclaim();
         let opened = match self.open(self.admission.enclave().ok()?, requests) {
             Ok(leases) => return Some(Ok(leases)),
             Err(Denied::Never(error)) => return Some(Err(error)),
@@ -438,6 +438,11 @@ impl<'v> Party<'v> {
         }
         let largest = self.pools().map(Pool::longest_now).max().unwrap_or(0);
         Some(Err(OpenError::TooLarge { requested, largest }))
+    }
+
+    /// Gives back to each arena what its runs keep in which nothing is open.
+    fn reclaim(self) {
+        self.pools().flat_map(Pool::users).for_each(|user| user.arena().reclaim());
     }
 
     fn entries(self) -> (usize, usize) {

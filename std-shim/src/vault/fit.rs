@@ -1,14 +1,12 @@
 //! Whether several secrets could be open together, found by allocating them in arenas over ordinary
 //! memory: how much is lost between them depends on all their lengths.
 
-use std::mem::MaybeUninit;
-
 use strongroom_core::{Arena, Buffer, Enclave};
 
 use super::pool::Pool;
 use super::segment::VaultOwner;
 use crate::entropy::OsEntropy;
-use crate::pages::page_size;
+use crate::scratch;
 
 /// Whether secrets of these lengths fit the memory of `pools` when nothing else is open there. Where
 /// that is a great deal of memory, only their sum is looked at.
@@ -36,7 +34,7 @@ pub(super) fn fit_together<'p, const N: usize>(
 /// Takes out of `lens` what fits an arena of `bytes`.
 fn allocate(lens: &mut Vec<usize>, bytes: usize, has_key: bool) {
     let mut memory = Vec::<u8>::new();
-    let Some(region) = pages(&mut memory, bytes) else {
+    let Some(region) = scratch::pages(&mut memory, bytes) else {
         // Not known; so nobody is refused for it.
         return lens.clear();
     };
@@ -52,14 +50,6 @@ fn allocate(lens: &mut Vec<usize>, bytes: usize, has_key: bool) {
         }
         Err(_) => true,
     });
-}
-
-/// As many bytes from the beginning of a page, like a vault's own: elsewhere an arena loses some.
-fn pages(memory: &mut Vec<u8>, bytes: usize) -> Option<&mut [MaybeUninit<u8>]> {
-    memory.try_reserve_exact(bytes.checked_add(page_size())?).ok()?;
-    let memory = memory.spare_capacity_mut();
-    let start = memory.as_ptr().align_offset(page_size());
-    memory.get_mut(start..start.checked_add(bytes)?)
 }
 
 /// Bytes up to which it is tried.

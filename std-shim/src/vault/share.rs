@@ -75,7 +75,7 @@ impl Share {
         sealed: &Sealed<S>,
         context: &[u8],
     ) -> Result<OwnedOpened, OpenError> {
-        self.own(self.party().try_all(&[Request::open(sealed, context)])).map(|[opened]| opened)
+        self.party().try_all(&[Request::open(sealed, context)]).map(|[opened]| self.own(opened))
     }
 
     /// See [`Vault::open_timeout`].
@@ -89,7 +89,7 @@ impl Share {
         timeout: Duration,
     ) -> Result<OwnedOpened, OpenError> {
         let requests = [Request::open(sealed, context)];
-        self.own(self.party().all_within(&requests, timeout)).map(|[opened]| opened)
+        self.party().all_within(&requests, timeout).map(|[opened]| self.own(opened))
     }
 
     /// See [`Vault::open`]. The future owns the record (in a box, an `Arc<[u8]>`, or any other memory) and
@@ -109,7 +109,7 @@ impl Share {
         let share = self.clone();
         async move {
             let opened = Opening::new(share.party(), &sealed, context.as_ref()).await;
-            share.own(opened.map(|opened| [opened])).map(|[opened]| opened)
+            opened.map(|opened| share.own(opened))
         }
     }
 
@@ -122,7 +122,8 @@ impl Share {
         sealed: [(&Sealed<S>, &[u8]); N],
     ) -> Result<[OwnedOpened; N], OpenError> {
         let requests = sealed.map(|(sealed, context)| Request::open(sealed, context));
-        self.own(self.party().try_all(&requests))
+        let opened = self.party().try_all(&requests)?;
+        Ok(opened.map(|opened| self.own(opened)))
     }
 
     /// See [`Vault::open_all_timeout`].
@@ -135,7 +136,8 @@ impl Share {
         timeout: Duration,
     ) -> Result<[OwnedOpened; N], OpenError> {
         let requests = sealed.map(|(sealed, context)| Request::open(sealed, context));
-        self.own(self.party().all_within(&requests, timeout))
+        let opened = self.party().all_within(&requests, timeout)?;
+        Ok(opened.map(|opened| self.own(opened)))
     }
 
     /// See [`Vault::open_all`]. The future owns the records and the contexts.
@@ -153,7 +155,8 @@ impl Share {
         let share = self.clone();
         async move {
             let lent = sealed.each_ref().map(|(sealed, context)| (sealed, context.as_ref()));
-            share.own(OpeningAll::new(share.party(), lent).await)
+            let opened = OpeningAll::new(share.party(), lent).await?;
+            Ok(opened.map(|opened| share.own(opened)))
         }
     }
 
@@ -162,7 +165,7 @@ impl Share {
     /// # Errors
     /// [`OpenError`].
     pub fn try_allocate(&self, len: usize) -> Result<OwnedOpened, OpenError> {
-        self.own(self.party().try_all(&[Request::Allocate { len }])).map(|[opened]| opened)
+        self.party().try_all(&[Request::Allocate { len }]).map(|[opened]| self.own(opened))
     }
 
     /// See [`Vault::allocate_timeout`].
@@ -175,7 +178,7 @@ impl Share {
         timeout: Duration,
     ) -> Result<OwnedOpened, OpenError> {
         let requests = [Request::Allocate { len }];
-        self.own(self.party().all_within(&requests, timeout)).map(|[opened]| opened)
+        self.party().all_within(&requests, timeout).map(|[opened]| self.own(opened))
     }
 
     /// See [`Vault::allocate`].
@@ -189,7 +192,7 @@ impl Share {
         let share = self.clone();
         async move {
             let opened = Allocating::new(share.party(), len).await;
-            share.own(opened.map(|opened| [opened])).map(|[opened]| opened)
+            opened.map(|opened| share.own(opened))
         }
     }
 
@@ -202,11 +205,8 @@ impl Share {
     }
 
     /// What this share's own party has opened.
-    fn own<const N: usize>(
-        &self,
-        opened: Result<[Opened<'_>; N], OpenError>,
-    ) -> Result<[OwnedOpened; N], OpenError> {
-        opened.map(|all| all.map(|opened| OwnedOpened::new(Arc::clone(&self.vault), opened)))
+    fn own(&self, opened: Opened<'_>) -> OwnedOpened {
+        OwnedOpened::new(Arc::clone(&self.vault), opened)
     }
 }
 
