@@ -39,6 +39,8 @@ enum Applied {
     As(&'static str),
     /// Why it cannot be applied here.
     Not(&'static str),
+    /// There is nothing to change: the doctor is content as it is.
+    Nothing,
 }
 
 const NOT_ALLOWED: &str = "not run: takes `CAP_SYS_RESOURCE`, which a test does not have";
@@ -77,7 +79,7 @@ const SITUATIONS: [Situation; 20] = [
         filter: Filter::None,
         cause: "CAP_IPC_LOCK      unknown",
         remedy: "they fit",
-        applied: Applied::As("unshare -m sh -c 'umount -l /proc; DOCTOR'"),
+        applied: Applied::Nothing,
     },
     Situation {
         name: "no /proc, soft limit 64 KiB",
@@ -96,7 +98,7 @@ const SITUATIONS: [Situation; 20] = [
         filter: Filter::None,
         cause: "core dumps        unknown",
         remedy: "they fit",
-        applied: Applied::As("unshare -m sh -c 'mount -t proc -o subset=pid proc /proc; DOCTOR'"),
+        applied: Applied::Nothing,
     },
     Situation {
         name: "a shell in a user namespace, hard limit 64 KiB",
@@ -235,15 +237,16 @@ fn the_doctor_names_the_cause_and_its_remedy_works() {
         assert!(text.contains(cause), "{name}: {cause:?} is not in\n{text}");
         let last = text.lines().last().unwrap();
         assert!(last.contains(remedy), "{name}: {remedy:?} is not in\n{text}");
-        let content = *remedy == "they fit";
+        let content = matches!(situation.applied, Applied::Nothing);
         assert_eq!(found.status.code(), Some(i32::from(!content)), "{name}: {text}");
         let applied = match situation.applied {
             Applied::Not(why) => why,
             Applied::As(script) => {
                 let mended = run(script, Filter::None);
                 assert_eq!(mended.status.code(), Some(0), "{name}: {}", text_of(&mended));
-                if content { "nothing to change" } else { "it fits then" }
+                "it fits then"
             }
+            Applied::Nothing => "nothing to change",
         };
         let cause = cause.split_whitespace().collect::<Vec<_>>().join(" ");
         writeln!(table, "| {name} | {cause} | {remedy} | {applied} |").unwrap();

@@ -321,7 +321,7 @@ fn a_sandbox_that_forbids_locking_is_named() {
 fn a_sandbox_is_told_from_a_limit_of_zero() {
     let name = "a_sandbox_is_told_from_a_limit_of_zero";
     alone(name, || {
-        kernel::limit_locks(0);
+        kernel::limit_locks(0, 0).unwrap();
         if Limits::read().ipc_lock != IpcLock::InEffect {
             return skip("capability", "this process has none");
         }

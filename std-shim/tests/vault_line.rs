@@ -18,24 +18,22 @@ mod watchdog;
 use tasks::{Woken, block_on, poll};
 use watchdog::{SOON, ends_within};
 
-type Record = Sealed;
-
 const LONG: Duration = Duration::from_secs(60);
 
 fn vault() -> &'static Vault {
     Box::leak(Box::new(Vault::new(4096).unwrap()))
 }
 
-fn sealed(vault: &Vault, len: usize) -> &'static Record {
+fn sealed(vault: &Vault, len: usize) -> &'static Sealed {
     Box::leak(Box::new(vault.seal(&vec![7; len], b"").unwrap()))
 }
 
 /// Opens the same secret until there is no more room.
-fn fill<'v>(vault: &'v Vault, sealed: &Record) -> Vec<Opened<'v>> {
+fn fill<'v>(vault: &'v Vault, sealed: &Sealed) -> Vec<Opened<'v>> {
     std::iter::from_fn(|| vault.try_open(sealed, b"").ok()).collect()
 }
 
-fn waits(vault: &'static Vault, sealed: &'static Record) -> Opening<'static, 'static, Box<[u8]>> {
+fn waits(vault: &'static Vault, sealed: &'static Sealed) -> Opening<'static, 'static, Box<[u8]>> {
     let mut opening = vault.open(sealed, b"");
     assert!(poll(&mut opening, Waker::noop()).is_pending());
     opening

@@ -21,8 +21,6 @@ use support::tasks::{Woken, block_on, poll};
 use support::watchdog::ends_within;
 use support::{alone_in, forked, skip};
 
-type Record = Sealed;
-
 static VAULT: OnceLock<Vault> = OnceLock::new();
 static STEPS: AtomicUsize = AtomicUsize::new(0);
 static FAULTS: AtomicUsize = AtomicUsize::new(0);
@@ -132,18 +130,18 @@ fn races_are_reported() -> bool {
 
 const RACES: &str = "it writes over what others look at, on purpose";
 
-fn begin(floor: usize, ceiling: usize) -> (&'static Vault, Arc<[Record]>) {
+fn begin(floor: usize, ceiling: usize) -> (&'static Vault, Arc<[Sealed]>) {
     let builder = Vault::builder().budget(floor..=ceiling).reserve("own", 16 * 1024);
     let builder = builder.linger(Duration::from_millis(20)).on_fault(on_fault);
     let vault = VAULT.get_or_init(|| builder.build().unwrap());
-    let records: Arc<[Record]> = LENGTHS
+    let records: Arc<[Sealed]> = LENGTHS
         .map(|len| vault.seal(&vec![pattern(len); len], &len.to_le_bytes()).unwrap())
         .into_iter()
         .collect();
     (vault, records)
 }
 
-fn work(vault: &'static Vault, records: &Arc<[Record]>) -> Vec<JoinHandle<()>> {
+fn work(vault: &'static Vault, records: &Arc<[Sealed]>) -> Vec<JoinHandle<()>> {
     let worker = |seed| {
         let records = Arc::clone(records);
         thread::spawn(move || Worker::new(vault, records, seed).work())
@@ -182,7 +180,7 @@ fn watch(time: Duration) {
     }
 }
 
-fn wipe_beside_threads(vault: &'static Vault, records: &Arc<[Record]>) {
+fn wipe_beside_threads(vault: &'static Vault, records: &Arc<[Sealed]>) {
     let threads: Vec<_> = (0..4)
         .map(|index| {
             let records = Arc::clone(records);
@@ -251,13 +249,13 @@ impl Drop for CallsBack {
 struct Worker {
     vault: &'static Vault,
     own: Reserve<'static>,
-    records: Arc<[Record]>,
+    records: Arc<[Sealed]>,
     state: u64,
     held: Vec<Opened<'static>>,
 }
 
 impl Worker {
-    fn new(vault: &'static Vault, records: Arc<[Record]>, seed: u64) -> Self {
+    fn new(vault: &'static Vault, records: Arc<[Sealed]>, seed: u64) -> Self {
         let own = vault.reserve("own").unwrap();
         Self {
             vault,

@@ -20,15 +20,13 @@ mod watchdog;
 use tasks::{Woken, block_on, poll};
 use watchdog::{SOON, ends_within};
 
-type Record = Sealed;
-
 const LONG: Duration = Duration::from_secs(60);
 
 /// A vault, a secret of which one is open at a time, and a short one.
 struct Place {
     vault: Vault,
-    long: Record,
-    short: Record,
+    long: Sealed,
+    short: Sealed,
     /// How often each function of a waker was called.
     calls: [AtomicUsize; 3],
 }

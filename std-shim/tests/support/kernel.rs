@@ -48,9 +48,7 @@ pub(crate) fn is_root() -> bool {
 
 /// Sets both lock limits and gives up `CAP_IPC_LOCK`. Runs between fork and exec.
 pub(crate) fn confine(confinement: Confinement) -> io::Result<()> {
-    let limit = rlimit(confinement.soft, confinement.hard)?;
-    // SAFETY: `limit` is valid during the call.
-    check(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) })?;
+    limit_locks(confinement.soft, confinement.hard)?;
     if confinement.user == User::Namespaced {
         return enter_user_namespace();
     }
@@ -83,11 +81,11 @@ pub(crate) fn limit(resource: Resource, amount: u64) {
     check(unsafe { libc::setrlimit(number, &raw const limit) }).unwrap();
 }
 
-/// Sets the lock limit, soft and hard.
-pub(crate) fn limit_locks(bytes: u64) {
-    let limit = rlimit(bytes, bytes).unwrap();
+/// Sets the lock limit in bytes.
+pub(crate) fn limit_locks(soft: u64, hard: u64) -> io::Result<()> {
+    let limit = rlimit(soft, hard)?;
     // SAFETY: `limit` is valid during the call.
-    check(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) }).unwrap();
+    check(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) })
 }
 
 /// Unlocks all memory of the process, as another part of it may.

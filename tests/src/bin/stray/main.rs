@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Goes on in several threads until told to end.
-fn be_busy(vault: &Vault, sealed: &[Record], directory: &Path) -> Result<(), Box<dyn Error>> {
+fn be_busy(vault: &Vault, sealed: &[Sealed], directory: &Path) -> Result<(), Box<dyn Error>> {
     let ends = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..THREADS {
@@ -75,7 +75,7 @@ fn be_busy(vault: &Vault, sealed: &[Record], directory: &Path) -> Result<(), Box
 }
 
 /// Reads, seals, opens, compares, copies from one place to another, writes, and drops.
-fn work(vault: &Vault, directory: &Path) -> Result<Vec<Record>, Box<dyn Error>> {
+fn work(vault: &Vault, directory: &Path) -> Result<Vec<Sealed>, Box<dyn Error>> {
     let mut sealed = Vec::new();
     for name in ["short", "middle", "long"] {
         let path = directory.join(name);
@@ -96,13 +96,13 @@ fn work(vault: &Vault, directory: &Path) -> Result<Vec<Record>, Box<dyn Error>> 
 }
 
 /// Reads one more secret from the terminal.
-fn ask(vault: &Vault, mut sealed: Vec<Record>) -> Result<Vec<Record>, Box<dyn Error>> {
+fn ask(vault: &Vault, mut sealed: Vec<Sealed>) -> Result<Vec<Sealed>, Box<dyn Error>> {
     let typed = vault.read_terminal("secret? ", LONGEST)?;
     sealed.push(typed.seal(b"line")?);
     Ok(sealed)
 }
 
-fn use_all(vault: &Vault, sealed: &[Record]) -> Result<(), Box<dyn Error>> {
+fn use_all(vault: &Vault, sealed: &[Sealed]) -> Result<(), Box<dyn Error>> {
     let mut nowhere = File::create("/dev/null")?;
     let (mut reader, mut writer) = io::pipe()?;
     for record in sealed {
@@ -123,7 +123,7 @@ fn use_all(vault: &Vault, sealed: &[Record]) -> Result<(), Box<dyn Error>> {
 }
 
 /// Tells what is not secret, and waits: with all secrets open, and with none.
-fn show(vault: &Vault, sealed: &[Record], plants: bool) -> Result<(), Box<dyn Error>> {
+fn show(vault: &Vault, sealed: &[Sealed], plants: bool) -> Result<(), Box<dyn Error>> {
     let place = (&raw const *vault).addr();
     println!("vault {place:x} {:x}", size_of::<Vault>());
     let opened = sealed.iter().map(|record| open(vault, record)).collect::<Result<Vec<_>, _>>()?;
@@ -140,7 +140,7 @@ fn show(vault: &Vault, sealed: &[Record], plants: bool) -> Result<(), Box<dyn Er
 }
 
 /// The context is the file's name, or is the same for all lines.
-fn open<'v>(vault: &'v Vault, record: &Record) -> Result<Opened<'v>, Box<dyn Error>> {
+fn open<'v>(vault: &'v Vault, record: &Sealed) -> Result<Opened<'v>, Box<dyn Error>> {
     let contexts = ["short", "middle", "long", "line"];
     let mut opened = contexts.iter().filter_map(|context| {
         vault.open_timeout(record, context.as_bytes(), Duration::from_secs(10)).ok()
@@ -156,8 +156,6 @@ fn wait(state: &str) -> Result<String, Box<dyn Error>> {
     io::stdin().read_line(&mut line)?;
     Ok(line)
 }
-
-type Record = Sealed<Box<[u8]>>;
 
 const THREADS: usize = 2;
 const LONGEST: usize = 8192;
