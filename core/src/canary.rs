@@ -67,10 +67,7 @@ impl Canary {
     }
 
     /// Whether the last `slack` bytes of `cell`, which ends where a word ends, are still canary.
-    ///
-    /// Not inlined: left to the compiler, it is in some programs, and takes registers from releases
-    /// without slack.
-    #[inline(never)]
+    #[inline]
     pub(crate) fn fills_end(self, cell: &[u8], slack: usize) -> bool {
         let differ = |word: [u8; CANARY]| u64::from_le_bytes(word) ^ self.bytes();
         if let Some((end, mask)) = cell.last_chunk::<PIECE>().zip(last_of_piece(slack)) {
