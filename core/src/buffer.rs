@@ -1,22 +1,25 @@
-//! A secret as bytes, released and wiped when dropped.
+//! A secret as bytes or other values in a row, released and wiped when dropped.
 
 use core::alloc::Layout;
 use core::fmt::{self, Debug, Formatter};
-use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
+use bytemuck::{NoUninit, Pod};
+
 use crate::arena::Arena;
+use crate::constant_time::constant_time_eq;
 use crate::error::{AllocateError, Fault};
 use crate::exposed::{Exposed, ExposedMut};
 use crate::owner::{Owner, Spin};
 use crate::wipe::wipe;
 
-/// Secret bytes in an [`Arena`], between canaries.
+/// Secret bytes in an [`Arena`], between canaries; or, with a third parameter, other plain values in a
+/// row.
 ///
 /// Dropping it checks the canaries, wipes the bytes and gives the memory back. It cannot be cloned,
 /// printed, compared with `==` or dereferenced by accident: [`expose_secret`](Self::expose_secret)
-/// is the way in.
+/// is the way in. What grows is a [`SecretVec`](crate::SecretVec).
 ///
 /// ```
 /// # use core::mem::MaybeUninit;
@@ -50,8 +53,8 @@ use crate::wipe::wipe;
 /// drop(secret);
 /// # }
 /// ```
-pub struct Buffer<'a, O: Owner = Spin> {
-    memory: Memory<'a, u8, O>,
+pub struct Buffer<'a, O: Owner = Spin, T = u8> {
+    memory: Memory<'a, T, O>,
 }
 
 impl<'a, O: Owner> Buffer<'a, O> {
@@ -61,7 +64,7 @@ impl<'a, O: Owner> Buffer<'a, O> {
     /// [`AllocateError`] if the arena has no room for it.
     #[inline]
     pub fn new(arena: &'a Arena<'_, O>, len: usize) -> Result<Self, AllocateError> {
-        Ok(Self { memory: Memory::new(arena, len)? })
+        Self::zeroed(arena, len)
     }
 
     /// A secret with the bytes of `source`, which is wiped.
@@ -84,35 +87,48 @@ impl<'a, O: Owner> Buffer<'a, O> {
         arena.fill_random(&mut buffer.expose_secret_mut());
         Ok(buffer)
     }
+}
 
+impl<'a, O: Owner, T: Pod> Buffer<'a, O, T> {
+    /// A secret of `len` values, all of whose bytes are zero.
+    ///
+    /// # Errors
+    /// [`AllocateError`] if the arena has no room for it.
+    #[inline]
+    pub fn zeroed(arena: &'a Arena<'_, O>, len: usize) -> Result<Self, AllocateError> {
+        Ok(Self { memory: Memory::new(arena, len)? })
+    }
+}
+
+impl<O: Owner, T> Buffer<'_, O, T> {
     /// The secret, for as long as the guard lives.
     #[inline]
-    pub fn expose_secret(&self) -> Exposed<'_, [u8], O> {
+    pub fn expose_secret(&self) -> Exposed<'_, [T], O> {
         // SAFETY: the memory is this buffer's alone, was zeroed, and is only borrowed with it.
-        Exposed::new(self.memory.arena.owner(), unsafe { self.memory.bytes.as_ref() })
+        Exposed::new(self.memory.arena.owner(), unsafe { self.memory.values.as_ref() })
     }
 
     /// The secret, to be changed for as long as the guard lives.
     #[inline]
-    pub fn expose_secret_mut(&mut self) -> ExposedMut<'_, [u8], O> {
+    pub fn expose_secret_mut(&mut self) -> ExposedMut<'_, [T], O> {
         // SAFETY: the memory is this buffer's alone, was zeroed, and is borrowed mutably with it.
-        ExposedMut::new(self.memory.arena.owner(), unsafe { self.memory.bytes.as_mut() })
+        ExposedMut::new(self.memory.arena.owner(), unsafe { self.memory.values.as_mut() })
     }
 
     /// Calls `look` with the secret.
     #[inline]
-    pub fn with_secret<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+    pub fn with_secret<R>(&self, look: impl FnOnce(&[T]) -> R) -> R {
         look(&self.expose_secret())
     }
 
-    /// The secret's length in bytes.
+    /// The secret's length in values, which are bytes unless said otherwise.
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
-        self.memory.bytes.len()
+        self.memory.values.len()
     }
 
-    /// Whether the secret has no bytes at all.
+    /// Whether the secret has no values at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -120,8 +136,12 @@ impl<'a, O: Owner> Buffer<'a, O> {
 
     /// Whether the secret equals `other`, in a time that depends on the lengths alone.
     #[must_use]
-    pub fn constant_time_eq(&self, other: &[u8]) -> bool {
-        self.expose_secret() == *other
+    pub fn constant_time_eq(&self, other: &[T]) -> bool
+    where
+        T: NoUninit,
+    {
+        let exposed = self.expose_secret();
+        constant_time_eq(bytemuck::cast_slice(&exposed), bytemuck::cast_slice(other))
     }
 
     /// Wipes the secret and gives its memory back, like a drop, but returns damage as a value.
@@ -135,17 +155,16 @@ impl<'a, O: Owner> Buffer<'a, O> {
     }
 }
 
-impl<O: Owner> Debug for Buffer<'_, O> {
+impl<O: Owner, T> Debug for Buffer<'_, O, T> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Buffer").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
-/// The memory of one secret, aligned for `T` and given back when dropped. It drops no value.
+/// The memory of one secret, given back when dropped. It drops no value.
 pub(crate) struct Memory<'a, T, O: Owner> {
     arena: &'a Arena<'a, O>,
-    bytes: NonNull<[u8]>,
-    aligned_for: PhantomData<fn() -> T>,
+    values: NonNull<[T]>,
 }
 
 // SAFETY: the memory belongs to this value alone, and an arena may be used from any thread.
@@ -154,19 +173,21 @@ unsafe impl<T, O: Owner> Send for Memory<'_, T, O> {}
 unsafe impl<T, O: Owner> Sync for Memory<'_, T, O> {}
 
 impl<'a, T, O: Owner> Memory<'a, T, O> {
-    /// Memory of `size` bytes.
+    /// Memory of `len` values, all bytes zero.
     #[inline]
-    pub(crate) fn new(arena: &'a Arena<'_, O>, size: usize) -> Result<Self, AllocateError> {
-        let Some(layout) = Self::layout(size) else {
-            return Err(AllocateError::TooLarge { requested: size, largest: arena.largest() });
+    pub(crate) fn new(arena: &'a Arena<'_, O>, len: usize) -> Result<Self, AllocateError> {
+        let Ok(layout) = Layout::array::<T>(len) else {
+            let requested = len.saturating_mul(size_of::<T>());
+            return Err(AllocateError::TooLarge { requested, largest: arena.largest() });
         };
-        Ok(Self { arena, bytes: arena.allocate(layout)?, aligned_for: PhantomData })
+        let values = NonNull::slice_from_raw_parts(arena.allocate(layout)?.cast(), len);
+        Ok(Self { arena, values })
     }
 
-    /// Memory for a `T` that stays as long as the arena.
+    /// Memory for one value that stays as long as the arena.
     pub(crate) fn aside(arena: &'a Arena<'_, O>) -> Result<Self, AllocateError> {
         let bytes = arena.allocate_aside(Layout::new::<T>())?;
-        Ok(Self { arena, bytes, aligned_for: PhantomData })
+        Ok(Self { arena, values: NonNull::slice_from_raw_parts(bytes.cast(), 1) })
     }
 
     #[inline]
@@ -174,33 +195,32 @@ impl<'a, T, O: Owner> Memory<'a, T, O> {
         self.arena
     }
 
+    /// The first value.
     #[inline]
     pub(crate) fn pointer(&self) -> NonNull<T> {
-        self.bytes.cast()
+        self.values.cast()
     }
 
     pub(crate) fn release(self) -> Result<(), Fault> {
         let memory = ManuallyDrop::new(self);
-        let Some(layout) = Self::layout(memory.bytes.len()) else {
-            return Ok(());
-        };
+        let Some(layout) = memory.layout() else { return Ok(()) };
         // SAFETY: as in `drop`, which does not run any more.
-        unsafe { memory.arena.try_deallocate(memory.bytes.cast(), layout) }
+        unsafe { memory.arena.try_deallocate(memory.values.cast(), layout) }
     }
 
-    /// The layout of `size` bytes, which is some for all memory that there is.
+    /// The memory's layout, which is some for all memory that there is.
     #[inline]
-    fn layout(size: usize) -> Option<Layout> {
-        Layout::from_size_align(size, align_of::<T>()).ok()
+    fn layout(&self) -> Option<Layout> {
+        Layout::array::<T>(self.values.len()).ok()
     }
 }
 
 impl<T, O: Owner> Drop for Memory<'_, T, O> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(layout) = Self::layout(self.bytes.len()) {
-            // SAFETY: the bytes were allocated from this arena with this layout, and end here.
-            unsafe { self.arena.deallocate(self.bytes.cast(), layout) }
+        if let Some(layout) = self.layout() {
+            // SAFETY: the memory was allocated from this arena with this layout, and ends here.
+            unsafe { self.arena.deallocate(self.values.cast(), layout) }
         }
     }
 }
@@ -226,7 +246,7 @@ mod tests {
         let mut region = vec![MaybeUninit::uninit(); 2500];
         let arena = Arena::new(&mut region[..], &mut Counting(1)).unwrap();
         let kept = Buffer::wiping(&arena, &mut [7; 64]).unwrap().memory;
-        let bytes = kept.bytes;
+        let bytes = kept.values;
         forget(kept);
         forget(Buffer::new(&arena, 1000).unwrap());
         for len in [64, 1000] {

@@ -149,6 +149,28 @@ impl<'a, O: Owner> Enclave<'a, O> {
         Ok(opened)
     }
 
+    /// Opens a sealed secret into memory of the caller's, which is for the caller to keep from the swap
+    /// device and to wipe: another arena's, or a chip's key slot.
+    ///
+    /// # Errors
+    /// [`OpenError`], as [`open`](Self::open); and [`OpenError::OtherSize`] if `secret` is not as long
+    /// as the secret. It is then as it was.
+    #[inline]
+    pub fn open_into<S: AsRef<[u8]>>(
+        &self,
+        sealed: &Sealed<S>,
+        context: &[u8],
+        secret: &mut [u8],
+    ) -> Result<(), OpenError> {
+        let record = self.read(sealed.storage.as_ref())?;
+        let (len, size) = (record.ciphertext.len(), secret.len());
+        if len == size {
+            self.decrypt(&record, context, secret)
+        } else {
+            Err(OpenError::OtherSize { len, size })
+        }
+    }
+
     /// Whether a sealed secret could be opened if there were room for it. Nothing is decrypted, and
     /// the arena is not touched. For a short secret this takes nearly as long as to open it, for a long
     /// one less than half of that. It lets those who wait for room turn away a forged record before it

@@ -151,6 +151,13 @@ macro_rules! guards {
             }
         }
 
+        /// In a time that depends on the lengths alone.
+        impl<B: AsRef<[u8]> + ?Sized, O: Owner> PartialEq<B> for $guard<'_, str, O> {
+            fn eq(&self, other: &B) -> bool {
+                constant_time_eq(self.as_bytes(), other.as_ref())
+            }
+        }
+
         /// Byte for byte, in a time that depends on the type alone.
         impl<T: NoUninit, O: Owner> PartialEq<T> for $guard<'_, T, O> {
             fn eq(&self, other: &T) -> bool {

@@ -99,9 +99,9 @@
 //! | 5 | `cells` `exposed` |
 //! | 6 | `arena` |
 //! | 7 | `buffer` |
-//! | 8 | `secret` |
-//! | 9 | `key` |
-//! | 10 | `enclave` |
+//! | 8 | `allocate` `secret` |
+//! | 9 | `key` `vec` |
+//! | 10 | `enclave` `string` |
 //!
 //! `buddy`, `classes`, `index` and `runs` compute on numbers and touch no memory but their tables.
 //! All unsafe code is in the modules that are marked for it below.
@@ -111,6 +111,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod allocate;
 mod arch;
 #[expect(
     unsafe_code,
@@ -155,11 +156,14 @@ mod shards;
 #[cfg(all(test, target_os = "linux"))]
 #[expect(unsafe_code, reason = "runs work on a stack that it can read afterwards")]
 mod stack_probe;
+mod string;
 mod sync;
 #[cfg(test)]
 mod testing;
+mod vec;
 mod wipe;
 
+pub use allocate::Allocate;
 pub use arena::{Arena, ClassStats, Map, Span, SpanKind, Stats};
 pub use buffer::Buffer;
 pub use bulk::{Bulk, BulkBox};
@@ -176,6 +180,9 @@ pub use place::Place;
 pub use region::Region;
 pub use secret::Secret;
 pub use shards::{Shard, Shards};
+pub use string::{NotUtf8, SecretString};
+pub use vec::SecretVec;
+pub use wipe::wiping_stack;
 
 /// Parts below the public interface, for the workspace's own tests, fuzz targets and benchmarks. No
 /// promise is made about them.

@@ -73,7 +73,7 @@ impl<'a, T, O: Owner> Secret<'a, T, O> {
         arena: &'a Arena<'_, O>,
         build: impl for<'p> FnOnce(&'p mut MaybeUninit<T>) -> &'p mut T,
     ) -> Result<Self, AllocateError> {
-        Ok(Self::build_in(Memory::new(arena, size_of::<T>())?, build))
+        Ok(Self::build_in(Memory::new(arena, 1)?, build))
     }
 
     /// Like [`build`](Self::build), where a secret that stays as long as the arena is least in the
@@ -149,7 +149,7 @@ impl<'a, T: Zeroable, O: Owner> Secret<'a, T, O> {
     /// # Errors
     /// [`AllocateError`] if the arena has no room for it.
     pub fn zeroed(arena: &'a Arena<'_, O>) -> Result<Self, AllocateError> {
-        let memory = Memory::new(arena, size_of::<T>())?;
+        let memory = Memory::new(arena, 1)?;
         Ok(Self { memory, value: PhantomData })
     }
 }

@@ -3,7 +3,10 @@
 //! Short stretches are taken as two pieces of a fixed length, of which the second ends where the
 //! stretch ends and may overlap the first: no loop whose end a processor would have to guess.
 
+use zeroize::zeroize_stack;
+
 use crate::arch::processor::{Block, any_bit_of};
+use crate::arch::registers::wipe_vectors;
 
 /// Sets every byte of `bytes` to zero, in a way the compiler cannot leave out.
 ///
@@ -20,6 +23,44 @@ pub(crate) fn wipe(bytes: &mut [u8]) {
         _ => bytes.fill(0),
     }
     zeroize::optimization_barrier(bytes);
+}
+
+/// Does `work`, and overwrites the stack that it went through, `STACK` bytes of it, and the vector
+/// registers: for the code of others, which leaves what it computed with where it was. It is done as
+/// well if `work` panics.
+///
+/// A value that `work` returns may have been in the stack that is kept: return no secret, but write it
+/// where it is to be.
+///
+/// ```
+/// use strongroom_core::wiping_stack;
+///
+/// let mut digest = [0; 32];
+/// wiping_stack::<16384, _>(|| {
+///     let key = [7; 32]; // computed, then forgotten
+///     digest = key;
+/// });
+/// # assert_eq!(digest, [7; 32]);
+/// ```
+pub fn wiping_stack<const STACK: usize, R>(work: impl FnOnce() -> R) -> R {
+    struct Wiping<const STACK: usize>;
+
+    impl<const STACK: usize> Drop for Wiping<STACK> {
+        #[inline(always)]
+        fn drop(&mut self) {
+            wipe_vectors();
+            zeroize_stack::<STACK>();
+        }
+    }
+
+    /// In a frame of its own, under which all of the work's are.
+    #[inline(never)]
+    fn apart<R>(work: impl FnOnce() -> R) -> R {
+        work()
+    }
+
+    let _wiping = Wiping::<STACK>;
+    apart(work)
 }
 
 /// Whether all bytes are zero, looking at all of them.
