@@ -166,7 +166,9 @@ impl<T: Pod, A: Allocate> SecretVec<T, A> {
     /// Cuts off and wipes all values but the first `len`.
     pub fn truncate(&mut self, len: usize) {
         if len < self.len {
-            wipe(bytemuck::cast_slice_mut(&mut self.expose_secret_mut()[len..]));
+            if let Some(behind) = self.expose_secret_mut().get_mut(len..) {
+                wipe(bytemuck::cast_slice_mut(behind));
+            }
             self.len = len;
         }
     }

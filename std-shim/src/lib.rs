@@ -95,10 +95,11 @@ pub use limits::Limits;
 pub use pages::{Backing, ForkView, LockError, LockedPages, Policy, Protections, Trial, page_size};
 pub use park::{Park, ParkLock};
 pub use strongroom_core;
-pub use strongroom_core::{Fault, FaultKind, Stats};
+pub use strongroom_core::{Fault, FaultKind, NotUtf8, SecretString, SecretVec, Stats};
 pub use vault::{
-    Allocating, Builder, Exposed, ExposedMut, Metrics, OpenError, Opened, Opening, OpeningAll,
-    OwnedOpened, Reserve, SealError, Sealed, Share, Shortage, Vault, VaultError, VaultOwner,
+    Allocating, Builder, Built, Exposed, ExposedMut, Metrics, OpenError, Opened, Opener, Opening,
+    OpeningAll, OwnedOpened, Reserve, SealError, Sealed, Share, Shortage, Vault, VaultError,
+    VaultOwner,
 };
 
 /// Parts below the public interface, for the workspace's own fuzz targets. No promise is made about

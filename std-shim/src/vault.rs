@@ -2,14 +2,18 @@
 
 mod admission;
 mod builder;
+#[expect(unsafe_code, reason = "keeps values of any type in an open secret's memory")]
+mod built;
 mod counts;
 mod error;
 mod fit;
+mod growing;
 mod holding;
-#[expect(unsafe_code, reason = "keeps a buffer with the memory it lies in")]
+#[expect(unsafe_code, reason = "owns the memory of one secret, with the right to where it lies")]
 mod lease;
 mod metrics;
 mod opened;
+mod opener;
 mod opening;
 mod options;
 #[expect(unsafe_code, reason = "keeps a secret together with the vault that it borrows")]
@@ -30,12 +34,15 @@ mod watch;
 use std::fmt::{self, Debug, Formatter};
 use std::time::Duration;
 
+use bytemuck::NoUninit;
 use strongroom_core::{Enclave, Fault, Stats};
 
 pub use self::builder::Builder;
+pub use self::built::Built;
 pub use self::error::{OpenError, SealError, Shortage, VaultError};
 pub use self::metrics::Metrics;
 pub use self::opened::{Exposed, ExposedMut, Opened};
+pub use self::opener::Opener;
 pub use self::opening::{Allocating, Opening, OpeningAll};
 pub use self::owned::OwnedOpened;
 pub use self::reserve::Reserve;
@@ -127,7 +134,7 @@ impl Vault {
     /// # Errors
     /// [`SealError`].
     pub fn seal(&self, secret: &[u8], context: &[u8]) -> Result<Sealed, SealError> {
-        self.seal_into(secret, context, vec![0; Enclave::record_len(secret.len())].into())
+        seal(&self.admission, secret, context)
     }
 
     /// Seals `secret` like [`seal`](Self::seal), and wipes it where it was.
@@ -148,6 +155,16 @@ impl Vault {
         let sealed = self.seal(secret, context)?;
         sys::wipe_bytes(secret);
         Ok(sealed)
+    }
+
+    /// Seals a value's bytes, like [`seal`](Self::seal). Plain data alone can be sealed: the record of a
+    /// value with a pointer in it would be of no use, and the type system refuses it.
+    /// [`Opener::try_open_value`] opens it as what it was.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn seal_value<T: NoUninit>(&self, value: &T, context: &[u8]) -> Result<Sealed, SealError> {
+        seal(&self.admission, bytemuck::bytes_of(value), context)
     }
 
     /// Seals `secret` into memory of the caller's choice; see [`Enclave::seal`].
@@ -261,7 +278,7 @@ impl Vault {
     /// [`OpenError`], as [`try_open`](Self::try_open).
     #[inline]
     pub fn try_allocate(&self, len: usize) -> Result<Opened<'_>, OpenError> {
-        let requests = [Request::Allocate { len }];
+        let requests = [Request::allocate(len)];
         self.admission.everybody().try_all(&requests).map(|[opened]| opened)
     }
 
@@ -270,7 +287,7 @@ impl Vault {
     /// # Errors
     /// [`OpenError`], as [`open_timeout`](Self::open_timeout).
     pub fn allocate_timeout(&self, len: usize, timeout: Duration) -> Result<Opened<'_>, OpenError> {
-        let requests = [Request::Allocate { len }];
+        let requests = [Request::allocate(len)];
         self.admission.everybody().all_within(&requests, timeout).map(|[opened]| opened)
     }
 
@@ -459,6 +476,12 @@ impl Vault {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub type Sealed<S = Box<[u8]>> = strongroom_core::Sealed<S>;
+
+/// Seals `secret` into a record on the heap.
+fn seal(admission: &Admission, secret: &[u8], context: &[u8]) -> Result<Sealed, SealError> {
+    let record = vec![0; Enclave::record_len(secret.len())].into();
+    Ok(admission.enclave()?.seal(secret, context, record)?)
+}
 
 impl Builder {
     /// Makes the vault.

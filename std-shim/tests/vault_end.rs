@@ -12,7 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use strongroom::{
-    Fault, InstallError, NotInstalled, OpenError, Opened, Vault, VaultError, global, wipe_all,
+    Fault, InstallError, NotInstalled, OpenError, Opened, Opener, SecretString, Vault, VaultError,
+    global, wipe_all,
 };
 
 mod support;
@@ -56,6 +57,28 @@ fn exit_beside_busy_threads() -> ! {
     }
     thread::sleep(Duration::from_millis(5));
     std::process::exit(0);
+}
+
+/// Plain values are zeros; what may not be zero is not shown any more, and nothing of it is dropped.
+#[test]
+fn values_after_a_wipe() {
+    alone("values_after_a_wipe", || {
+        let vault = Vault::new(8192).unwrap();
+        let sealed = vault.seal_value(&[7_u32; 9], b"").unwrap();
+        let value = vault.try_open_value::<[u32; 9]>(&sealed, b"").unwrap();
+        let mut built = vault.try_build(|place| place.write(vec![Box::new(7)])).unwrap();
+        let mut text = SecretString::new(&vault);
+        text.push_str("größer").unwrap();
+        wipe_all();
+        assert!(*value.expose_secret() == [0; 9] && !value.constant_time_eq(&[7; 9]));
+        assert_eq!(built.try_expose_secret().err(), Some(OpenError::Destroyed));
+        assert_eq!(built.try_expose_secret_mut().err(), Some(OpenError::Destroyed));
+        assert_eq!(text.expose_secret(), "\0".repeat(8));
+        assert_eq!(text.push_str(&"longer".repeat(10)), Err(OpenError::Destroyed));
+        assert!(vault.try_build(|place| place.write(7_u64)).is_err());
+        text.clear();
+        drop((value, built, text));
+    });
 }
 
 #[test]

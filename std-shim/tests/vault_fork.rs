@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use strongroom::{Backing, OpenError, SealError, Vault};
+use strongroom::{Backing, OpenError, Opener, SealError, SecretString, SecretVec, Vault};
 
 /// Runs `child` in a forked process and gives its exit status.
 fn forked(child: impl FnOnce() -> bool) -> i32 {
@@ -29,6 +29,12 @@ fn a_child_sees_nothing_and_is_told_so() {
         let vault = Vault::builder().backing(backing).build().unwrap();
         let sealed = vault.seal(b"hunter2", b"").unwrap();
         let opened = vault.try_open(&sealed, b"").unwrap();
+        let mut value = vault.try_open_value::<[u8; 7]>(&sealed, b"").unwrap();
+        let mut built = vault.try_build(|place| place.write(Box::new(*b"hunter2"))).unwrap();
+        let mut text = SecretString::new(&vault);
+        text.push_str("hunter2").unwrap();
+        let mut words = SecretVec::<u64, _>::with_capacity(&vault, 4).unwrap();
+        words.push(7).unwrap();
         let status = forked(|| {
             let mut random = [0; 8];
             let told = [
@@ -45,7 +51,23 @@ fn a_child_sees_nothing_and_is_told_so() {
                 matches!(vault.fill_random(&mut random), Err(OpenError::Forked)),
                 vault.verify().is_ok() && vault.stats().is_empty(),
                 vault.metrics().live == 0,
+                *value.expose_secret() == [0; 7] && *value.expose_secret_mut() == [0; 7],
+                !value.constant_time_eq(b"hunter2"),
+                matches!(value.seal(b""), Err(SealError::Forked)),
+                matches!(value.fill_random(), Err(OpenError::Forked)),
+                matches!(built.try_expose_secret(), Err(OpenError::Forked)),
+                matches!(built.try_expose_secret_mut(), Err(OpenError::Forked)),
+                matches!(vault.try_allocate_value::<u64>(), Err(OpenError::Forked)),
+                matches!(vault.try_build(|place| place.write(7_u64)), Err(OpenError::Forked)),
+                text.expose_secret().bytes().all(|byte| byte == 0),
+                matches!(text.push_str(&"longer".repeat(10)), Err(OpenError::Forked)),
+                matches!(words.reserve(100), Err(OpenError::Forked)),
+                words.expose_secret().iter().all(|&word| word == 0),
             ];
+            text.truncate(3);
+            text.clear();
+            words.clear();
+            drop((value, built, text, words));
             vault.refresh();
             vault.destroy();
             vault.trim();

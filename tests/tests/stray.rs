@@ -77,7 +77,7 @@ fn nor_do_the_registers_in_it() {
 #[test]
 fn nor_does_what_was_typed_at_a_terminal() {
     let mut subject = Subject::start("terminal", Some("terminal"));
-    let typed = subject.secrets.len() - 1;
+    let typed = subject.opened.len() - 1;
     let search = subject.search();
     let regions = subject.regions();
     let finds = search.process(subject.id()).unwrap();
@@ -244,6 +244,8 @@ impl Subject {
         }
         secrets.extend((0..5).map(|_| random(40)));
         fs::write(directory.join("lines"), secrets[3..].join(&b'\n')).unwrap();
+        secrets.push(random(32));
+        fs::write(directory.join("seed"), &secrets[8]).unwrap();
 
         let mut command = Command::new(env!("CARGO_BIN_EXE_stray"));
         command.arg(&directory).args(word);
@@ -255,11 +257,12 @@ impl Subject {
         if let Some(mut terminal) = terminal {
             // Other bytes mean something to a terminal.
             let letters = random(400).into_iter().filter(u8::is_ascii_alphanumeric);
-            secrets.push(letters.take(40).collect());
+            // Behind those that are opened, before the seed.
+            secrets.insert(8, letters.take(40).collect());
             let mut shown = [0; PROMPT.len()];
             terminal.read_exact(&mut shown).unwrap();
             assert_eq!(shown, *PROMPT);
-            terminal.write_all(&[&secrets[secrets.len() - 1][..], b"\n"].concat()).unwrap();
+            terminal.write_all(&[&secrets[8][..], b"\n"].concat()).unwrap();
             // It stays open as long as the child runs, which would be hung up otherwise.
             let mut shown = [0; 1];
             terminal.read_exact(&mut shown).unwrap();
@@ -271,7 +274,7 @@ impl Subject {
         let mut subject =
             Self { child, stdin, stdout, directory, secrets, vault, opened, forked: 0 };
         subject.listen("open");
-        assert_eq!(subject.opened.len(), subject.secrets.len());
+        assert_eq!(subject.opened.len() + 1, subject.secrets.len(), "all but the seed");
         subject
     }
 
@@ -344,6 +347,8 @@ impl Subject {
             search.add("keystream", keystream);
             search.add("a one-time key", &first[..32]);
         }
+        // The seed is not open itself.
+        search.add(SECRET, &self.secrets[self.secrets.len() - 1]);
         search
     }
 

@@ -456,7 +456,7 @@ impl<'v> Party<'v> {
         if settled.is_err() {
             return true;
         }
-        let requests = [Request::Allocate { len: next.len }];
+        let requests = [Request::allocate(next.len)];
         self.admission.enclave().is_ok_and(|enclave| self.open(enclave, &requests).is_ok())
     }
 

@@ -1,20 +1,28 @@
-//! An open secret together with the segment it lies in.
+//! An open secret's memory together with the right to the segment it lies in.
 
-use std::mem;
+use std::alloc::Layout;
+use std::mem::ManuallyDrop;
+use std::ptr::{self, NonNull};
 
-use strongroom_core::{Buffer, Enclave, Exposed, ExposedMut, Fault};
+use strongroom_core::{Enclave, Exposed, ExposedMut, Fault};
 
 use super::error::Denied;
 use super::request::Request;
 use super::segment::{User, VaultOwner};
 use crate::emergency;
 
-/// A secret's buffer, and the right to the memory it lies in.
+/// A secret's memory, and the right to the segment it lies in.
 pub(super) struct Lease<'v> {
-    /// `None` only while it is being dropped. It ends before the user does.
-    buffer: Option<Buffer<'v, VaultOwner>>,
+    memory: NonNull<u8>,
+    layout: Layout,
+    /// Goes after the memory was given back.
     user: User<'v>,
 }
+
+// SAFETY: the memory belongs to this value alone, and an arena may be used from any thread.
+unsafe impl Send for Lease<'_> {}
+// SAFETY: a shared lease gives out shared references to its bytes and nothing else.
+unsafe impl Sync for Lease<'_> {}
 
 impl<'v> Lease<'v> {
     /// Does what is requested in the user's memory.
@@ -24,11 +32,14 @@ impl<'v> Lease<'v> {
         enclave: &Enclave<'_, VaultOwner>,
         request: &Request<'_>,
     ) -> Result<Self, Denied> {
-        // SAFETY: the buffer is kept together with the user, and ends first.
-        let arena = unsafe { user.arena_for_lease() };
-        let buffer = request.fulfil(enclave, arena)?;
-        user.note_use();
-        Ok(Self { buffer: Some(buffer), user })
+        request.check(enclave)?;
+        let layout = request.layout().ok_or(Denied::NotNow)?;
+        let memory = user.arena().allocate(layout)?.cast();
+        let lease = Self { memory, layout, user };
+        // SAFETY: it was just allocated, all zero, and is this lease's alone.
+        request.fulfil(enclave, unsafe { lease.bytes().as_mut() })?;
+        lease.user.note_use();
+        Ok(lease)
     }
 
     pub(super) fn user(&self) -> &User<'v> {
@@ -36,54 +47,71 @@ impl<'v> Lease<'v> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.buffer.as_ref().map_or(0, Buffer::len)
+        self.layout.size()
+    }
+
+    #[inline]
+    fn bytes(&self) -> NonNull<[u8]> {
+        NonNull::slice_from_raw_parts(self.memory, self.len())
+    }
+
+    /// The first byte, unless there is nothing of the secret left: in a forked child, and after an
+    /// emergency.
+    #[inline]
+    pub(super) fn intact(&self) -> Option<NonNull<u8>> {
+        let is_gone = self.user.pages().is_inherited() || emergency::is_wiped();
+        (!is_gone).then_some(self.memory)
+    }
+
+    /// Whether this is a forked child that has no such memory.
+    #[inline]
+    pub(super) fn is_absent(&self) -> bool {
+        self.user.pages().is_absent()
     }
 
     /// Empty in a forked child that has no such memory.
     #[inline]
     pub(super) fn expose(&self) -> Exposed<'_, [u8], VaultOwner> {
-        match &self.buffer {
-            Some(buffer) if !self.user.pages().is_absent() => buffer.expose_secret(),
-            _ => Exposed::new(&VaultOwner, &[]),
+        if self.is_absent() {
+            return Exposed::new(&VaultOwner, &[]);
         }
+        // SAFETY: the bytes are this lease's alone, were zeroed, and are borrowed with it.
+        Exposed::new(&VaultOwner, unsafe { self.bytes().as_ref() })
     }
 
     /// As [`expose`](Self::expose), to be changed.
     #[inline]
     pub(super) fn expose_mut(&mut self) -> ExposedMut<'_, [u8], VaultOwner> {
-        match &mut self.buffer {
-            Some(buffer) if !self.user.pages().is_absent() => buffer.expose_secret_mut(),
-            _ => ExposedMut::new(&VaultOwner, &mut []),
+        if self.is_absent() {
+            return ExposedMut::new(&VaultOwner, &mut []);
         }
+        // SAFETY: the bytes are this lease's alone, were zeroed, and are borrowed mutably with it.
+        ExposedMut::new(&VaultOwner, unsafe { self.bytes().as_mut() })
     }
 
     pub(super) fn constant_time_eq(&self, other: &[u8]) -> bool {
-        let is_here = !self.user.pages().is_absent();
-        is_here && self.buffer.as_ref().is_some_and(|buffer| buffer.constant_time_eq(other))
+        !self.is_absent() && self.expose() == *other
     }
 
     /// Wipes the secret, and returns damage as a value.
-    pub(super) fn release(mut self) -> Result<(), Fault> {
-        let released = self.take().map_or(Ok(()), Buffer::release);
+    pub(super) fn release(self) -> Result<(), Fault> {
+        let lease = ManuallyDrop::new(self);
+        // SAFETY: the lease is never dropped, so its user is moved out just once.
+        let user = unsafe { ptr::read(&raw const lease.user) };
+        let Some(memory) = lease.intact() else { return Ok(()) };
+        // SAFETY: the memory was allocated there with this layout, and ends here.
+        let released = unsafe { user.arena().try_deallocate(memory, lease.layout) };
         // What an emergency has wiped meanwhile looks like damage.
         if emergency::is_wiped() { Ok(()) } else { released }
-    }
-
-    /// The buffer, if there is anything to give back: not in a forked child, nor after an emergency.
-    #[inline]
-    fn take(&mut self) -> Option<Buffer<'v, VaultOwner>> {
-        let buffer = self.buffer.take();
-        if self.user.pages().is_inherited() || emergency::is_wiped() {
-            mem::forget(buffer);
-            return None;
-        }
-        buffer
     }
 }
 
 impl Drop for Lease<'_> {
     #[inline]
     fn drop(&mut self) {
-        drop(self.take());
+        if let Some(memory) = self.intact() {
+            // SAFETY: the memory was allocated there with this layout, and ends here.
+            unsafe { self.user.arena().deallocate(memory, self.layout) };
+        }
     }
 }

@@ -1,9 +1,12 @@
 //! A secret that is open in a vault.
 
 use std::fmt::{self, Debug, Formatter};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
 use std::time::Duration;
 
-use strongroom_core::{Enclave, Fault};
+use bytemuck::Pod;
+use strongroom_core::Fault;
 
 use super::Sealed;
 use super::admission::{Admission, Party};
@@ -13,13 +16,14 @@ use super::lease::Lease;
 use super::request::Request;
 use super::segment::VaultOwner;
 
-/// A secret that is open in a vault's locked memory. Dropping it wipes it and makes room for those
-/// who wait.
-pub struct Opened<'v> {
+/// A secret that is open in a vault's locked memory: bytes, or with a parameter a plain value
+/// ([`Opener`](super::Opener)). Dropping it wipes it and makes room for those who wait.
+pub struct Opened<'v, T: ?Sized = [u8]> {
     /// Ends before those who wait are told.
     lease: Lease<'v>,
     told: TellThoseWhoWait<'v>,
-    _mark: Mark,
+    mark: Mark,
+    value: PhantomData<fn() -> *const T>,
 }
 
 /// A guard through which a vault's secret is read; see [`strongroom_core::Exposed`].
@@ -65,60 +69,40 @@ impl<'v> Party<'v> {
 impl<'v> Opened<'v> {
     #[inline]
     fn new(lease: Lease<'v>, admission: &'v Admission) -> Self {
-        Self { lease, told: TellThoseWhoWait(admission), _mark: Mark::new() }
+        let told = TellThoseWhoWait(admission);
+        Self { lease, told, mark: Mark::new(), value: PhantomData }
     }
 
+    /// What was opened or allocated as `T`, or as several of it.
+    pub(super) fn typed<T: ?Sized>(self) -> Opened<'v, T> {
+        let Self { lease, told, mark, .. } = self;
+        Opened { lease, told, mark, value: PhantomData }
+    }
+}
+
+impl<T: ?Sized> Opened<'_, T> {
     /// Whether the secret is open in the memory of this vault's.
     pub(super) fn is_of(&self, admission: &Admission) -> bool {
         std::ptr::eq(self.told.0, admission)
     }
 
-    /// The secret, for as long as the guard lives.
-    ///
-    /// In a forked child it reads as zeros, or is empty where a child has no such memory at all
-    /// ([`ForkView`](crate::ForkView)).
-    #[inline]
-    pub fn expose_secret(&self) -> Exposed<'_> {
-        self.lease.expose()
-    }
-
-    /// The secret, to be changed for as long as the guard lives.
-    #[inline]
-    pub fn expose_secret_mut(&mut self) -> ExposedMut<'_> {
-        self.lease.expose_mut()
-    }
-
-    /// Calls `look` with the secret.
-    #[inline]
-    pub fn with_secret<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
-        look(&self.expose_secret())
-    }
-
-    /// The secret's length in bytes.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    /// Its length in bytes.
+    pub(super) fn size(&self) -> usize {
         self.lease.len()
     }
 
-    /// Whether the secret has no bytes at all.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Where the value is, as long as there is anything left of it.
+    pub(super) fn intact(&self) -> Option<NonNull<u8>> {
+        self.lease.intact()
     }
 
-    /// Whether the secret equals `other`, in a time that depends on the lengths alone.
-    #[must_use]
-    pub fn constant_time_eq(&self, other: &[u8]) -> bool {
-        self.lease.constant_time_eq(other)
+    /// Why there is nothing left of it.
+    pub(super) fn gone(&self) -> OpenError {
+        self.told.0.check_process().err().unwrap_or(OpenError::Destroyed)
     }
 
-    /// Seals the secret from where it is open; see [`Vault::seal`](crate::Vault::seal). It stays open.
-    ///
-    /// # Errors
-    /// [`SealError`].
-    pub fn seal(&self, context: &[u8]) -> Result<Sealed, SealError> {
-        let record = vec![0; Enclave::record_len(self.len())].into();
-        Ok(self.told.0.enclave()?.seal(&self.expose_secret(), context, record)?)
+    fn seal_bytes(&self, context: &[u8]) -> Result<Sealed, SealError> {
+        super::seal(self.told.0, &self.lease.expose(), context)
     }
 
     /// Wipes the secret and makes room, like a drop, but returns damage as a value.
@@ -130,8 +114,127 @@ impl<'v> Opened<'v> {
     }
 }
 
-impl Debug for Opened<'_> {
+/// Of bytes, or of other plain values in a row.
+impl<T: Pod> Opened<'_, [T]> {
+    /// The secret, for as long as the guard lives.
+    ///
+    /// In a forked child it reads as zeros, or is empty where a child has no such memory at all
+    /// ([`ForkView`](crate::ForkView)).
+    #[inline]
+    pub fn expose_secret(&self) -> Exposed<'_, [T]> {
+        Exposed::map(self.lease.expose(), |bytes| bytemuck::cast_slice(bytes))
+    }
+
+    /// The secret, to be changed for as long as the guard lives.
+    #[inline]
+    pub fn expose_secret_mut(&mut self) -> ExposedMut<'_, [T]> {
+        ExposedMut::map(self.lease.expose_mut(), |bytes| bytemuck::cast_slice_mut(bytes))
+    }
+
+    /// Calls `look` with the secret.
+    #[inline]
+    pub fn with_secret<R>(&self, look: impl FnOnce(&[T]) -> R) -> R {
+        look(&self.expose_secret())
+    }
+
+    /// The secret's length in values, which are bytes unless said otherwise.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lease.len() / size_of::<T>().max(1)
+    }
+
+    /// Whether the secret has no values at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the secret equals `other`, in a time that depends on the lengths alone.
+    #[must_use]
+    pub fn constant_time_eq(&self, other: &[T]) -> bool {
+        self.lease.constant_time_eq(bytemuck::cast_slice(other))
+    }
+
+    /// Fills the secret with random bytes of the vault's.
+    ///
+    /// # Errors
+    /// [`OpenError::Forked`] in a forked child, [`OpenError::Destroyed`] after an emergency.
+    pub fn fill_random(&mut self) -> Result<(), OpenError> {
+        let enclave = self.told.0.enclave()?;
+        enclave.arena().fill_random(&mut self.lease.expose_mut());
+        Ok(())
+    }
+
+    /// Seals the secret from where it is open; see [`Vault::seal`](crate::Vault::seal). It stays open.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn seal(&self, context: &[u8]) -> Result<Sealed, SealError> {
+        self.seal_bytes(context)
+    }
+}
+
+/// Of one plain value.
+impl<T: Pod> Opened<'_, T> {
+    /// The secret, for as long as the guard lives. In a forked child all of its bytes are zero.
+    #[inline]
+    pub fn expose_secret(&self) -> Exposed<'_, T> {
+        if self.lease.is_absent() {
+            return Exposed::new(&VaultOwner, zeros());
+        }
+        Exposed::map(self.lease.expose(), |bytes| bytemuck::from_bytes(bytes))
+    }
+
+    /// The secret, to be changed for as long as the guard lives.
+    #[inline]
+    pub fn expose_secret_mut(&mut self) -> ExposedMut<'_, T> {
+        if self.lease.is_absent() {
+            return ExposedMut::new(&VaultOwner, zeros());
+        }
+        ExposedMut::map(self.lease.expose_mut(), |bytes| bytemuck::from_bytes_mut(bytes))
+    }
+
+    /// Calls `look` with the secret.
+    #[inline]
+    pub fn with_secret<R>(&self, look: impl FnOnce(&T) -> R) -> R {
+        look(&self.expose_secret())
+    }
+
+    /// Whether the secret equals `other`, byte for byte, in a time that depends on the type alone.
+    #[must_use]
+    pub fn constant_time_eq(&self, other: &T) -> bool {
+        self.lease.constant_time_eq(bytemuck::bytes_of(other))
+    }
+
+    /// Fills the secret with random bytes of the vault's.
+    ///
+    /// # Errors
+    /// [`OpenError::Forked`] in a forked child, [`OpenError::Destroyed`] after an emergency.
+    pub fn fill_random(&mut self) -> Result<(), OpenError> {
+        let enclave = self.told.0.enclave()?;
+        enclave.arena().fill_random(&mut self.lease.expose_mut());
+        Ok(())
+    }
+
+    /// Seals the secret from where it is open; see [`Vault::seal_value`](crate::Vault::seal_value). It
+    /// stays open.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn seal(&self, context: &[u8]) -> Result<Sealed, SealError> {
+        self.seal_bytes(context)
+    }
+}
+
+/// What a forked child sees of a value whose memory it has not got. It has no other to show, and keeps
+/// this for good.
+#[cold]
+fn zeros<T: Pod>() -> &'static mut T {
+    Box::leak(Box::new(T::zeroed()))
+}
+
+impl<T: ?Sized> Debug for Opened<'_, T> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opened").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Opened").field("len", &self.size()).finish_non_exhaustive()
     }
 }

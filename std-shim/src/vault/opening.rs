@@ -51,7 +51,7 @@ impl<'v> Future for Allocating<'v> {
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let party = this.party;
-        let requests = [Request::Allocate { len: this.len }];
+        let requests = [Request::allocate(this.len)];
         let polled = party.poll(&requests, &mut this.waiting, task.waker());
         polled.map_ok(|leases| party.opened(leases)).map_ok(|[opened]| opened)
     }

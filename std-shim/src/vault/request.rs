@@ -1,48 +1,106 @@
-//! What a vault is asked for: a record to open, or a length to allocate.
+//! What a vault is asked for: a record to open, or room to allocate.
 
-use strongroom_core::{Arena, Buffer, Enclave, Sealed};
+use std::alloc::Layout;
+
+use strongroom_core::{Enclave, Sealed};
 
 use super::error::{Denied, OpenError};
 use super::segment::VaultOwner;
 
-/// One secret to be opened or allocated.
-#[derive(Clone, Copy)]
-pub(super) enum Request<'r> {
-    Open { record: Sealed<&'r [u8]>, context: &'r [u8] },
-    Allocate { len: usize },
+/// One secret to be opened or allocated, where addresses are a multiple of `align`.
+#[derive(Clone, Copy, Debug)]
+pub enum Request<'r> {
+    Open { record: Sealed<&'r [u8]>, context: &'r [u8], align: usize },
+    Allocate { len: usize, align: usize },
 }
 
 impl<'r> Request<'r> {
     pub(super) fn open<S: AsRef<[u8]>>(sealed: &'r Sealed<S>, context: &'r [u8]) -> Self {
-        Self::Open { record: Sealed::from_record(sealed.record()), context }
+        Self::open_aligned(sealed, context, 1)
     }
 
-    /// The secret's length in bytes.
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::Open { record, .. } => record.secret_len(),
-            Self::Allocate { len } => *len,
+    /// What is opened as a `T`; a record that holds anything else is refused.
+    pub(super) fn open_value<T, S: AsRef<[u8]>>(
+        sealed: &'r Sealed<S>,
+        context: &'r [u8],
+    ) -> Result<Self, OpenError> {
+        let (len, size) = (sealed.secret_len(), size_of::<T>());
+        if len == size {
+            Ok(Self::open_aligned(sealed, context, align_of::<T>()))
+        } else {
+            Err(strongroom_core::OpenError::OtherSize { len, size }.into())
         }
     }
 
-    /// Does it in `arena`.
+    fn open_aligned<S: AsRef<[u8]>>(
+        sealed: &'r Sealed<S>,
+        context: &'r [u8],
+        align: usize,
+    ) -> Self {
+        Self::Open { record: Sealed::from_record(sealed.record()), context, align }
+    }
+
+    pub(super) fn allocate(len: usize) -> Self {
+        Self::Allocate { len, align: 1 }
+    }
+
+    /// Room for `count` values of a type.
+    pub(super) fn allocate_values<T>(count: usize) -> Self {
+        Self::Allocate { len: count.saturating_mul(size_of::<T>()), align: align_of::<T>() }
+    }
+
+    /// The secret's length in bytes, with what its alignment may take.
+    pub(super) fn len(&self) -> usize {
+        let (len, align) = self.len_and_align();
+        len.saturating_add(align.saturating_sub(ALWAYS))
+    }
+
+    /// `None` if no memory could ever have it.
     #[inline]
-    pub(super) fn fulfil<'a>(
+    pub(super) fn layout(&self) -> Option<Layout> {
+        let (len, align) = self.len_and_align();
+        Layout::from_size_align(len, align).ok()
+    }
+
+    #[inline]
+    fn len_and_align(&self) -> (usize, usize) {
+        match self {
+            Self::Open { record, align, .. } => (record.secret_len(), *align),
+            Self::Allocate { len, align } => (*len, *align),
+        }
+    }
+
+    /// Whether it can be done at all, as far as is known without a look at the record: for those who wait
+    /// while the key is destroyed.
+    #[inline]
+    pub(super) fn check(&self, enclave: &Enclave<'_, VaultOwner>) -> Result<(), OpenError> {
+        match self {
+            Self::Open { .. } if enclave.is_destroyed() => Err(OpenError::Destroyed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Does it in memory of its layout, all zero.
+    #[inline]
+    pub(super) fn fulfil(
         &self,
         enclave: &Enclave<'_, VaultOwner>,
-        arena: &'a Arena<'_, VaultOwner>,
-    ) -> Result<Buffer<'a, VaultOwner>, Denied> {
+        memory: &mut [u8],
+    ) -> Result<(), Denied> {
         match self {
-            Self::Open { record, context } => Ok(enclave.open_in(arena, record, context)?),
-            Self::Allocate { len } => Ok(Buffer::new(arena, *len)?),
+            Self::Open { record, context, .. } => Ok(enclave.open_into(record, context, memory)?),
+            Self::Allocate { .. } => Ok(()),
         }
     }
 
     /// Whether it could be done if there were room.
     pub(super) fn authenticate(&self, enclave: &Enclave<'_, VaultOwner>) -> Result<(), OpenError> {
         match self {
-            Self::Open { record, context } => Ok(enclave.authenticate(record, context)?),
+            Self::Open { record, context, .. } => Ok(enclave.authenticate(record, context)?),
             Self::Allocate { .. } => Ok(()),
         }
     }
 }
+
+/// The alignment that every secret has in any case.
+const ALWAYS: usize = 8;

@@ -18,7 +18,7 @@ use super::request::Request;
 /// when not. They have a line of their own. The calls are the vault's.
 #[derive(Clone, Copy)]
 pub struct Reserve<'v> {
-    party: Party<'v>,
+    pub(super) party: Party<'v>,
 }
 
 impl<'v> Reserve<'v> {
@@ -103,7 +103,7 @@ impl<'v> Reserve<'v> {
     /// # Errors
     /// [`OpenError`].
     pub fn try_allocate(self, len: usize) -> Result<Opened<'v>, OpenError> {
-        self.party.try_all(&[Request::Allocate { len }]).map(|[opened]| opened)
+        self.party.try_all(&[Request::allocate(len)]).map(|[opened]| opened)
     }
 
     /// Room for a new secret as a future; see [`Vault::allocate`](crate::Vault::allocate).
@@ -117,7 +117,7 @@ impl<'v> Reserve<'v> {
     /// # Errors
     /// [`OpenError`].
     pub fn allocate_timeout(self, len: usize, timeout: Duration) -> Result<Opened<'v>, OpenError> {
-        self.party.all_within(&[Request::Allocate { len }], timeout).map(|[opened]| opened)
+        self.party.all_within(&[Request::allocate(len)], timeout).map(|[opened]| opened)
     }
 }
 

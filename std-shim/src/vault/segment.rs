@@ -163,7 +163,7 @@ pub(super) struct User<'v> {
     pub(super) is_most: bool,
 }
 
-impl<'v> User<'v> {
+impl User<'_> {
     /// Notes that the memory is of use: something was opened in it.
     #[inline]
     pub(super) fn note_use(&self) {
@@ -179,18 +179,9 @@ impl<'v> User<'v> {
         memory
     }
 
+    #[inline]
     pub(super) fn arena(&self) -> &Arena<'_, VaultOwner> {
         // SAFETY: the arena lives as long as the memory.
-        unsafe { self.memory().arena.as_ref() }
-    }
-
-    /// The arena, for something that is kept beside this user.
-    ///
-    /// # Safety
-    /// Nothing made with it is used after this user was dropped.
-    #[inline]
-    pub(super) unsafe fn arena_for_lease(&self) -> &'v Arena<'v, VaultOwner> {
-        // SAFETY: the arena lives as long as the memory, and the caller does not use it longer.
         unsafe { self.memory().arena.as_ref() }
     }
 

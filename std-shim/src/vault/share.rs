@@ -165,7 +165,7 @@ impl Share {
     /// # Errors
     /// [`OpenError`].
     pub fn try_allocate(&self, len: usize) -> Result<OwnedOpened, OpenError> {
-        self.party().try_all(&[Request::Allocate { len }]).map(|[opened]| self.own(opened))
+        self.party().try_all(&[Request::allocate(len)]).map(|[opened]| self.own(opened))
     }
 
     /// See [`Vault::allocate_timeout`].
@@ -177,7 +177,7 @@ impl Share {
         len: usize,
         timeout: Duration,
     ) -> Result<OwnedOpened, OpenError> {
-        let requests = [Request::Allocate { len }];
+        let requests = [Request::allocate(len)];
         self.party().all_within(&requests, timeout).map(|[opened]| self.own(opened))
     }
 
@@ -196,7 +196,7 @@ impl Share {
         }
     }
 
-    fn party(&self) -> Party<'_> {
+    pub(super) fn party(&self) -> Party<'_> {
         let admission = &self.vault.admission;
         match self.reserve.and_then(|number| admission.reserves.get(number)) {
             Some((_, own)) => admission.those_of(own),
@@ -205,7 +205,7 @@ impl Share {
     }
 
     /// What this share's own party has opened.
-    fn own(&self, opened: Opened<'_>) -> OwnedOpened {
+    pub(super) fn own(&self, opened: Opened<'_>) -> OwnedOpened {
         OwnedOpened::new(Arc::clone(&self.vault), opened)
     }
 }

@@ -260,7 +260,7 @@ fn the_longest_secret_that_is_named_fits_and_no_longer_one_does() {
             assert!(largest > floor * 4096 * 9 / 10 - 1024, "{largest} of {floor} pages");
             // It is not the check before that refuses.
             let admission = &vault.admission;
-            let request = Request::Allocate { len: largest + 1 };
+            let request = Request::allocate(largest + 1);
             let enclave = admission.enclave().unwrap();
             assert!(admission.common.pool.open(enclave, &request).is_err());
         }

@@ -10,6 +10,7 @@
 use std::env;
 use std::error::Error;
 use std::fs::File;
+use std::hint::black_box;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Barrier;
@@ -17,7 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use strongroom::{Opened, Sealed, Vault};
+use ed25519_dalek::{Signer, SigningKey};
+use strongroom::strongroom_core::wiping_stack;
+use strongroom::{Built, OpenError, Opened, Opener, Sealed, SecretVec, Vault};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args_os().skip(1);
@@ -28,7 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                let worked = work(vault, directory.as_ref());
+                let worked = work(vault, directory.as_ref())
+                    .and_then(|_| sign(vault, directory.as_ref()).map(drop));
                 // The stack stays as it is while the test looks at it.
                 all_are_done.wait();
                 all_are_done.wait();
@@ -41,7 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         all_are_done.wait();
         let shown = sealed.and_then(|sealed| {
-            show(vault, &sealed, word == "plant")?;
+            let key = sign(vault, directory.as_ref())?;
+            show(vault, &sealed, key, word == "plant")?;
             if word == "busy" { be_busy(vault, &sealed, directory.as_ref()) } else { Ok(()) }
         });
         all_are_done.wait();
@@ -113,6 +118,7 @@ fn use_all(vault: &Vault, sealed: &[Sealed]) -> Result<(), Box<dyn Error>> {
         opened.write_to(&mut writer)?;
         reader.read_exact(&mut copy.expose_secret_mut())?;
         copy.release()?;
+        grow(vault, &opened)?;
         // What is refused leaves nothing either.
         if vault.try_open(record, b"another context").is_ok() {
             return Err("a record was opened under another context".into());
@@ -122,8 +128,67 @@ fn use_all(vault: &Vault, sealed: &[Sealed]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Copies a secret to where it grows, piece by piece, unless there is no room.
+fn grow(vault: &Vault, opened: &Opened<'_>) -> Result<(), Box<dyn Error>> {
+    let mut grown = SecretVec::new(vault);
+    for piece in opened.expose_secret().chunks(7) {
+        match grown.extend_from_slice(piece) {
+            // The others have secrets open as well.
+            Err(OpenError::Full(_)) => return Ok(()),
+            grew => grew?,
+        }
+    }
+    if !grown.constant_time_eq(&opened.expose_secret()) {
+        return Err("a secret grew into another".into());
+    }
+    grown.truncate(opened.len() / 2);
+    Ok(())
+}
+
+/// Signs with another crate's key, whose code has the seed on the stack meanwhile; and builds one more of
+/// code that leaves it there.
+fn sign<'v>(vault: &'v Vault, directory: &Path) -> Result<BuiltKey<'v>, Box<dyn Error>> {
+    let key = build(vault, directory, SigningKey::from_bytes)?;
+    let exposed = key.try_expose_secret()?;
+    let mut signature = None;
+    wiping_stack::<{ 32 << 10 }, _>(|| signature = Some(exposed.sign(b"message")));
+    if exposed.verify(b"message", &signature.ok_or("not signed")?).is_err() {
+        return Err("a signature was wrong".into());
+    }
+    drop(exposed);
+    drop(key);
+    build(vault, directory, careless)
+}
+
+type BuiltKey<'v> = Built<SigningKey, Opened<'v>>;
+
+/// Has many copies of the seed on the stack, far beyond what it calls afterwards.
+#[inline(never)]
+fn careless(seed: &[u8; SEED]) -> SigningKey {
+    let copies = black_box([*seed; 100]);
+    SigningKey::from_bytes(&copies[99])
+}
+
+/// Builds a key of a seed in its place.
+fn build<'v>(
+    vault: &'v Vault,
+    directory: &Path,
+    make: fn(&[u8; SEED]) -> SigningKey,
+) -> Result<BuiltKey<'v>, Box<dyn Error>> {
+    let seed = vault.read_file(directory.join("seed"), SEED)?.seal(b"seed")?;
+    let patience = Duration::from_secs(10);
+    let seed = vault.open_value_timeout::<[u8; SEED]>(&seed, b"seed", patience)?;
+    let key = vault.build_timeout(patience, |place| place.write(make(&seed.expose_secret())))?;
+    Ok(key)
+}
+
 /// Tells what is not secret, and waits: with all secrets open, and with none.
-fn show(vault: &Vault, sealed: &[Sealed], plants: bool) -> Result<(), Box<dyn Error>> {
+fn show(
+    vault: &Vault,
+    sealed: &[Sealed],
+    key: BuiltKey<'_>,
+    plants: bool,
+) -> Result<(), Box<dyn Error>> {
     let place = (&raw const *vault).addr();
     println!("vault {place:x} {:x}", size_of::<Vault>());
     let opened = sealed.iter().map(|record| open(vault, record)).collect::<Result<Vec<_>, _>>()?;
@@ -135,7 +200,7 @@ fn show(vault: &Vault, sealed: &[Sealed], plants: bool) -> Result<(), Box<dyn Er
     }
     let planted = plants.then(|| opened[0].expose_secret().to_vec());
     wait("open")?;
-    drop((opened, planted));
+    drop((opened, key, planted));
     wait("dropped").map(drop)
 }
 
@@ -159,3 +224,4 @@ fn wait(state: &str) -> Result<String, Box<dyn Error>> {
 
 const THREADS: usize = 2;
 const LONGEST: usize = 8192;
+const SEED: usize = 32;

@@ -1,0 +1,300 @@
+//! Opening as values, for all who open: a vault, a reserve, a share.
+
+use std::future::{Future, poll_fn};
+use std::mem::MaybeUninit;
+use std::time::Duration;
+
+use bytemuck::Pod;
+
+use super::admission::Party;
+use super::built::{Built, Holds};
+use super::error::OpenError;
+use super::opened::Opened;
+use super::owned::OwnedOpened;
+use super::request::Request;
+use super::reserve::Reserve;
+use super::share::Share;
+use super::{Sealed, Vault};
+
+/// Secrets as values: what can be asked of a vault, of a [`Reserve`] and of a [`Share`] alike.
+///
+/// ```
+/// use std::time::Duration;
+/// use strongroom::{Opener, Vault};
+///
+/// let vault = Vault::new(64 * 1024)?;
+///
+/// // A new key, made where it stays.
+/// let mut key = vault.try_allocate_value::<[u8; 32]>()?;
+/// key.fill_random()?;
+/// let sealed = key.seal(b"key")?;
+///
+/// let opened = vault.open_value_timeout::<[u8; 32]>(&sealed, b"key", Duration::from_secs(1))?;
+/// assert!(opened.constant_time_eq(&key.expose_secret()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Values are plain data ([`bytemuck::Pod`]): all bytes are part of the value, and any bytes are one.
+/// What else is to be in locked memory is [built](Self::try_build) there, and cannot be sealed.
+pub trait Opener: Send + Sized + sealed::Sealed {
+    /// An open secret: an [`Opened`] that borrows the vault, or an [`OwnedOpened`] that owns a share.
+    type Opened<T: ?Sized>: Holds + Send;
+
+    #[doc(hidden)]
+    fn now<const N: usize>(
+        &self,
+        requests: &[Request<'_>; N],
+    ) -> Result<[Self::Opened<[u8]>; N], OpenError>;
+
+    #[doc(hidden)]
+    fn within<const N: usize>(
+        &self,
+        requests: &[Request<'_>; N],
+        timeout: Duration,
+    ) -> Result<[Self::Opened<[u8]>; N], OpenError>;
+
+    #[doc(hidden)]
+    fn wait<const N: usize>(
+        &self,
+        requests: [Request<'_>; N],
+    ) -> impl Future<Output = Result<[Self::Opened<[u8]>; N], OpenError>> + Send;
+
+    #[doc(hidden)]
+    fn typed<T: ?Sized>(opened: Self::Opened<[u8]>) -> Self::Opened<T>;
+
+    /// Opens a sealed value, or says at once why not; see [`Vault::try_open`].
+    ///
+    /// # Errors
+    /// [`OpenError`]; and [`strongroom_core::OpenError::OtherSize`] in it if the record is not as long as
+    /// a `T`'s.
+    fn try_open_value<T: Pod>(
+        self,
+        sealed: &Sealed<impl AsRef<[u8]>>,
+        context: &[u8],
+    ) -> Result<Self::Opened<T>, OpenError> {
+        let requests = [Request::open_value::<T, _>(sealed, context)?];
+        self.now(&requests).map(|[opened]| Self::typed(opened))
+    }
+
+    /// Opens a sealed value, waiting up to `timeout` for room; see [`Vault::open_timeout`].
+    ///
+    /// # Errors
+    /// As for [`try_open_value`](Self::try_open_value).
+    fn open_value_timeout<T: Pod>(
+        self,
+        sealed: &Sealed<impl AsRef<[u8]>>,
+        context: &[u8],
+        timeout: Duration,
+    ) -> Result<Self::Opened<T>, OpenError> {
+        let requests = [Request::open_value::<T, _>(sealed, context)?];
+        self.within(&requests, timeout).map(|[opened]| Self::typed(opened))
+    }
+
+    /// Opens a sealed value as a future; see [`Vault::open`]. It owns the record and the context: give it
+    /// references, or what it can keep.
+    ///
+    /// # Errors
+    /// As for [`try_open_value`](Self::try_open_value), from the future.
+    fn open_value<T: Pod>(
+        self,
+        sealed: Sealed<impl AsRef<[u8]> + Send + Sync>,
+        context: impl AsRef<[u8]> + Send + Sync,
+    ) -> impl Future<Output = Result<Self::Opened<T>, OpenError>> + Send {
+        async move {
+            let requests = [Request::open_value::<T, _>(&sealed, context.as_ref())?];
+            self.wait(requests).await.map(|[opened]| Self::typed(opened))
+        }
+    }
+
+    /// Room for a new value, all of whose bytes are zero, to be filled in place; or says at once why there
+    /// is none.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    fn try_allocate_value<T: Pod>(self) -> Result<Self::Opened<T>, OpenError> {
+        let requests = [Request::allocate_values::<T>(1)];
+        self.now(&requests).map(|[opened]| Self::typed(opened))
+    }
+
+    /// Room for a new value, waiting up to `timeout` for it.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    fn allocate_value_timeout<T: Pod>(
+        self,
+        timeout: Duration,
+    ) -> Result<Self::Opened<T>, OpenError> {
+        let requests = [Request::allocate_values::<T>(1)];
+        self.within(&requests, timeout).map(|[opened]| Self::typed(opened))
+    }
+
+    /// Room for a new value, as a future.
+    ///
+    /// # Errors
+    /// [`OpenError`], from the future.
+    fn allocate_value<T: Pod>(
+        self,
+    ) -> impl Future<Output = Result<Self::Opened<T>, OpenError>> + Send {
+        async move {
+            let requests = [Request::allocate_values::<T>(1)];
+            self.wait(requests).await.map(|[opened]| Self::typed(opened))
+        }
+    }
+
+    /// A value of any type, which `build` writes in its place; or says at once why there is no room. It is
+    /// dropped there too.
+    ///
+    /// What `build` has left on 32 KiB of the stack is wiped afterwards, so that a constructor that
+    /// returns its value may be used.
+    ///
+    /// ```
+    /// use strongroom::{Opener, Vault};
+    /// # struct SigningKey([u8; 32]);
+    /// # impl SigningKey {
+    /// #     fn from_bytes(seed: &[u8; 32]) -> Self { Self(*seed) }
+    /// #     fn sign(&self, _: &[u8]) -> u8 { self.0[0] }
+    /// # }
+    ///
+    /// let vault = Vault::new(64 * 1024)?;
+    /// let mut seed = vault.try_allocate_value::<[u8; 32]>()?;
+    /// seed.fill_random()?;
+    /// let key =
+    ///     vault.try_build(|place| place.write(SigningKey::from_bytes(&seed.expose_secret())))?;
+    /// let signature = key.try_expose_secret()?.sign(b"a message");
+    /// # let _ = signature;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`OpenError`]; `build` is then not called.
+    ///
+    /// # Panics
+    /// If `build` returns a reference to anything but its place. If `build` itself panics, the place is
+    /// wiped and given back.
+    fn try_build<T: Send + Sync + 'static>(
+        self,
+        build: impl for<'p> FnOnce(&'p mut MaybeUninit<T>) -> &'p mut T,
+    ) -> Result<Built<T, Self::Opened<[u8]>>, OpenError> {
+        let [opened] = self.now(&[Request::allocate_values::<T>(1)])?;
+        Built::new(opened, build)
+    }
+
+    /// A value of any type, waiting up to `timeout` for room for it; see [`try_build`](Self::try_build).
+    ///
+    /// # Errors
+    /// [`OpenError`]; `build` is then not called.
+    ///
+    /// # Panics
+    /// As [`try_build`](Self::try_build).
+    fn build_timeout<T: Send + Sync + 'static>(
+        self,
+        timeout: Duration,
+        build: impl for<'p> FnOnce(&'p mut MaybeUninit<T>) -> &'p mut T,
+    ) -> Result<Built<T, Self::Opened<[u8]>>, OpenError> {
+        let [opened] = self.within(&[Request::allocate_values::<T>(1)], timeout)?;
+        Built::new(opened, build)
+    }
+
+    /// A value of any type, as a future; see [`try_build`](Self::try_build).
+    ///
+    /// # Errors
+    /// [`OpenError`], from the future; `build` is then not called.
+    ///
+    /// # Panics
+    /// As [`try_build`](Self::try_build).
+    fn build<T: Send + Sync + 'static>(
+        self,
+        build: impl for<'p> FnOnce(&'p mut MaybeUninit<T>) -> &'p mut T + Send,
+    ) -> impl Future<Output = Result<Built<T, Self::Opened<[u8]>>, OpenError>> + Send {
+        async move {
+            let [opened] = self.wait([Request::allocate_values::<T>(1)]).await?;
+            Built::new(opened, build)
+        }
+    }
+}
+
+/// What all openers but a share do, with their party.
+macro_rules! borrowing {
+    ($opener:ty, $self:ident => $party:expr) => {
+        impl<'v> Opener for $opener {
+            type Opened<T: ?Sized> = Opened<'v, T>;
+
+            fn now<const N: usize>(
+                &$self,
+                requests: &[Request<'_>; N],
+            ) -> Result<[Opened<'v>; N], OpenError> {
+                $party.try_all(requests)
+            }
+
+            fn within<const N: usize>(
+                &$self,
+                requests: &[Request<'_>; N],
+                timeout: Duration,
+            ) -> Result<[Opened<'v>; N], OpenError> {
+                $party.all_within(requests, timeout)
+            }
+
+            fn wait<const N: usize>(
+                &$self,
+                requests: [Request<'_>; N],
+            ) -> impl Future<Output = Result<[Opened<'v>; N], OpenError>> + Send {
+                wait($party, requests)
+            }
+
+            fn typed<T: ?Sized>(opened: Opened<'v>) -> Opened<'v, T> {
+                opened.typed()
+            }
+        }
+
+        impl<'v> sealed::Sealed for $opener {}
+    };
+}
+
+borrowing!(&'v Vault, self => self.admission.everybody());
+borrowing!(Reserve<'v>, self => self.party);
+
+impl Opener for &Share {
+    type Opened<T: ?Sized> = OwnedOpened<T>;
+
+    fn now<const N: usize>(
+        &self,
+        requests: &[Request<'_>; N],
+    ) -> Result<[OwnedOpened; N], OpenError> {
+        Ok(self.party().try_all(requests)?.map(|opened| self.own(opened)))
+    }
+
+    fn within<const N: usize>(
+        &self,
+        requests: &[Request<'_>; N],
+        timeout: Duration,
+    ) -> Result<[OwnedOpened; N], OpenError> {
+        Ok(self.party().all_within(requests, timeout)?.map(|opened| self.own(opened)))
+    }
+
+    async fn wait<const N: usize>(
+        &self,
+        requests: [Request<'_>; N],
+    ) -> Result<[OwnedOpened; N], OpenError> {
+        Ok(wait(self.party(), requests).await?.map(|opened| self.own(opened)))
+    }
+
+    fn typed<T: ?Sized>(opened: OwnedOpened) -> OwnedOpened<T> {
+        opened.typed()
+    }
+}
+
+impl sealed::Sealed for &Share {}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// All that is requested, as a task that waits in line.
+async fn wait<'v, const N: usize>(
+    party: Party<'v>,
+    requests: [Request<'_>; N],
+) -> Result<[Opened<'v>; N], OpenError> {
+    let mut waiting = None;
+    let leases = poll_fn(|task| party.poll(&requests, &mut waiting, task.waker())).await?;
+    Ok(party.opened(leases))
+}
