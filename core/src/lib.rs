@@ -102,6 +102,7 @@
 //! | 8 | `allocate` `secret` |
 //! | 9 | `key` `vec` |
 //! | 10 | `enclave` `string` |
+//! | 11 | `field` |
 //!
 //! `buddy`, `classes`, `index` and `runs` compute on numbers and touch no memory but their tables.
 //! All unsafe code is in the modules that are marked for it below.
@@ -133,6 +134,7 @@ mod enclave;
 mod entropy;
 mod error;
 mod exposed;
+mod field;
 #[expect(unsafe_code, reason = "reads and writes what lies between two canaries")]
 mod guarded;
 mod index;
@@ -174,6 +176,7 @@ pub use error::{
     Taken,
 };
 pub use exposed::{Exposed, ExposedMut};
+pub use field::SecretField;
 pub use lock::{Lock, Mutex, MutexGuard, SpinLock};
 pub use owner::{Door, Owner, Spin};
 pub use place::Place;

@@ -139,6 +139,11 @@ impl<A: Allocate> SecretString<A> {
         self.bytes.clear();
     }
 
+    /// Wipes all of the text, and gives the memory back.
+    pub fn give_back(&mut self) {
+        self.bytes.give_back();
+    }
+
     /// Whether the text equals `other`, in a time that depends on the lengths alone.
     #[must_use]
     pub fn constant_time_eq(&self, other: &str) -> bool {

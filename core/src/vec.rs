@@ -178,6 +178,12 @@ impl<T: Pod, A: Allocate> SecretVec<T, A> {
         self.truncate(0);
     }
 
+    /// Wipes all values, and gives the memory back.
+    pub fn give_back(&mut self) {
+        self.buffer = None;
+        self.len = 0;
+    }
+
     /// Whether the values equal `other`, in a time that depends on the lengths alone.
     #[must_use]
     pub fn constant_time_eq(&self, other: &[T]) -> bool {

@@ -95,11 +95,13 @@ pub use limits::Limits;
 pub use pages::{Backing, ForkView, LockError, LockedPages, Policy, Protections, Trial, page_size};
 pub use park::{Park, ParkLock};
 pub use strongroom_core;
-pub use strongroom_core::{Fault, FaultKind, NotUtf8, SecretString, SecretVec, Stats};
+pub use strongroom_core::{Fault, FaultKind, NotUtf8, SecretField, SecretString, SecretVec, Stats};
+#[cfg(feature = "derive")]
+pub use strongroom_derive::SealFields;
 pub use vault::{
-    Allocating, Builder, Built, Exposed, ExposedMut, Metrics, OpenError, Opened, Opener, Opening,
-    OpeningAll, OwnedOpened, Reserve, SealError, Sealed, Share, Shortage, Vault, VaultError,
-    VaultOwner,
+    Allocating, Builder, Built, Exposed, ExposedMut, Field, Metrics, OpenAs, OpenError, Opened,
+    Opener, Opening, OpeningAll, OwnedOpened, Reserve, SealError, Sealed, SealedField, Share,
+    Shortage, Vault, VaultError, VaultOwner,
 };
 
 /// Parts below the public interface, for the workspace's own fuzz targets. No promise is made about
@@ -118,6 +120,11 @@ pub mod internals {
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/IN-TESTS.md")]
 struct InTests;
+
+/// What docs/TYPES.md says compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/TYPES.md")]
+struct Types;
 
 /// The README's example is a test too.
 #[cfg(doctest)]

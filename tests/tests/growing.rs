@@ -38,6 +38,8 @@ fn what_it_grew_out_of_is_wiped() {
         assert_eq!(count(lab, pattern), 1);
         secret.clear();
         assert!(count(lab, b"g") == 0 && secret.is_empty() && secret.capacity() >= 800);
+        secret.give_back();
+        assert_eq!((secret.capacity(), lab.arena().stats().live), (0, 0));
     });
 }
 

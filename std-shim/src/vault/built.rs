@@ -91,7 +91,7 @@ impl<T: ?Sized> Holds for OwnedOpened<T> {}
 mod sealed {
     use std::ptr::NonNull;
 
-    use super::{OpenError, Opened, OwnedOpened};
+    use super::{Exposed, OpenError, Opened, OwnedOpened};
 
     pub trait Sealed {
         /// Where the secret is, as long as there is anything left of it.
@@ -99,6 +99,9 @@ mod sealed {
 
         /// Why there is nothing left of it.
         fn gone(&self) -> OpenError;
+
+        /// Its bytes, or none in a forked child that has no such memory.
+        fn bytes(&self) -> Exposed<'_>;
     }
 
     impl<T: ?Sized> Sealed for Opened<'_, T> {
@@ -109,6 +112,10 @@ mod sealed {
         fn gone(&self) -> OpenError {
             self.gone()
         }
+
+        fn bytes(&self) -> Exposed<'_> {
+            self.bytes()
+        }
     }
 
     impl<T: ?Sized> Sealed for OwnedOpened<T> {
@@ -118,6 +125,10 @@ mod sealed {
 
         fn gone(&self) -> OpenError {
             self.opened().gone()
+        }
+
+        fn bytes(&self) -> Exposed<'_> {
+            self.opened().bytes()
         }
     }
 }

@@ -108,6 +108,8 @@ pub enum OpenError {
     /// The record was changed, is another's, or belongs to another vault or context. Which of
     /// these, cannot be told.
     Tampered,
+    /// What was to be opened as text is none.
+    NotUtf8,
     /// The vault was destroyed.
     Destroyed,
     /// This process was forked from the one that made the vault, and sees nothing of it.
@@ -260,6 +262,9 @@ impl Display for OpenError {
                  budget: open fewer at once, or give the vault a larger one"
             ),
             Self::Tampered => Display::fmt(&strongroom_core::OpenError::Tampered, f),
+            Self::NotUtf8 => f.write_str(
+                "the secret is not UTF-8, and so no text: open it as bytes, or look at what seals it",
+            ),
             Self::Destroyed => Display::fmt(&strongroom_core::OpenError::Destroyed, f),
             Self::Forked => f.write_str(
                 "this process was forked from the one that made the vault and sees nothing of it: \

@@ -3,6 +3,7 @@
 use std::fmt::{self, Debug, Formatter};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
+use std::str;
 use std::time::Duration;
 
 use bytemuck::Pod;
@@ -99,6 +100,10 @@ impl<T: ?Sized> Opened<'_, T> {
     /// Why there is nothing left of it.
     pub(super) fn gone(&self) -> OpenError {
         self.told.0.check_process().err().unwrap_or(OpenError::Destroyed)
+    }
+
+    pub(super) fn bytes(&self) -> Exposed<'_> {
+        self.lease.expose()
     }
 
     fn seal_bytes(&self, context: &[u8]) -> Result<Sealed, SealError> {
@@ -223,6 +228,42 @@ impl<T: Pod> Opened<'_, T> {
     /// [`SealError`].
     pub fn seal(&self, context: &[u8]) -> Result<Sealed, SealError> {
         self.seal_bytes(context)
+    }
+}
+
+/// Of text.
+impl Opened<'_, str> {
+    /// The secret, for as long as the guard lives. In a forked child it reads as zeros, or is empty.
+    ///
+    /// It is looked at again whether it is UTF-8, in a time that depends on whether it is ASCII.
+    #[inline]
+    pub fn expose_secret(&self) -> Exposed<'_, str> {
+        // It always is, but while an emergency wipes it.
+        Exposed::map(self.lease.expose(), |bytes| str::from_utf8(bytes).unwrap_or_default())
+    }
+
+    /// Calls `look` with the secret.
+    #[inline]
+    pub fn with_secret<R>(&self, look: impl FnOnce(&str) -> R) -> R {
+        look(&self.expose_secret())
+    }
+
+    /// The secret's length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lease.len()
+    }
+
+    /// Whether the secret has no bytes at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the secret equals `other`, in a time that depends on the lengths alone.
+    #[must_use]
+    pub fn constant_time_eq(&self, other: &str) -> bool {
+        self.lease.constant_time_eq(other.as_bytes())
     }
 }
 

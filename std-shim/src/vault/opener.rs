@@ -42,20 +42,20 @@ pub trait Opener: Send + Sized + sealed::Sealed {
 
     #[doc(hidden)]
     fn now<const N: usize>(
-        &self,
+        self,
         requests: &[Request<'_>; N],
     ) -> Result<[Self::Opened<[u8]>; N], OpenError>;
 
     #[doc(hidden)]
     fn within<const N: usize>(
-        &self,
+        self,
         requests: &[Request<'_>; N],
         timeout: Duration,
     ) -> Result<[Self::Opened<[u8]>; N], OpenError>;
 
     #[doc(hidden)]
     fn wait<const N: usize>(
-        &self,
+        self,
         requests: [Request<'_>; N],
     ) -> impl Future<Output = Result<[Self::Opened<[u8]>; N], OpenError>> + Send;
 
@@ -220,14 +220,14 @@ macro_rules! borrowing {
             type Opened<T: ?Sized> = Opened<'v, T>;
 
             fn now<const N: usize>(
-                &$self,
+                $self,
                 requests: &[Request<'_>; N],
             ) -> Result<[Opened<'v>; N], OpenError> {
                 $party.try_all(requests)
             }
 
             fn within<const N: usize>(
-                &$self,
+                $self,
                 requests: &[Request<'_>; N],
                 timeout: Duration,
             ) -> Result<[Opened<'v>; N], OpenError> {
@@ -235,7 +235,7 @@ macro_rules! borrowing {
             }
 
             fn wait<const N: usize>(
-                &$self,
+                $self,
                 requests: [Request<'_>; N],
             ) -> impl Future<Output = Result<[Opened<'v>; N], OpenError>> + Send {
                 wait($party, requests)
@@ -257,14 +257,14 @@ impl Opener for &Share {
     type Opened<T: ?Sized> = OwnedOpened<T>;
 
     fn now<const N: usize>(
-        &self,
+        self,
         requests: &[Request<'_>; N],
     ) -> Result<[OwnedOpened; N], OpenError> {
         Ok(self.party().try_all(requests)?.map(|opened| self.own(opened)))
     }
 
     fn within<const N: usize>(
-        &self,
+        self,
         requests: &[Request<'_>; N],
         timeout: Duration,
     ) -> Result<[OwnedOpened; N], OpenError> {
@@ -272,7 +272,7 @@ impl Opener for &Share {
     }
 
     async fn wait<const N: usize>(
-        &self,
+        self,
         requests: [Request<'_>; N],
     ) -> Result<[OwnedOpened; N], OpenError> {
         Ok(wait(self.party(), requests).await?.map(|opened| self.own(opened)))

@@ -138,6 +138,39 @@ impl<T: Pod> OwnedOpened<[T]> {
     }
 }
 
+/// Of text.
+impl OwnedOpened<str> {
+    /// The secret, for as long as the guard lives; see [`Opened::expose_secret`].
+    #[inline]
+    pub fn expose_secret(&self) -> Exposed<'_, str> {
+        self.opened().expose_secret()
+    }
+
+    /// Calls `look` with the secret.
+    #[inline]
+    pub fn with_secret<R>(&self, look: impl FnOnce(&str) -> R) -> R {
+        self.opened().with_secret(look)
+    }
+
+    /// The secret's length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.opened().len()
+    }
+
+    /// Whether the secret has no bytes at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the secret equals `other`, in a time that depends on the lengths alone.
+    #[must_use]
+    pub fn constant_time_eq(&self, other: &str) -> bool {
+        self.opened().constant_time_eq(other)
+    }
+}
+
 /// Of one plain value.
 impl<T: Pod> OwnedOpened<T> {
     /// The secret, for as long as the guard lives. In a forked child all of its bytes are zero.

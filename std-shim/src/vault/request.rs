@@ -32,6 +32,19 @@ impl<'r> Request<'r> {
         }
     }
 
+    /// What is opened as several `T`; a record of another length is refused.
+    pub(super) fn open_values<T, S: AsRef<[u8]>>(
+        sealed: &'r Sealed<S>,
+        context: &'r [u8],
+    ) -> Result<Self, OpenError> {
+        let (len, size) = (sealed.secret_len(), size_of::<T>());
+        if len.checked_rem(size).unwrap_or(len) == 0 {
+            Ok(Self::open_aligned(sealed, context, align_of::<T>()))
+        } else {
+            Err(strongroom_core::OpenError::OtherSize { len, size }.into())
+        }
+    }
+
     fn open_aligned<S: AsRef<[u8]>>(
         sealed: &'r Sealed<S>,
         context: &'r [u8],

@@ -1,0 +1,8 @@
+use strongroom::SealFields;
+
+#[derive(SealFields)]
+struct Account {
+    user: String,
+}
+
+fn main() {}
