@@ -219,3 +219,50 @@ fn first_mut<T>(values: &mut [T], len: usize) -> &mut [T] {
 
 /// Bytes that are taken at least: a smaller cell is hardly ever what a secret that grows stays in.
 const SMALLEST: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::string::String;
+    use std::vec::Vec;
+
+    use super::SecretVec;
+    use crate::buffer::Buffer;
+    use crate::field::SecretField;
+    use crate::string::SecretString;
+    use crate::testing::with_arena;
+
+    #[test]
+    fn it_grows_where_there_is_room_and_is_what_it_was_where_not() {
+        with_arena(4096, |arena| {
+            let (mut words, mut model) = (SecretVec::<u128, _>::new(arena), Vec::new());
+            while words.push(model.len() as u128).is_ok() {
+                model.push(model.len() as u128);
+                assert!(words.constant_time_eq(&model) && arena.stats().live == 1);
+            }
+            assert!(model.len() > 100 && words.constant_time_eq(&model));
+            words.truncate(5);
+            words.expose_secret_mut()[4] = 9;
+            assert_eq!(words.expose_secret()[..], [0, 1, 2, 3, 9]);
+            words.wipe();
+            assert_eq!((words.capacity(), arena.stats().live, arena.verify()), (0, 0, Ok(())));
+        });
+    }
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        with_arena(4096, |arena| {
+            let mut typed = String::from("größer");
+            let opened = Buffer::wiping(arena, &mut typed.clone().into_bytes()).unwrap();
+            let mut text = SecretString::from_utf8(SecretVec::from_buffer(arena, opened)).unwrap();
+            while !typed.is_empty() {
+                assert!(text.constant_time_eq(&typed));
+                text.pop();
+                typed.pop();
+            }
+            assert!(text.is_empty() && text.capacity() == 8);
+            text.pop();
+            drop(text);
+            assert_eq!((arena.stats().live, arena.verify()), (0, Ok(())));
+        });
+    }
+}
