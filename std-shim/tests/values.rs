@@ -95,9 +95,13 @@ fn a_value_is_read_and_changed_in_its_place() {
     let bytes = vault.try_open_value::<[u8; 32]>(&sealed, b"key").unwrap();
     assert!(vault.try_open(&sealed, b"key").unwrap().constant_time_eq(&*bytes.expose_secret()));
     assert_eq!((opened.release(), key.release(), bytes.release()), (Ok(()), Ok(()), Ok(())));
-    for align in 0..64 {
-        let _before = vault.try_allocate(align).unwrap();
-        let value = vault.try_allocate_value::<u128>().unwrap();
+    // Side by side, every second would lie between two multiples of its alignment.
+    let sealed = vault.seal_value(&7_u128, b"").unwrap();
+    let values: Vec<_> = (0..20)
+        .flat_map(|_| [vault.try_open_value::<u128>(&sealed, b""), vault.try_allocate_value()])
+        .collect::<Result<_, _>>()
+        .unwrap();
+    for value in &values {
         assert_eq!((&raw const *value.expose_secret()).addr() % align_of::<u128>(), 0);
     }
 }
