@@ -334,8 +334,10 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// Whether memory was harmed, so that it must be wiped and quarantined.
-    pub(crate) const fn is_damage(self) -> bool {
+    /// Whether memory was harmed, so that it was wiped and quarantined; otherwise what was released was
+    /// not the caller's, and nothing has changed.
+    #[must_use]
+    pub const fn is_damage(self) -> bool {
         !matches!(self, Self::DoubleFree | Self::ForeignFree)
     }
 

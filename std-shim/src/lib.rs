@@ -103,6 +103,8 @@ pub use vault::{
     Opener, Opening, OpeningAll, OwnedOpened, Reserve, SealError, Sealed, SealedField, Share,
     Shortage, Vault, VaultError, VaultOwner,
 };
+#[cfg(feature = "allocator-api2")]
+pub use vault::{OwnedAllocator, VaultAllocator};
 
 /// Parts below the public interface, for the workspace's own fuzz targets. No promise is made about
 /// them.

@@ -219,6 +219,14 @@ impl LockedPages {
         Ok(Made { pages, lock_refusal, secret_refusal })
     }
 
+    /// Whether an address is in the pages.
+    #[cfg(feature = "allocator-api2")]
+    pub(crate) fn contains(&self, pointer: NonNull<u8>) -> bool {
+        let data = self.as_non_null();
+        let start = data.cast::<u8>().addr().get();
+        (start..start + data.len()).contains(&pointer.addr().get())
+    }
+
     /// Whether this is a forked child that has no such pages.
     pub(crate) fn is_absent(&self) -> bool {
         self.protections.fork_view == ForkView::Absent && self.is_inherited()

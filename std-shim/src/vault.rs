@@ -1,6 +1,9 @@
 //! The vault: locked pages that grow with the load, an enclave, and a line for those who wait.
 
 mod admission;
+#[cfg(feature = "allocator-api2")]
+#[expect(unsafe_code, reason = "is an allocator, whose memory nobody keeps")]
+mod allocator;
 mod builder;
 #[expect(unsafe_code, reason = "keeps values of any type in an open secret's memory")]
 mod built;
@@ -38,6 +41,8 @@ use std::time::Duration;
 use bytemuck::NoUninit;
 use strongroom_core::{Enclave, Fault, Stats};
 
+#[cfg(feature = "allocator-api2")]
+pub use self::allocator::{OwnedAllocator, VaultAllocator};
 pub use self::builder::Builder;
 pub use self::built::Built;
 pub use self::error::{OpenError, SealError, Shortage, VaultError};

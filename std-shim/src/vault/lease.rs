@@ -106,6 +106,39 @@ impl<'v> Lease<'v> {
     }
 }
 
+#[cfg(feature = "allocator-api2")]
+impl Lease<'_> {
+    /// The memory, whose user stays counted until [`release_parted`](Self::release_parted).
+    pub(super) fn part(self) -> NonNull<u8> {
+        let lease = ManuallyDrop::new(self);
+        // SAFETY: the lease is never dropped, so its user is moved out just once.
+        unsafe { ptr::read(&raw const lease.user) }.part();
+        lease.memory
+    }
+
+    /// Wipes memory that was parted from, makes room, and returns damage as a value.
+    ///
+    /// # Safety
+    /// The memory is that of a lease of this layout in this user's memory, which was parted from, and
+    /// nobody uses it any more; or it was released before, and found damaged then: a collection whose
+    /// growth ended in a fault handler's panic releases what it grew from again.
+    pub(super) unsafe fn release_parted(
+        user: &User<'_>,
+        memory: NonNull<u8>,
+        layout: Layout,
+    ) -> Result<(), Fault> {
+        // SAFETY: the memory is the caller's; or quarantined, which is nobody's any more and stays so.
+        let released = unsafe { user.arena().try_deallocate(memory, layout) };
+        let was_released = matches!(&released, Err(fault) if !fault.kind.is_damage());
+        if was_released {
+            return Ok(());
+        }
+        // SAFETY: it was counted when it was parted from, and it is released for the first time.
+        unsafe { user.rejoin_parted() };
+        released
+    }
+}
+
 impl Drop for Lease<'_> {
     #[inline]
     fn drop(&mut self) {

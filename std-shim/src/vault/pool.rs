@@ -13,6 +13,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use strongroom_core::Enclave;
+#[cfg(feature = "allocator-api2")]
+use strongroom_core::Fault;
 
 use super::error::{Denied, VaultError};
 use super::lease::Lease;
@@ -152,6 +154,12 @@ impl Pool {
     /// Whether there is room for `len` bytes that the system refused, or was not asked for.
     pub(super) fn could_grow(&self, len: usize) -> bool {
         needed_for(len).is_some_and(|needed| needed <= self.left().min(MOST_SEGMENT))
+    }
+
+    /// What is told of damage.
+    #[cfg(feature = "allocator-api2")]
+    pub(super) fn on_fault(&self) -> fn(Fault) {
+        self.options.on_fault
     }
 
     /// The most bytes that are ever locked.

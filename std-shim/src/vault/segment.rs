@@ -172,6 +172,23 @@ impl User<'_> {
         }
     }
 
+    /// Stays counted though nobody keeps this: the memory stays until as many have
+    /// [rejoined](Self::rejoin_parted).
+    #[cfg(feature = "allocator-api2")]
+    pub(super) fn part(self) {
+        // Together, whoever it was and in whichever thread: they come back in others.
+        self.segment.users.0[PARTED].users.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Is not counted any more for one that has parted.
+    ///
+    /// # Safety
+    /// One has parted from this segment that has not rejoined.
+    #[cfg(feature = "allocator-api2")]
+    pub(super) unsafe fn rejoin_parted(&self) {
+        self.segment.users.leave(PARTED);
+    }
+
     fn memory(&self) -> &Memory {
         // SAFETY: while somebody uses it the memory is not changed.
         let memory = unsafe { &*self.segment.memory.get() };
@@ -323,6 +340,10 @@ impl Users {
 }
 
 const SHARDS: usize = 16;
+
+/// Where those are counted that have parted.
+#[cfg(feature = "allocator-api2")]
+const PARTED: usize = 0;
 
 pub(super) const ENTRY: usize = 1 << (usize::BITS / 2);
 
