@@ -79,6 +79,7 @@
 //! - `portable-atomic` is for machines without compare-and-swap (thumbv6m): atomic operations come from
 //!   the crate [`portable-atomic`](https://docs.rs/portable-atomic), and the final program says how, by
 //!   one of its features `critical-section` and `unsafe-assume-single-core`.
+//! - `std` makes a [`SecretVec<u8, _>`](SecretVec) a `std::io::Write`.
 //! - `internals` is for the repository's own tests; no promise is made about it.
 //!
 //! # How it is built
@@ -109,7 +110,7 @@
 #![no_std]
 #![deny(unsafe_code)]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
 mod allocate;

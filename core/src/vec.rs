@@ -204,6 +204,24 @@ impl<T: Pod, A: Allocate> Debug for SecretVec<T, A> {
     }
 }
 
+/// With the feature `std`. What there is no room for is an error of the kind `StorageFull` that says why;
+/// of one call, all is written or nothing.
+#[cfg(feature = "std")]
+impl<A> std::io::Write for SecretVec<u8, A>
+where
+    A: Allocate,
+    A::Error: core::error::Error + Send + Sync + 'static,
+{
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let full = |why| std::io::Error::new(std::io::ErrorKind::StorageFull, why);
+        self.extend_from_slice(bytes).map(|()| bytes.len()).map_err(full)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The first `len`, or all if there are not so many.
 #[inline]
 fn first<T>(values: &[T], len: usize) -> &[T] {

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -226,6 +227,14 @@ fn text_grows_in_a_vault_a_reserve_and_a_share() {
     assert_eq!(text.len(), 14 + 300);
     drop((borrowed, reserved, owned));
     assert_eq!(vault.held(), 1);
+    // Whatever writes bytes writes into it.
+    let mut bytes = SecretVec::new(&*vault);
+    io::copy(&mut &[7_u8; 1000][..], &mut bytes).unwrap();
+    assert!(bytes.constant_time_eq(&[7; 1000]));
+    let error = bytes.write_all(&[7; 10_000]).unwrap_err();
+    assert_eq!((error.kind(), bytes.len()), (io::ErrorKind::StorageFull, 1000));
+    assert!(error.to_string().contains("10000 bytes") || error.to_string().contains("11000 bytes"));
+    drop(bytes);
     // Full is an error, and the text is as it was.
     let mut words = SecretVec::<u64, _>::new(&*vault);
     let error = loop {
