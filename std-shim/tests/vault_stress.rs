@@ -13,7 +13,9 @@ use std::task::{Poll, Wake, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use strongroom::{Fault, OpenError, Opened, Reserve, Sealed, Vault, wipe_all};
+use strongroom::{
+    Built, Fault, OpenError, Opened, Opener, Reserve, Sealed, SecretVec, Vault, wipe_all,
+};
 
 mod support;
 
@@ -286,7 +288,7 @@ impl Worker {
         let (record, context) = (&records[index], LENGTHS[index].to_le_bytes());
         let short = Duration::from_micros(self.below(3000) as u64);
         let (vault, own) = (self.vault, self.own);
-        match self.below(20) {
+        match self.below(24) {
             0..4 => self.keep(vault.try_open(record, &context), index),
             4 | 5 => self.keep(own.try_open(record, &context), index),
             // Whoever waits holds nothing: with others that do the same it would wait for ever.
@@ -354,6 +356,7 @@ impl Worker {
                 self.keep(opened, index);
             }
             15 => self.odd_job(),
+            20..=22 => self.use_values(index),
             16 if self.below(20) == 0 && FAULTS.load(Ordering::Relaxed) < MOST_FAULTS => {
                 if !races_are_reported() {
                     self.damage();
@@ -420,6 +423,57 @@ impl Worker {
         drop(opened);
     }
 
+    /// What grows, and values that are built and dropped in their places.
+    fn use_values(&mut self, index: usize) {
+        let (vault, own, len) = (self.vault, self.own, LENGTHS[index]);
+        let byte = pattern(len);
+        let is_pattern = |bytes: &[u8]| {
+            // Another thread may begin to wipe at any moment.
+            assert!(bytes.iter().all(|&found| found == byte) || WIPED.load(Ordering::SeqCst));
+        };
+        match self.below(3) {
+            0 => {
+                let mut grown = SecretVec::new(own);
+                for piece in vec![byte; len].chunks(97) {
+                    if grown.extend_from_slice(piece).is_err() {
+                        break;
+                    }
+                    is_pattern(&grown.expose_secret());
+                }
+                grown.truncate(len / 2);
+                is_pattern(&grown.expose_secret());
+            }
+            1 => {
+                let record = &self.records[3];
+                let opened = vault.try_open_value::<[u8; 64]>(record, &LENGTHS[3].to_le_bytes());
+                if let Ok(opened) = &opened {
+                    let is_right = opened.expose_secret().iter().all(|&b| b == pattern(64));
+                    assert!(is_right || WIPED.load(Ordering::SeqCst));
+                }
+                drop(opened);
+                let built = vault.try_build(|place| place.write(Counted([byte; 200])));
+                if let Ok(Ok(built)) = built.as_ref().map(Built::try_expose_secret) {
+                    is_pattern(&built.0);
+                }
+            }
+            _ => {
+                #[cfg(feature = "allocator-api2")]
+                {
+                    // SAFETY: bytes may be zero at any time, and no child looks at them.
+                    let memory = unsafe { vault.allocator() };
+                    let mut bytes = allocator_api2::vec::Vec::new_in(memory);
+                    for _ in 0..len.min(300) {
+                        if bytes.try_reserve(1).is_err() {
+                            break;
+                        }
+                        bytes.push(byte);
+                    }
+                    is_pattern(&bytes);
+                }
+            }
+        }
+    }
+
     fn keep(&mut self, opened: Result<Opened<'static>, OpenError>, index: usize) {
         match opened {
             Ok(opened) => {
@@ -438,6 +492,17 @@ impl Worker {
             answer if is_wiped(&answer) => {}
             Err(error) => panic!("{error}"),
         }
+    }
+}
+
+/// A value that is dropped where it is.
+struct Counted([u8; 200]);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let byte = self.0[0];
+        let is_whole = self.0.iter().all(|&found| found == byte);
+        assert!(is_whole || WIPED.load(Ordering::SeqCst));
     }
 }
 
