@@ -41,7 +41,7 @@ use crate::error::{AllocateError, ArenaError, EntropyError, Fault, FaultKind};
 use crate::guarded::{NotReady, secret_start};
 use crate::lent::Lent;
 use crate::lock::Mutex;
-use crate::owner::{Door, Owner, Spin};
+use crate::owner::{Door, Owner, Spin, lost};
 use crate::region::Region;
 use crate::runs::{EmptyRuns, NoCell};
 use crate::shards::Shard;
@@ -234,10 +234,11 @@ impl<'r, O: Owner> Arena<'r, O> {
     /// themselves.
     ///
     /// # Errors
-    /// [`AllocateError`]: the arena is full, the secret would not fit even into an empty arena, or
-    /// the alignment is greater than [`GREATEST_ALIGN`](Arena::GREATEST_ALIGN).
+    /// [`AllocateError`]: the arena is full, the secret would not fit even into an empty arena, the
+    /// alignment is greater than [`GREATEST_ALIGN`](Arena::GREATEST_ALIGN), or the memory is lost.
     #[inline]
     pub fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocateError> {
+        self.check_not_lost()?;
         let _window = self.owner.open(Door::Allocate);
         let start = match self.allocate_cell(layout) {
             Some(start) => start,
@@ -279,11 +280,21 @@ impl<'r, O: Owner> Arena<'r, O> {
     pub unsafe fn try_deallocate(&self, pointer: NonNull<u8>, layout: Layout) -> Result<(), Fault> {
         // SAFETY: the contract is the same.
         let released = unsafe { self.release(pointer, layout) };
-        released.map_err(|kind| self.record(kind, self.cells.leaves.offset_of(pointer)))
+        match released {
+            // What was wiped meanwhile looks like damage.
+            Err(kind) if !self.is_lost() => {
+                Err(self.record(kind, self.cells.leaves.offset_of(pointer)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Fills `bytes` with random bytes from the generator in the region.
+    ///
+    /// # Panics
+    /// If the memory is lost ([`Owner::lost`]): there is no generator any more.
     pub fn fill_random(&self, bytes: &mut [u8]) {
+        assert!(!self.is_lost(), "strongroom: random bytes of an arena whose memory is lost");
         let _window = self.owner.open(Door::Random);
         // The lock is given up now and then, so that others need not wait for a long fill.
         bytes.chunks_mut(LEAF).for_each(|chunk| self.drbg.lock().fill(chunk));
@@ -292,8 +303,12 @@ impl<'r, O: Owner> Arena<'r, O> {
     /// Mixes 32 fresh bytes of entropy into the generator.
     ///
     /// # Errors
-    /// [`EntropyError`] if the source fails; the generator then goes on as before.
+    /// [`EntropyError`] if the source fails; the generator then goes on as before. Also if the memory is
+    /// lost ([`Owner::lost`]) and the generator with it.
     pub fn reseed(&self, entropy: &mut impl Entropy) -> Result<(), EntropyError> {
+        if self.is_lost() {
+            return Err(EntropyError);
+        }
         let mut seed = Seed::zero();
         seed.fill(entropy)?;
         let _window = self.owner.open(Door::Random);
@@ -305,6 +320,9 @@ impl<'r, O: Owner> Arena<'r, O> {
     /// allocation that finds no room does so by itself; but where several are needed at once, the first
     /// ones find room between such runs and may be in the way of the last.
     pub fn reclaim(&self) {
+        if self.is_lost() {
+            return;
+        }
         let _window = self.owner.open(Door::Allocate);
         let mut walk = EmptyRuns::default();
         while self.return_empty_runs(&mut self.ledger.lock(), &mut walk) {}
@@ -337,6 +355,17 @@ impl<'r, O: Owner> Arena<'r, O> {
             return self.allocate(layout);
         };
         Ok(NonNull::slice_from_raw_parts(ready.hand_out(layout), layout.size()))
+    }
+
+    /// Whether the owner says that the memory is lost.
+    #[inline]
+    pub(crate) fn is_lost(&self) -> bool {
+        lost(&self.owner).is_some()
+    }
+
+    #[inline]
+    pub(crate) fn check_not_lost(&self) -> Result<(), AllocateError> {
+        if self.is_lost() { Err(AllocateError::Lost) } else { Ok(()) }
     }
 
     /// Allocates a cell of a run, if there is one that `layout` fits.
@@ -486,6 +515,9 @@ impl<'r, O: Owner> Arena<'r, O> {
     /// # Safety
     /// As for [`deallocate`](Self::deallocate).
     unsafe fn release(&self, pointer: NonNull<u8>, layout: Layout) -> Result<(), FaultKind> {
+        if self.is_lost() {
+            return Ok(());
+        }
         let _window = self.owner.open(Door::Allocate);
         // The canaries are read only when the bookkeeping has said where they are.
         prefetch(pointer.as_ptr().wrapping_sub(1));
@@ -551,6 +583,9 @@ impl<O: Owner> Debug for Arena<'_, O> {
 
 impl<O: Owner> Drop for Arena<'_, O> {
     fn drop(&mut self) {
+        if self.is_lost() {
+            return;
+        }
         let _window = self.owner.open(Door::Whole);
         // SAFETY: secrets borrow the arena, so none is in use; the bookkeeping goes with it.
         unsafe { self.cells.leaves.wipe_region() };

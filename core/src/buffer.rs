@@ -11,7 +11,7 @@ use crate::arena::Arena;
 use crate::constant_time::constant_time_eq;
 use crate::error::{AllocateError, Fault};
 use crate::exposed::{Exposed, ExposedMut};
-use crate::owner::{Owner, Spin};
+use crate::owner::{Lost, Owner, Spin, lost};
 use crate::wipe::wipe;
 
 /// Secret bytes in an [`Arena`], between canaries; or, with a third parameter, other plain values in a
@@ -101,18 +101,27 @@ impl<'a, O: Owner, T: Pod> Buffer<'a, O, T> {
 }
 
 impl<O: Owner, T> Buffer<'_, O, T> {
-    /// The secret, for as long as the guard lives.
+    /// The secret, for as long as the guard lives. Where the memory may be lost
+    /// ([`Owner::lost`]), it then reads as zeros, or is empty if there is no memory at all.
     #[inline]
     pub fn expose_secret(&self) -> Exposed<'_, [T], O> {
+        let owner = self.memory.arena.owner();
+        if lost(owner) == Some(Lost::Memory) {
+            return Exposed::new(owner, &[]);
+        }
         // SAFETY: the memory is this buffer's alone, was zeroed, and is only borrowed with it.
-        Exposed::new(self.memory.arena.owner(), unsafe { self.memory.values.as_ref() })
+        Exposed::new(owner, unsafe { self.memory.values.as_ref() })
     }
 
     /// The secret, to be changed for as long as the guard lives.
     #[inline]
     pub fn expose_secret_mut(&mut self) -> ExposedMut<'_, [T], O> {
+        let owner = self.memory.arena.owner();
+        if lost(owner) == Some(Lost::Memory) {
+            return ExposedMut::new(owner, &mut []);
+        }
         // SAFETY: the memory is this buffer's alone, was zeroed, and is borrowed mutably with it.
-        ExposedMut::new(self.memory.arena.owner(), unsafe { self.memory.values.as_mut() })
+        ExposedMut::new(owner, unsafe { self.memory.values.as_mut() })
     }
 
     /// Calls `look` with the secret.

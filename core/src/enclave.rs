@@ -82,6 +82,7 @@ impl<'a, O: Owner> Enclave<'a, O> {
     /// # Errors
     /// [`AllocateError`] if the arena has no room for them.
     pub fn new(arena: &'a Arena<'_, O>) -> Result<Self, AllocateError> {
+        arena.check_not_lost()?;
         let mut prefix = [0; NONCE - COUNTER];
         arena.fill_random(&mut prefix);
         Ok(Self { arena, key: Key::random(arena)?, prefix, numbers: Numbers::new() })

@@ -138,6 +138,8 @@ pub enum AllocateError {
         /// The greatest alignment in bytes.
         largest: usize,
     },
+    /// The arena's memory is lost, as its owner says ([`Owner::lost`](crate::Owner::lost)).
+    Lost,
 }
 
 impl Display for AllocateError {
@@ -156,6 +158,10 @@ impl Display for AllocateError {
             Self::Alignment { requested, largest } => write!(
                 f,
                 "an alignment of {requested} bytes is not served: the greatest is {largest} bytes"
+            ),
+            Self::Lost => f.write_str(
+                "the arena's memory is lost, because this process was forked from the one that made it or \
+                 because all was wiped: make another arena",
             ),
         }
     }

@@ -56,6 +56,9 @@ impl<'a, O: Owner> Key<'a, O> {
 
     /// Changes both shares, but not the key.
     pub(crate) fn refresh(&self) {
+        if self.arena.is_lost() {
+            return;
+        }
         let fresh = Bytes::random(self.arena);
         self.write(|| {
             for share in &self.shares {
@@ -68,6 +71,9 @@ impl<'a, O: Owner> Key<'a, O> {
 
     /// Wipes both shares. Calls that have joined the key already still end.
     pub(crate) fn destroy(&self) {
+        if self.arena.is_lost() {
+            return;
+        }
         self.write(|| {
             self.destroyed.store(true, Relaxed);
             self.shares.iter().flat_map(Secret::value).for_each(|word| word.store(0, Relaxed));
@@ -76,11 +82,14 @@ impl<'a, O: Owner> Key<'a, O> {
 
     /// Whether there is no key to lend any more.
     pub(crate) fn is_destroyed(&self) -> bool {
-        self.destroyed.load(Relaxed)
+        self.destroyed.load(Relaxed) || self.arena.is_lost()
     }
 
     #[inline]
     fn join(&self, key: &mut [u8; KEY]) -> Result<(), Destroyed> {
+        if self.arena.is_lost() {
+            return Err(Destroyed);
+        }
         let _window = self.arena.owner().open(Door::Key);
         let before = self.sequence.load(Acquire);
         let joined = self.join_words(key);

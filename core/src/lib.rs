@@ -179,7 +179,7 @@ pub use error::{
 pub use exposed::{Exposed, ExposedMut};
 pub use field::SecretField;
 pub use lock::{Lock, Mutex, MutexGuard, SpinLock};
-pub use owner::{Door, Owner, Spin};
+pub use owner::{Door, Lost, Owner, Spin};
 pub use place::Place;
 pub use region::Region;
 pub use secret::Secret;

@@ -59,6 +59,10 @@ use crate::shards::{Shard, Shards, by_stack_address};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Owner: Send + Sync {
+    /// Whether the region can be [lost](Self::lost) while its arena is there. If so, the arena is no
+    /// allocator for collections, which would look at what is there no more.
+    const MAY_BE_LOST: bool = false;
+
     /// The lock of the region's bookkeeping: there is nothing else that anybody waits for.
     type Lock: Lock;
 
@@ -78,6 +82,16 @@ pub trait Owner: Send + Sync {
     /// were opened in. It is called with no lock held.
     fn open(&self, door: Door) -> Self::Window<'_>;
 
+    /// Says, before each use of the region and only if it [may be](Self::MAY_BE_LOST), that it is lost: in
+    /// a forked child that has not got it, or after an emergency in which it was wiped.
+    ///
+    /// From then on the arena touches no byte of it and takes no lock. Nothing is allocated, or found
+    /// damaged; values are not dropped, and releasing them does nothing. What is lost stays lost.
+    #[inline]
+    fn lost(&self) -> Option<Lost> {
+        None
+    }
+
     /// Which of so many `shards` the calling thread should use. By default that is chosen by the
     /// address of the thread's stack; where processors are numbered, their number is as good.
     #[inline]
@@ -91,6 +105,22 @@ pub trait Owner: Send + Sync {
     fn report(&self, fault: Fault, handler: fn(Fault)) {
         handler(fault);
     }
+}
+
+/// What is lost of a region; see [`Owner::lost`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lost {
+    /// What was in it, which reads as other bytes now: zeros, as a rule.
+    Contents,
+    /// The memory itself, which must not be touched any more.
+    Memory,
+}
+
+/// What an owner says is lost of its region.
+#[inline]
+pub(crate) fn lost<O: Owner>(owner: &O) -> Option<Lost> {
+    if O::MAY_BE_LOST { owner.lost() } else { None }
 }
 
 /// What the memory behind a gate is about to be used for.

@@ -98,14 +98,22 @@ impl<'a, T, O: Owner> Secret<'a, T, O> {
     }
 
     /// The secret, for as long as the guard lives.
+    ///
+    /// # Panics
+    /// If the memory is lost ([`Owner::lost`]): there is no value any more.
     #[inline]
     pub fn expose_secret(&self) -> Exposed<'_, T, O> {
+        assert!(!self.memory.arena().is_lost(), "{LOST}");
         Exposed::new(self.memory.arena().owner(), self.value())
     }
 
     /// The secret, to be changed for as long as the guard lives.
+    ///
+    /// # Panics
+    /// As for [`expose_secret`](Self::expose_secret).
     #[inline]
     pub fn expose_secret_mut(&mut self) -> ExposedMut<'_, T, O> {
+        assert!(!self.memory.arena().is_lost(), "{LOST}");
         // SAFETY: `build` has initialised the value, which is this secret's alone.
         ExposedMut::new(self.memory.arena().owner(), unsafe { self.memory.pointer().as_mut() })
     }
@@ -134,6 +142,9 @@ impl<'a, T, O: Owner> Secret<'a, T, O> {
         // SAFETY: `secret` is never dropped, so the memory is moved out of it just once. It comes
         // first, so that it is given back even if the value's drop panics.
         let memory = unsafe { core::ptr::read(&raw const secret.memory) };
+        if memory.arena().is_lost() {
+            return Ok(());
+        }
         let window = memory.arena().owner().open(Door::Expose);
         // SAFETY: the value is initialised, and is not dropped again: `secret` never is.
         unsafe { memory.pointer().drop_in_place() };
@@ -182,11 +193,16 @@ impl<T, O: Owner> Debug for Secret<'_, T, O> {
 
 impl<T, O: Owner> Drop for Secret<'_, T, O> {
     fn drop(&mut self) {
+        if self.memory.arena().is_lost() {
+            return;
+        }
         let _window = self.memory.arena().owner().open(Door::Expose);
         // SAFETY: the value is initialised and ends here; the memory goes after it.
         unsafe { self.memory.pointer().drop_in_place() };
     }
 }
+
+const LOST: &str = "strongroom: a secret whose memory is lost";
 
 #[cfg(test)]
 mod tests {

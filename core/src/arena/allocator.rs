@@ -25,6 +25,8 @@ use crate::owner::{Door, Owner};
 ///   `Debug` for one: what is a secret belongs in a [`Buffer`](crate::Buffer), a
 ///   [`Secret`](crate::Secret), or a type of yours that refuses.
 /// - Where the [`Owner`] has a gate, whoever looks at the values opens it.
+/// - Where its memory [may be lost](Owner::MAY_BE_LOST), this does not compile: a collection would look at
+///   values that are there no more.
 ///
 /// ```
 /// use core::mem::MaybeUninit;
@@ -47,11 +49,39 @@ use crate::owner::{Door, Owner};
 /// assert_eq!(arena.stats().live, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// ```compile_fail,E0080
+/// # use core::mem::MaybeUninit;
+/// # use allocator_api2::vec::Vec;
+/// # use strongroom_core::{Arena, Door, Entropy, EntropyError, Owner, Shards, SpinLock};
+/// # struct Board;
+/// # impl Entropy for Board {
+/// #     fn fill(&mut self, _: &mut [u8]) -> Result<(), EntropyError> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// struct Loser;
+///
+/// impl Owner for Loser {
+///     const MAY_BE_LOST: bool = true;
+///     // …
+/// #     type Lock = SpinLock;
+/// #     type Shards = Shards<1>;
+/// #     type Window<'o> = ();
+/// #     fn open(&self, _: Door) {}
+/// }
+///
+/// # let mut region = [MaybeUninit::uninit(); 16 * 1024];
+/// let arena = Arena::with_owner(&mut region, &mut Board, Loser)?;
+/// let line: Vec<u8, _> = Vec::with_capacity_in(7, &arena);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 // SAFETY: memory stays where it is until it is released, for nothing ends an arena that is borrowed;
 // and copies of a reference are the same arena.
 unsafe impl<O: Owner> Allocator for &Arena<'_, O> {
     #[inline]
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+        const { assert!(!O::MAY_BE_LOST, "a collection cannot tell that its memory is lost") };
         Arena::allocate(self, layout).map_err(|_| AllocError)
     }
 

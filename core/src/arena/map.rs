@@ -98,7 +98,7 @@ impl<O: Owner> Iterator for Map<'_, O> {
             let len = arena.cells.leaves.region_offset(0);
             return Some(Span { offset: 0, len, kind: SpanKind::Bookkeeping });
         };
-        if leaf >= arena.cells.runs.occupancy().leaves() {
+        if arena.is_lost() || leaf >= arena.cells.runs.occupancy().leaves() {
             return None;
         }
         let _window = arena.owner.open(Door::Inspect);

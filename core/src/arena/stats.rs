@@ -56,7 +56,9 @@ impl<O: Owner> Arena<'_, O> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let _window = self.owner.open(Door::Inspect);
-        let Ledger { peak, quarantined, quarantined_blocks, .. } = *self.ledger.lock();
+        let is_lost = self.is_lost();
+        let Ledger { peak, quarantined, quarantined_blocks, .. } =
+            if is_lost { Ledger::default() } else { *self.ledger.lock() };
         let mut stats = Stats {
             capacity: self.capacity(),
             used: 0,
@@ -72,7 +74,7 @@ impl<O: Owner> Arena<'_, O> {
                 ..ClassStats::default()
             }),
         };
-        let leaves = 0..self.cells.runs.occupancy().leaves();
+        let leaves = 0..if is_lost { 0 } else { self.cells.runs.occupancy().leaves() };
         leaves.for_each(|leaf| self.count_leaf(leaf, &mut stats));
         for class in &mut stats.classes {
             class.live = class.live.saturating_sub(class.quarantined);

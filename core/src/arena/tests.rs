@@ -1,5 +1,7 @@
 //! What threads do beside each other, step by step on one.
 
+mod lost;
+
 use core::mem::MaybeUninit;
 use std::vec::Vec;
 

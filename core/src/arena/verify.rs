@@ -37,7 +37,7 @@ impl<O: Owner> Arena<'_, O> {
     pub fn find_faults(&self, mut report: impl FnMut(Fault)) {
         let occupancy = self.cells.runs.occupancy();
         let mut leaf = 0;
-        while leaf < occupancy.leaves() {
+        while !self.is_lost() && leaf < occupancy.leaves() {
             let window = self.owner.open(Door::Inspect);
             let shape = occupancy.kind(leaf).shape();
             drop(window);
