@@ -61,7 +61,7 @@
 //! | 2 | `emergency` `park` |
 //! | 3 | `limits` |
 //! | 4 | `pages` |
-//! | 5 | `vault` |
+//! | 5 | `locked_arena` `vault` |
 //! | 6 | `global` `io` |
 //!
 //! # Other systems
@@ -79,6 +79,8 @@ mod fork;
 mod global;
 mod io;
 pub mod limits;
+#[expect(unsafe_code, reason = "makes an arena in the pages that it keeps beside it")]
+mod locked_arena;
 mod pages;
 #[expect(unsafe_code, reason = "promises that its lock keeps others out")]
 mod park;
@@ -92,6 +94,7 @@ pub use entropy::OsEntropy;
 pub use global::{InstallError, NotInstalled, global};
 pub use io::{ReadError, SecretReader, unbuffered_stdin};
 pub use limits::Limits;
+pub use locked_arena::{LockedArena, LockedArenaError, LockedOwner, LostArena, OwnedBuffer};
 pub use pages::{Backing, ForkView, LockError, LockedPages, Policy, Protections, Trial, page_size};
 pub use park::{Park, ParkLock};
 pub use strongroom_core;

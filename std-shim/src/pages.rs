@@ -227,6 +227,11 @@ impl LockedPages {
         (start..start + data.len()).contains(&pointer.addr().get())
     }
 
+    /// The process whose pages these are.
+    pub(crate) fn owner(&self) -> Generation {
+        self.owner
+    }
+
     /// Whether this is a forked child that has no such pages.
     pub(crate) fn is_absent(&self) -> bool {
         self.protections.fork_view == ForkView::Absent && self.is_inherited()
