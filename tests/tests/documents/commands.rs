@@ -140,6 +140,8 @@ impl Tree {
     fn find(&self, named: &Named<'_>) -> Result<Vec<PathBuf>, String> {
         let mut found = self.packages.clone();
         found.retain(|package| named.package.is_none_or(|name| package["name"] == name));
+        let has = |package: &Value, feature: &str| package["features"].get(feature).is_some();
+        found.retain(|package| named.features.iter().all(|feature| has(package, feature)));
         if let Some((kind, name)) = named.target {
             let is_it = |target: &Value| {
                 target["kind"].as_array().unwrap().iter().any(|found| found == kind)
@@ -168,6 +170,7 @@ impl Tree {
 #[derive(Debug, Default)]
 struct Named<'a> {
     package: Option<&'a str>,
+    features: Vec<&'a str>,
     /// Kind and name.
     target: Option<(&'a str, &'a str)>,
     /// What is no option: names of tests.
@@ -189,6 +192,7 @@ impl<'a> Named<'a> {
             let mut value = || options.next().copied().ok_or(format!("{option} of what?"));
             match option {
                 "-p" => named.package = Some(value()?),
+                "--features" => named.features = value()?.split(',').collect(),
                 "--test" | "--example" | "--bin" => named.target = Some((&option[2..], value()?)),
                 "--lib" => named.target = Some(("lib", "")),
                 "--manifest-path" if !root().join(value()?).is_file() => {

@@ -67,6 +67,7 @@ fn a_command_that_is_wrong_is_found() {
         ("cargo test --locket", "Cargo knows no --locket there"),
         ("cargo test -p strongroom-tset", "there is no Named"),
         ("cargo test -p strongroom --test floors", "there is no Named"),
+        ("cargo test -p strongroom-core --features std,alloc", "there is no Named"),
         ("cargo test -p strongroom-core --lib buddies", "no test is buddies"),
         ("cargo test -p strongroom-tests --test stray -- --ignore", "cargo test runs nothing"),
         ("cargo run --release --example flet", "there is no Named"),
