@@ -71,7 +71,7 @@
 //!
 //! # Features
 //!
-//! None is on by default, and none changes what is there without it.
+//! None is on by default, and none changes what is there without it, but for `subtle` as it says.
 //!
 //! - `allocator-api2` makes `&Arena` an `Allocator` of the crate
 //!   [`allocator-api2`](https://docs.rs/allocator-api2/0.2), so that what its `Vec` and `Box` keep in
@@ -79,6 +79,13 @@
 //! - `portable-atomic` is for machines without compare-and-swap (thumbv6m): atomic operations come from
 //!   the crate [`portable-atomic`](https://docs.rs/portable-atomic), and the final program says how, by
 //!   one of its features `critical-section` and `unsafe-assume-single-core`.
+//! - `rand_core-0_10` has an arena's generator as a `CryptoRng` of
+//!   [`rand_core`](https://docs.rs/rand_core/0.10): `Arena::generator`.
+//! - `subtle` makes the guards, [`Exposed`] and [`ExposedMut`], `ConstantTimeEq` of
+//!   [`subtle`](https://docs.rs/subtle/2). Where `guard.ct_eq(bytes)` was the bytes' own, it is then
+//!   written `(*guard).ct_eq(bytes)`.
+//! - `zeroize` makes what wipes itself ([`Buffer`], [`Secret`], [`SecretVec`], [`SecretString`],
+//!   [`OpenedInPlace`]) `ZeroizeOnDrop` of [`zeroize`](https://docs.rs/zeroize/1).
 //! - `std` makes a [`SecretVec<u8, _>`](SecretVec) a `std::io::Write`.
 //! - `internals` is for the repository's own tests; no promise is made about it.
 //!
@@ -103,7 +110,7 @@
 //! | 8 | `allocate` `secret` |
 //! | 9 | `key` `vec` |
 //! | 10 | `enclave` `string` |
-//! | 11 | `field` |
+//! | 11 | `field` `interop` |
 //!
 //! `buddy`, `classes`, `index` and `runs` compute on numbers and touch no memory but their tables.
 //! All unsafe code is in the modules that are marked for it below.
@@ -139,6 +146,7 @@ mod field;
 #[expect(unsafe_code, reason = "reads and writes what lies between two canaries")]
 mod guarded;
 mod index;
+mod interop;
 mod key;
 mod kind;
 #[expect(unsafe_code, reason = "turns a lent pointer into a reference for the moment of use")]
@@ -178,6 +186,8 @@ pub use error::{
 };
 pub use exposed::{Exposed, ExposedMut};
 pub use field::SecretField;
+#[cfg(feature = "rand_core-0_10")]
+pub use interop::Generator;
 pub use lock::{Lock, Mutex, MutexGuard, SpinLock};
 pub use owner::{Door, Lost, Owner, Spin};
 pub use place::Place;

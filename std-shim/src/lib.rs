@@ -50,6 +50,22 @@
 //! Who needs more in a handler makes an arena with an owner whose lock keeps the signal away
 //! ([`strongroom_core::Lock`]).
 //!
+//! # Features
+//!
+//! None is on by default, and none changes what is there without it, but for `subtle` as it says.
+//!
+//! - `allocator-api2` has a vault as an `Allocator` of
+//!   [`allocator-api2`](https://docs.rs/allocator-api2/0.2), for its collections, those of `hashbrown`
+//!   and others: `Vault::allocator`.
+//! - `derive` is `#[derive(SealFields)]`: structs whose secret fields are sealed one by one.
+//! - `rand_core-0_10` has a vault's generator as a `TryCryptoRng` of
+//!   [`rand_core`](https://docs.rs/rand_core/0.10): `Vault::generator`.
+//! - `subtle` makes the guards `ConstantTimeEq` of [`subtle`](https://docs.rs/subtle/2). Where
+//!   `guard.ct_eq(bytes)` was the bytes' own, it is then written `(*guard).ct_eq(bytes)`.
+//! - `zeroize` makes [`Opened`], [`OwnedOpened`], and what grows in a vault, `ZeroizeOnDrop` of
+//!   [`zeroize`](https://docs.rs/zeroize/1).
+//! - `internals` is for the repository's own tests; no promise is made about it.
+//!
 //! # How it is built
 //!
 //! Each file imports only from floors below its own (`tests/tests/floors.rs` holds them to it):
@@ -62,7 +78,7 @@
 //! | 3 | `limits` |
 //! | 4 | `pages` |
 //! | 5 | `locked_arena` `vault` |
-//! | 6 | `global` `io` |
+//! | 6 | `global` `interop` `io` |
 //!
 //! # Other systems
 //!
@@ -77,6 +93,7 @@ mod entropy;
 mod fork;
 #[expect(unsafe_code, reason = "keeps a pointer to the vault of the whole process")]
 mod global;
+mod interop;
 mod io;
 pub mod limits;
 #[expect(unsafe_code, reason = "makes an arena in the pages that it keeps beside it")]
@@ -92,6 +109,8 @@ mod vault;
 pub use emergency::wipe_all;
 pub use entropy::OsEntropy;
 pub use global::{InstallError, NotInstalled, global};
+#[cfg(feature = "rand_core-0_10")]
+pub use interop::VaultGenerator;
 pub use io::{ReadError, SecretReader, unbuffered_stdin};
 pub use limits::Limits;
 pub use locked_arena::{LockedArena, LockedArenaError, LockedOwner, LostArena, OwnedBuffer};

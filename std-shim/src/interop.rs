@@ -1,0 +1,9 @@
+//! Other crates' types and traits for a vault and what it opens, each behind a feature of its own.
+
+#[cfg(feature = "rand_core-0_10")]
+mod generator;
+#[cfg(feature = "zeroize")]
+mod wiped;
+
+#[cfg(feature = "rand_core-0_10")]
+pub use self::generator::VaultGenerator;
