@@ -1,7 +1,11 @@
 //! Other crates' types and traits for a vault and what it opens, each behind a feature of its own.
 
+#[cfg(feature = "secrecy-0_10")]
+mod boxed;
 #[cfg(feature = "rand_core-0_10")]
 mod generator;
+#[cfg(feature = "bytes")]
+mod records;
 #[cfg(feature = "zeroize")]
 mod wiped;
 

@@ -57,9 +57,14 @@
 //! - `allocator-api2` has a vault as an `Allocator` of
 //!   [`allocator-api2`](https://docs.rs/allocator-api2/0.2), for its collections, those of `hashbrown`
 //!   and others: `Vault::allocator`.
+//! - `bytes` seals into [`bytes`](https://docs.rs/bytes/1): records that are shared, not copied
+//!   (`Vault::seal_shared`), and at the end of a message (`Vault::seal_to_end`).
 //! - `derive` is `#[derive(SealFields)]`: structs whose secret fields are sealed one by one.
 //! - `rand_core-0_10` has a vault's generator as a `TryCryptoRng` of
 //!   [`rand_core`](https://docs.rs/rand_core/0.10): `Vault::generator`.
+//! - `secrecy-0_10` seals the secrets of [`secrecy`](https://docs.rs/secrecy/0.10)
+//!   (`Vault::seal_secrecy`), takes them into locked memory (`Vault::try_take_secrecy`), and copies what
+//!   is open to the heap for whatever takes nothing else (`Opened::copy_to_secrecy_on_the_heap`).
 //! - `subtle` makes the guards `ConstantTimeEq` of [`subtle`](https://docs.rs/subtle/2). Where
 //!   `guard.ct_eq(bytes)` was the bytes' own, it is then written `(*guard).ct_eq(bytes)`.
 //! - `zeroize` makes [`Opened`], [`OwnedOpened`], and what grows in a vault, `ZeroizeOnDrop` of
