@@ -71,7 +71,7 @@
 //!
 //! # Features
 //!
-//! None is on by default, and none changes what is there without it, but for `subtle` as it says.
+//! None is on by default, and none changes what is there without it.
 //!
 //! - `allocator-api2` makes `&Arena` an `Allocator` of the crate
 //!   [`allocator-api2`](https://docs.rs/allocator-api2/0.2), so that what its `Vec` and `Box` keep in
@@ -81,9 +81,8 @@
 //!   one of its features `critical-section` and `unsafe-assume-single-core`.
 //! - `rand_core-0_10` has an arena's generator as a `CryptoRng` of
 //!   [`rand_core`](https://docs.rs/rand_core/0.10): `Arena::generator`.
-//! - `subtle` makes the guards, [`Exposed`] and [`ExposedMut`], `ConstantTimeEq` of
-//!   [`subtle`](https://docs.rs/subtle/2). Where `guard.ct_eq(bytes)` was the bytes' own, it is then
-//!   written `(*guard).ct_eq(bytes)`.
+//! - `subtle` makes secrets ([`Buffer`], [`Secret`], [`SecretVec`], [`SecretString`]), which are compared
+//!   with each other then, `ConstantTimeEq` of [`subtle`](https://docs.rs/subtle/2).
 //! - `zeroize` makes what wipes itself ([`Buffer`], [`Secret`], [`SecretVec`], [`SecretString`],
 //!   [`OpenedInPlace`]) `ZeroizeOnDrop` of [`zeroize`](https://docs.rs/zeroize/1).
 //! - `std` makes a [`SecretVec<u8, _>`](SecretVec) a `std::io::Write`.

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "secrecy-0_10")]
 mod boxed;
+#[cfg(feature = "subtle")]
+mod comparison;
 #[cfg(feature = "rand_core-0_10")]
 mod generator;
 #[cfg(feature = "bytes")]

@@ -52,7 +52,7 @@
 //!
 //! # Features
 //!
-//! None is on by default, and none changes what is there without it, but for `subtle` as it says.
+//! None is on by default, and none changes what is there without it.
 //!
 //! - `allocator-api2` has a vault as an `Allocator` of
 //!   [`allocator-api2`](https://docs.rs/allocator-api2/0.2), for its collections, those of `hashbrown`
@@ -65,8 +65,8 @@
 //! - `secrecy-0_10` seals the secrets of [`secrecy`](https://docs.rs/secrecy/0.10)
 //!   (`Vault::seal_secrecy`), takes them into locked memory (`Vault::try_take_secrecy`), and copies what
 //!   is open to the heap for whatever takes nothing else (`Opened::copy_to_secrecy_on_the_heap`).
-//! - `subtle` makes the guards `ConstantTimeEq` of [`subtle`](https://docs.rs/subtle/2). Where
-//!   `guard.ct_eq(bytes)` was the bytes' own, it is then written `(*guard).ct_eq(bytes)`.
+//! - `subtle` makes secrets, which are compared with each other then, `ConstantTimeEq` of
+//!   [`subtle`](https://docs.rs/subtle/2).
 //! - `zeroize` makes [`Opened`], [`OwnedOpened`], and what grows in a vault, `ZeroizeOnDrop` of
 //!   [`zeroize`](https://docs.rs/zeroize/1).
 //! - `internals` is for the repository's own tests; no promise is made about it.

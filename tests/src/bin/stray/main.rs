@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use ed25519_dalek::{Signer, SigningKey};
 use strongroom::strongroom_core::wiping_stack;
-use strongroom::{Built, OpenError, Opened, Opener, Sealed, SecretVec, Vault};
+use strongroom::{Built, OpenError, Opened, Opener, SealFields, Sealed, SecretVec, Vault};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args_os().skip(1);
@@ -118,7 +118,13 @@ fn use_all(vault: &Vault, sealed: &[Sealed]) -> Result<(), Box<dyn Error>> {
         opened.write_to(&mut writer)?;
         reader.read_exact(&mut copy.expose_secret_mut())?;
         copy.release()?;
-        grow(vault, &opened)?;
+        for way in [grow, seal_fields, collect] {
+            match way(vault, &opened) {
+                // The others have secrets open as well.
+                Ok(()) | Err(OpenError::Full(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         // What is refused leaves nothing either.
         if vault.try_open(record, b"another context").is_ok() {
             return Err("a record was opened under another context".into());
@@ -128,20 +134,49 @@ fn use_all(vault: &Vault, sealed: &[Sealed]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Copies a secret to where it grows, piece by piece, unless there is no room.
-fn grow(vault: &Vault, opened: &Opened<'_>) -> Result<(), Box<dyn Error>> {
+/// Copies a secret to where it grows, piece by piece.
+fn grow(vault: &Vault, opened: &Opened<'_>) -> Result<(), OpenError> {
     let mut grown = SecretVec::new(vault);
     for piece in opened.expose_secret().chunks(7) {
-        match grown.extend_from_slice(piece) {
-            // The others have secrets open as well.
-            Err(OpenError::Full(_)) => return Ok(()),
-            grew => grew?,
-        }
+        grown.extend_from_slice(piece)?;
     }
-    if !grown.constant_time_eq(&opened.expose_secret()) {
-        return Err("a secret grew into another".into());
-    }
+    assert!(grown.constant_time_eq(&opened.expose_secret()), "it grew into another");
     grown.truncate(opened.len() / 2);
+    Ok(())
+}
+
+#[derive(SealFields)]
+struct Pair<'v> {
+    #[secret]
+    one: SecretVec<u8, &'v Vault>,
+    #[secret]
+    other: SecretVec<u8, &'v Vault>,
+}
+
+/// Copies a secret into a struct, seals its fields and opens them.
+fn seal_fields(vault: &Vault, opened: &Opened<'_>) -> Result<(), OpenError> {
+    let mut pair = Pair { one: SecretVec::new(vault), other: SecretVec::new(vault) };
+    pair.one.extend_from_slice(&opened.expose_secret())?;
+    pair.other.extend_from_slice(&opened.expose_secret())?;
+    let Ok(sealed) = pair.seal_and_wipe(vault) else { return Err(OpenError::Destroyed) };
+    let pair = sealed.try_open(vault)?;
+    assert!(pair.one.constant_time_eq(&opened.expose_secret()), "another was opened");
+    assert!(pair.other.constant_time_eq(&pair.one.expose_secret()), "another was opened");
+    Ok(())
+}
+
+/// Copies a secret into a collection, which grows.
+fn collect(vault: &Vault, opened: &Opened<'_>) -> Result<(), OpenError> {
+    // SAFETY: nobody wipes this process's memory, and its forked children do nothing.
+    let memory = unsafe { vault.allocator() };
+    let mut bytes = allocator_api2::vec::Vec::new_in(memory);
+    for piece in opened.expose_secret().chunks(97) {
+        if bytes.try_reserve(piece.len()).is_err() {
+            return Ok(());
+        }
+        bytes.extend_from_slice(piece);
+    }
+    assert!(opened.constant_time_eq(&bytes), "it was collected as another");
     Ok(())
 }
 
