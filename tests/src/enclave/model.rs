@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt::{self, Debug, Formatter};
 use std::ptr::NonNull;
 
-use strongroom_core::{Arena, Buffer, Bulk, Enclave, OpenError, SealError, Sealed, SealedInPlace};
+use bytemuck::Pod;
+use strongroom_core::{
+    Arena, Buffer, Bulk, Enclave, OpenError, SealError, Sealed, SealedInPlace, SecretVec,
+};
 
 use super::storage::Storage;
 use super::{Op, Tamper};
@@ -63,12 +66,15 @@ impl<'a> Model<'a> {
     pub fn apply(&mut self, op: Op) {
         match op {
             Op::Seal { len, context } => self.seal(len, context),
-            Op::Open { nth } => drop(self.open(nth)),
+            Op::Open { nth } => {
+                drop(self.open(nth));
+                self.open_otherwise(nth);
+            }
             Op::Hold { nth } => {
                 let opened = self.open(nth);
                 self.open.extend(opened);
             }
-            Op::LetGo { nth } => drop(take(&mut self.open, nth)),
+            Op::LetGo { nth } => self.grow_and_let_go(nth),
             Op::Tamper { nth, how } => self.tamper(nth, how),
             Op::Forget { nth } => drop(take(&mut self.records, nth)),
             Op::Refresh => self.enclave.refresh(),
@@ -120,6 +126,65 @@ impl<'a> Model<'a> {
                 None
             }
         }
+    }
+
+    /// Opens a record into memory that is not the arena's, and as values of its size and of another.
+    fn open_otherwise(&self, nth: usize) {
+        let Some(nth) = nth.checked_rem(self.records.len()) else { return };
+        let record = &self.records[nth];
+        let (len, is_own) = (record.secret.len(), record.generation == self.generation);
+        let mut bytes = vec![0xa5; len];
+        match self.enclave.open_into(&record.sealed, &record.context, &mut bytes) {
+            Ok(()) => assert!(is_own && bytes == record.secret),
+            Err(error) => {
+                assert!(!is_own && error == OpenError::Tampered, "{error:?}");
+                assert!(bytes.iter().all(|&byte| byte == 0xa5), "written to");
+            }
+        }
+        let mut longer = vec![0xa5; len + 1];
+        let answer = self.enclave.open_into(&record.sealed, &record.context, &mut longer);
+        assert_eq!(answer, Err(OpenError::OtherSize { len, size: len + 1 }));
+        match len {
+            8 => self.open_as::<u64>(record),
+            16 => self.open_as::<u128>(record),
+            64 => self.open_as::<[u64; 8]>(record),
+            100 => self.open_as::<[u8; 100]>(record),
+            _ => self.open_as::<[u32; 8]>(record),
+        }
+    }
+
+    /// Opens a record as a value, which works if it is of this enclave and size, and there is room.
+    fn open_as<T: Pod>(&self, record: &Record<'_>) {
+        let (len, size) = (record.secret.len(), size_of::<T>());
+        match self.enclave.open_value::<T, _>(&record.sealed, &record.context) {
+            Ok(value) => {
+                let value = value.expose_secret();
+                assert_eq!((&raw const *value).addr() % align_of::<T>(), 0);
+                assert!(bytemuck::bytes_of(&*value) == record.secret);
+                assert_eq!(record.generation, self.generation);
+            }
+            Err(error) if len != size => assert_eq!(error, OpenError::OtherSize { len, size }),
+            Err(error) if record.generation == self.generation => {
+                assert!(matches!(error, OpenError::Allocate(_)), "{error:?}");
+            }
+            Err(error) => {
+                assert!(matches!(error, OpenError::Tampered | OpenError::Allocate(_)), "{error:?}");
+            }
+        }
+    }
+
+    /// Lets an open secret grow, if there is room, before it is dropped.
+    fn grow_and_let_go(&mut self, nth: usize) {
+        let Some((buffer, mut secret)) = take(&mut self.open, nth) else { return };
+        let more = self.noise.bytes(nth % 97);
+        let mut grown = SecretVec::from_buffer(self.lab.arena(), buffer);
+        match grown.extend_from_slice(&more) {
+            Ok(()) => secret.extend_from_slice(&more),
+            Err(error) => no_room(self.lab.arena(), error.into(), secret.len() + more.len()),
+        }
+        assert!(grown.constant_time_eq(&secret));
+        grown.truncate(secret.len() / 2);
+        assert!(grown.constant_time_eq(&secret[..secret.len() / 2]));
     }
 
     fn tamper(&mut self, nth: usize, how: Tamper) {
