@@ -43,7 +43,7 @@ part_core() {
         for model in stacked tree; do
             ! $short || [ $model = stacked ] || continue
             interpret "core $machine $model" "$([ $model = stacked ] || echo -Zmiri-tree-borrows)" \
-                -p strongroom-core --features allocator-api2 --lib --target "$machine" -- $($short && echo "${short_tests[@]}")
+                -p strongroom-core --features allocator-api2-0_2 --lib --target "$machine" -- $($short && echo "${short_tests[@]}")
         done
     done
 }

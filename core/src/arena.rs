@@ -10,7 +10,7 @@
 //! takes empty runs apart, under the lock; `blocks` makes secrets of whole leaves. `plan` divides the
 //! region. `verify`, `stats` and `map` look on.
 
-#[cfg(feature = "allocator-api2")]
+#[cfg(feature = "allocator-api2-0_2")]
 mod allocator;
 mod blocks;
 mod leaves;

@@ -73,7 +73,7 @@
 //!
 //! None is on by default, and none changes what is there without it.
 //!
-//! - `allocator-api2` makes `&Arena` an `Allocator` of the crate
+//! - `allocator-api2-0_2` makes `&Arena` an `Allocator` of the crate
 //!   [`allocator-api2`](https://docs.rs/allocator-api2/0.2), so that what its `Vec` and `Box` keep in
 //!   memory, and `hashbrown`'s maps, lies in the region. Those need the crate `alloc`, this one does not.
 //! - `portable-atomic` is for machines without compare-and-swap (thumbv6m): atomic operations come from

@@ -54,7 +54,7 @@
 //!
 //! None is on by default, and none changes what is there without it.
 //!
-//! - `allocator-api2` has a vault as an `Allocator` of
+//! - `allocator-api2-0_2` has a vault as an `Allocator` of
 //!   [`allocator-api2`](https://docs.rs/allocator-api2/0.2), for its collections, those of `hashbrown`
 //!   and others: `Vault::allocator`.
 //! - `bytes` seals into [`bytes`](https://docs.rs/bytes/1): records that are shared, not copied
@@ -130,7 +130,7 @@ pub use vault::{
     Opener, Opening, OpeningAll, OwnedOpened, Reserve, SealError, Sealed, SealedField, Share,
     Shortage, Vault, VaultError, VaultOwner,
 };
-#[cfg(feature = "allocator-api2")]
+#[cfg(feature = "allocator-api2-0_2")]
 pub use vault::{OwnedAllocator, VaultAllocator};
 
 /// Parts below the public interface, for the workspace's own fuzz targets. No promise is made about

@@ -220,7 +220,7 @@ impl LockedPages {
     }
 
     /// Whether an address is in the pages.
-    #[cfg(feature = "allocator-api2")]
+    #[cfg(feature = "allocator-api2-0_2")]
     pub(crate) fn contains(&self, pointer: NonNull<u8>) -> bool {
         let data = self.as_non_null();
         let start = data.cast::<u8>().addr().get();

@@ -1,7 +1,7 @@
 //! The vault: locked pages that grow with the load, an enclave, and a line for those who wait.
 
 mod admission;
-#[cfg(feature = "allocator-api2")]
+#[cfg(feature = "allocator-api2-0_2")]
 #[expect(unsafe_code, reason = "is an allocator, whose memory nobody keeps")]
 mod allocator;
 mod builder;
@@ -41,7 +41,7 @@ use std::time::Duration;
 use bytemuck::NoUninit;
 use strongroom_core::{Enclave, Fault, Stats};
 
-#[cfg(feature = "allocator-api2")]
+#[cfg(feature = "allocator-api2-0_2")]
 pub use self::allocator::{OwnedAllocator, VaultAllocator};
 pub use self::builder::Builder;
 pub use self::built::Built;

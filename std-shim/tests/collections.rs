@@ -1,5 +1,5 @@
 //! Collections that lie in a vault whole.
-#![cfg(feature = "allocator-api2")]
+#![cfg(feature = "allocator-api2-0_2")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::hash::RandomState;

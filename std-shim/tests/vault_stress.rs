@@ -457,7 +457,7 @@ impl Worker {
                 }
             }
             _ => {
-                #[cfg(feature = "allocator-api2")]
+                #[cfg(feature = "allocator-api2-0_2")]
                 {
                     // SAFETY: bytes may be zero at any time, and no child looks at them.
                     let memory = unsafe { vault.allocator() };

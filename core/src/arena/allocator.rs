@@ -12,7 +12,7 @@ use crate::error::FaultKind;
 use crate::kind::Kind;
 use crate::owner::{Door, Owner};
 
-/// With the feature `allocator-api2`: what a collection of `allocator-api2`, `hashbrown` and others
+/// With the feature `allocator-api2-0_2`: what a collection of `allocator-api2`, `hashbrown` and others
 /// keeps in memory lies in the region, each allocation between canaries, and is wiped when it is
 /// released.
 ///

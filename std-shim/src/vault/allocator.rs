@@ -18,7 +18,7 @@ use super::segment::{User, VaultOwner};
 use super::share::Share;
 
 impl Vault {
-    /// With the feature `allocator-api2`: what a collection of `allocator-api2`, `hashbrown` and others
+    /// With the feature `allocator-api2-0_2`: what a collection of `allocator-api2`, `hashbrown` and others
     /// keeps in memory lies in the vault, keys and all, each allocation between canaries, and is wiped when
     /// it is released.
     ///

@@ -106,7 +106,7 @@ impl<'v> Lease<'v> {
     }
 }
 
-#[cfg(feature = "allocator-api2")]
+#[cfg(feature = "allocator-api2-0_2")]
 impl Lease<'_> {
     /// The memory, whose user stays counted until [`release_parted`](Self::release_parted).
     pub(super) fn part(self) -> NonNull<u8> {

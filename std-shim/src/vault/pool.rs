@@ -13,7 +13,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use strongroom_core::Enclave;
-#[cfg(feature = "allocator-api2")]
+#[cfg(feature = "allocator-api2-0_2")]
 use strongroom_core::Fault;
 
 use super::error::{Denied, VaultError};
@@ -157,7 +157,7 @@ impl Pool {
     }
 
     /// What is told of damage.
-    #[cfg(feature = "allocator-api2")]
+    #[cfg(feature = "allocator-api2-0_2")]
     pub(super) fn on_fault(&self) -> fn(Fault) {
         self.options.on_fault
     }

@@ -174,7 +174,7 @@ impl User<'_> {
 
     /// Stays counted though nobody keeps this: the memory stays until as many have
     /// [rejoined](Self::rejoin_parted).
-    #[cfg(feature = "allocator-api2")]
+    #[cfg(feature = "allocator-api2-0_2")]
     pub(super) fn part(self) {
         // Together, whoever it was and in whichever thread: they come back in others.
         self.segment.users.0[PARTED].users.fetch_add(1, Ordering::SeqCst);
@@ -184,7 +184,7 @@ impl User<'_> {
     ///
     /// # Safety
     /// One has parted from this segment that has not rejoined.
-    #[cfg(feature = "allocator-api2")]
+    #[cfg(feature = "allocator-api2-0_2")]
     pub(super) unsafe fn rejoin_parted(&self) {
         self.segment.users.leave(PARTED);
     }
@@ -342,7 +342,7 @@ impl Users {
 const SHARDS: usize = 16;
 
 /// Where those are counted that have parted.
-#[cfg(feature = "allocator-api2")]
+#[cfg(feature = "allocator-api2-0_2")]
 const PARTED: usize = 0;
 
 pub(super) const ENTRY: usize = 1 << (usize::BITS / 2);
