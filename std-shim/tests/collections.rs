@@ -169,8 +169,10 @@ fn a_forked_child_and_a_wiped_process_get_nothing() {
         });
         assert!(child.success());
         strongroom::wipe_all();
+        assert_eq!(vault.held(), 1);
         // SAFETY: it was allocated with this layout, and is not used any more.
         unsafe { memory.deallocate(before.cast(), layout) };
+        assert_eq!(vault.held(), 0);
         assert!(memory.allocate(layout).is_err());
     });
 }

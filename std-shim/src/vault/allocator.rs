@@ -11,6 +11,7 @@ use strongroom_core::Owner;
 
 use super::Vault;
 use super::admission::Party;
+use super::error::OpenError;
 use super::lease::Lease;
 use super::request::Request;
 use super::reserve::Reserve;
@@ -104,7 +105,7 @@ unsafe impl Allocator for VaultAllocator<'_> {
 
     unsafe fn deallocate(&self, pointer: NonNull<u8>, layout: Layout) {
         let admission = self.0.admission;
-        if layout.size() == 0 || admission.check_process().is_err() {
+        if layout.size() == 0 || admission.check_process() == Err(OpenError::Forked) {
             return;
         }
         let holder = admission.users().find(|user: &User<'_>| user.pages().contains(pointer));

@@ -127,10 +127,15 @@ impl Lease<'_> {
         memory: NonNull<u8>,
         layout: Layout,
     ) -> Result<(), Fault> {
-        // SAFETY: the memory is the caller's; or quarantined, which is nobody's any more and stays so.
-        let released = unsafe { user.arena().try_deallocate(memory, layout) };
+        let released = if emergency::is_wiped() {
+            Ok(())
+        } else {
+            // SAFETY: the memory is the caller's; or quarantined, which is nobody's and stays so.
+            unsafe { user.arena().try_deallocate(memory, layout) }
+        };
         let was_released = matches!(&released, Err(fault) if !fault.kind.is_damage());
-        if was_released {
+        // What an emergency wipes meanwhile looks like that, too.
+        if was_released && !emergency::is_wiped() {
             return Ok(());
         }
         // SAFETY: it was counted when it was parted from, and it is released for the first time.
