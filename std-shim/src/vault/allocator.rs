@@ -4,7 +4,6 @@ use std::alloc::Layout;
 use std::fmt::{self, Debug, Formatter};
 use std::num::NonZero;
 use std::ptr::NonNull;
-use std::sync::Arc;
 
 use allocator_api2::alloc::{AllocError, Allocator};
 use strongroom_core::Owner;
@@ -72,7 +71,7 @@ impl Share {
     /// As for [`Vault::allocator`].
     #[must_use]
     pub unsafe fn allocator(&self) -> OwnedAllocator {
-        OwnedAllocator(Arc::new(self.clone()))
+        OwnedAllocator(self.clone())
     }
 }
 
@@ -82,7 +81,7 @@ pub struct VaultAllocator<'v>(Party<'v>);
 
 /// A vault's locked memory, for collections that own a share of it; see [`Share::allocator`].
 #[derive(Clone)]
-pub struct OwnedAllocator(Arc<Share>);
+pub struct OwnedAllocator(Share);
 
 // SAFETY: memory stays where it is until it is released: whoever has some is counted, so the segment it
 // lies in stays, and nothing ends a vault that is borrowed. Copies are the same vault.

@@ -31,7 +31,7 @@ impl<T, S: Holds> Built<T, S> {
         memory: S,
         build: impl for<'p> FnOnce(&'p mut MaybeUninit<T>) -> &'p mut T,
     ) -> Result<Self, OpenError> {
-        let mut pointer = memory.intact().ok_or_else(|| memory.gone())?.cast::<MaybeUninit<T>>();
+        let mut pointer = place::<MaybeUninit<T>>(&memory)?;
         // SAFETY: the memory was allocated for a `T` and is this function's alone.
         let place = unsafe { pointer.as_mut() };
         let value = wiping_stack::<STACK, _>(|| ptr::from_mut(build(place)));
@@ -46,7 +46,7 @@ impl<T, S: Holds> Built<T, S> {
     /// after [`wipe_all`](crate::wipe_all).
     #[inline]
     pub fn try_expose_secret(&self) -> Result<Exposed<'_, T>, OpenError> {
-        let pointer = self.pointer().ok_or_else(|| self.memory.gone())?;
+        let pointer = place::<T>(&self.memory)?;
         // SAFETY: `new` has built the value, which nothing has changed but through this guard's like.
         Ok(Exposed::new(&VaultOwner, unsafe { pointer.as_ref() }))
     }
@@ -57,19 +57,20 @@ impl<T, S: Holds> Built<T, S> {
     /// As for [`try_expose_secret`](Self::try_expose_secret).
     #[inline]
     pub fn try_expose_secret_mut(&mut self) -> Result<ExposedMut<'_, T>, OpenError> {
-        let mut pointer = self.pointer().ok_or_else(|| self.memory.gone())?;
+        let mut pointer = place::<T>(&self.memory)?;
         // SAFETY: as above, and it is borrowed mutably.
         Ok(ExposedMut::new(&VaultOwner, unsafe { pointer.as_mut() }))
     }
+}
 
-    fn pointer(&self) -> Option<NonNull<T>> {
-        self.memory.intact().map(NonNull::cast)
-    }
+/// Where a value is, as long as there is anything left of it.
+fn place<T>(memory: &impl Holds) -> Result<NonNull<T>, OpenError> {
+    memory.intact().map(NonNull::cast).ok_or_else(|| memory.gone())
 }
 
 impl<T, S: Holds> Drop for Built<T, S> {
     fn drop(&mut self) {
-        if let Some(pointer) = self.pointer() {
+        if let Ok(pointer) = place::<T>(&self.memory) {
             // SAFETY: the value is there, and ends here; its memory goes after it.
             unsafe { pointer.drop_in_place() };
         }

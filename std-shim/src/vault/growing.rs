@@ -13,11 +13,10 @@ use super::reserve::Reserve;
 use super::segment::VaultOwner;
 use super::share::Share;
 
-/// Growing never waits: to wait for room while one holds some may be to wait for ever. Begin with
-/// [`SecretVec::from_buffer`](strongroom_core::SecretVec::from_buffer) and what was waited for.
 macro_rules! growing {
-    ($(#[$doc:meta])* [$($generics:tt)*] $allocator:ty, $buffer:ident $(<$lifetime:lifetime>)?) => {
-        $(#[$doc])*
+    ([$($generics:tt)*] $allocator:ty, $buffer:ident $(<$lifetime:lifetime>)?) => {
+        /// Growing never waits: to wait for room while one holds some may be to wait for ever. Begin with
+        /// [`SecretVec::from_buffer`](strongroom_core::SecretVec::from_buffer) and what was waited for.
         impl $($generics)* Allocate for $allocator {
             type Owner = VaultOwner;
             type Buffer<T: Pod> = $buffer<$($lifetime,)? [T]>;

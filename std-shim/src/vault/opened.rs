@@ -106,6 +106,12 @@ impl<T: ?Sized> Opened<'_, T> {
         self.lease.expose()
     }
 
+    fn fill_bytes(&mut self) -> Result<(), OpenError> {
+        let enclave = self.told.0.enclave()?;
+        enclave.arena().fill_random(&mut self.lease.expose_mut());
+        Ok(())
+    }
+
     fn seal_bytes(&self, context: &[u8]) -> Result<Sealed, SealError> {
         super::seal(self.told.0, &self.lease.expose(), context)
     }
@@ -165,9 +171,7 @@ impl<T: Pod> Opened<'_, [T]> {
     /// # Errors
     /// [`OpenError::Forked`] in a forked child, [`OpenError::Destroyed`] after an emergency.
     pub fn fill_random(&mut self) -> Result<(), OpenError> {
-        let enclave = self.told.0.enclave()?;
-        enclave.arena().fill_random(&mut self.lease.expose_mut());
-        Ok(())
+        self.fill_bytes()
     }
 
     /// Seals the secret from where it is open; see [`Vault::seal`](crate::Vault::seal). It stays open.
@@ -216,9 +220,7 @@ impl<T: Pod> Opened<'_, T> {
     /// # Errors
     /// [`OpenError::Forked`] in a forked child, [`OpenError::Destroyed`] after an emergency.
     pub fn fill_random(&mut self) -> Result<(), OpenError> {
-        let enclave = self.told.0.enclave()?;
-        enclave.arena().fill_random(&mut self.lease.expose_mut());
-        Ok(())
+        self.fill_bytes()
     }
 
     /// Seals the secret from where it is open; see [`Vault::seal_value`](crate::Vault::seal_value). It

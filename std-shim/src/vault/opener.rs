@@ -10,13 +10,11 @@ use super::admission::Party;
 use super::built::{Built, Holds};
 use super::error::OpenError;
 use super::opened::Opened;
-use super::owned::OwnedOpened;
 use super::request::Request;
 use super::reserve::Reserve;
-use super::share::Share;
 use super::{Sealed, Vault};
 
-/// Secrets as values: what can be asked of a vault, of a [`Reserve`] and of a [`Share`] alike.
+/// Secrets as values: what can be asked of a vault, of a [`Reserve`] and of a [`Share`](super::Share) alike.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,7 +35,8 @@ use super::{Sealed, Vault};
 /// Values are plain data ([`bytemuck::Pod`]): all bytes are part of the value, and any bytes are one.
 /// What else is to be in locked memory is [built](Self::try_build) there, and cannot be sealed.
 pub trait Opener: Send + Sized + sealed::Sealed {
-    /// An open secret: an [`Opened`] that borrows the vault, or an [`OwnedOpened`] that owns a share.
+    /// An open secret: an [`Opened`] that borrows the vault, or an
+    /// [`OwnedOpened`](super::OwnedOpened) that owns a share.
     type Opened<T: ?Sized>: Holds + Send;
 
     #[doc(hidden)]
@@ -253,44 +252,12 @@ macro_rules! borrowing {
 borrowing!(&'v Vault, self => self.admission.everybody());
 borrowing!(Reserve<'v>, self => self.party);
 
-impl Opener for &Share {
-    type Opened<T: ?Sized> = OwnedOpened<T>;
-
-    fn now<const N: usize>(
-        self,
-        requests: &[Request<'_>; N],
-    ) -> Result<[OwnedOpened; N], OpenError> {
-        Ok(self.party().try_all(requests)?.map(|opened| self.own(opened)))
-    }
-
-    fn within<const N: usize>(
-        self,
-        requests: &[Request<'_>; N],
-        timeout: Duration,
-    ) -> Result<[OwnedOpened; N], OpenError> {
-        Ok(self.party().all_within(requests, timeout)?.map(|opened| self.own(opened)))
-    }
-
-    async fn wait<const N: usize>(
-        self,
-        requests: [Request<'_>; N],
-    ) -> Result<[OwnedOpened; N], OpenError> {
-        Ok(wait(self.party(), requests).await?.map(|opened| self.own(opened)))
-    }
-
-    fn typed<T: ?Sized>(opened: OwnedOpened) -> OwnedOpened<T> {
-        opened.typed()
-    }
-}
-
-impl sealed::Sealed for &Share {}
-
-mod sealed {
+pub(super) mod sealed {
     pub trait Sealed {}
 }
 
 /// All that is requested, as a task that waits in line.
-async fn wait<'v, const N: usize>(
+pub(super) async fn wait<'v, const N: usize>(
     party: Party<'v>,
     requests: [Request<'_>; N],
 ) -> Result<[Opened<'v>; N], OpenError> {

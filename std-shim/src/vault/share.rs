@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::admission::Party;
 use super::error::OpenError;
 use super::opened::Opened;
-use super::opening::{Allocating, Opening, OpeningAll};
+use super::opener::{Opener, sealed, wait};
 use super::owned::OwnedOpened;
 use super::request::Request;
 use super::{Sealed, Vault};
@@ -75,7 +75,7 @@ impl Share {
         sealed: &Sealed<S>,
         context: &[u8],
     ) -> Result<OwnedOpened, OpenError> {
-        self.party().try_all(&[Request::open(sealed, context)]).map(|[opened]| self.own(opened))
+        self.now(&[Request::open(sealed, context)]).map(|[opened]| opened)
     }
 
     /// See [`Vault::open_timeout`].
@@ -88,8 +88,7 @@ impl Share {
         context: &[u8],
         timeout: Duration,
     ) -> Result<OwnedOpened, OpenError> {
-        let requests = [Request::open(sealed, context)];
-        self.party().all_within(&requests, timeout).map(|[opened]| self.own(opened))
+        self.within(&[Request::open(sealed, context)], timeout).map(|[opened]| opened)
     }
 
     /// See [`Vault::open`]. The future owns the record (in a box, an `Arc<[u8]>`, or any other memory) and
@@ -108,8 +107,8 @@ impl Share {
     {
         let share = self.clone();
         async move {
-            let opened = Opening::new(share.party(), &sealed, context.as_ref()).await;
-            opened.map(|opened| share.own(opened))
+            let requests = [Request::open(&sealed, context.as_ref())];
+            share.wait(requests).await.map(|[opened]| opened)
         }
     }
 
@@ -121,9 +120,7 @@ impl Share {
         &self,
         sealed: [(&Sealed<S>, &[u8]); N],
     ) -> Result<[OwnedOpened; N], OpenError> {
-        let requests = sealed.map(|(sealed, context)| Request::open(sealed, context));
-        let opened = self.party().try_all(&requests)?;
-        Ok(opened.map(|opened| self.own(opened)))
+        self.now(&sealed.map(|(sealed, context)| Request::open(sealed, context)))
     }
 
     /// See [`Vault::open_all_timeout`].
@@ -135,9 +132,7 @@ impl Share {
         sealed: [(&Sealed<S>, &[u8]); N],
         timeout: Duration,
     ) -> Result<[OwnedOpened; N], OpenError> {
-        let requests = sealed.map(|(sealed, context)| Request::open(sealed, context));
-        let opened = self.party().all_within(&requests, timeout)?;
-        Ok(opened.map(|opened| self.own(opened)))
+        self.within(&sealed.map(|(sealed, context)| Request::open(sealed, context)), timeout)
     }
 
     /// See [`Vault::open_all`]. The future owns the records and the contexts.
@@ -154,9 +149,8 @@ impl Share {
     {
         let share = self.clone();
         async move {
-            let lent = sealed.each_ref().map(|(sealed, context)| (sealed, context.as_ref()));
-            let opened = OpeningAll::new(share.party(), lent).await?;
-            Ok(opened.map(|opened| share.own(opened)))
+            let lent = sealed.each_ref();
+            share.wait(lent.map(|(sealed, context)| Request::open(sealed, context.as_ref()))).await
         }
     }
 
@@ -165,7 +159,7 @@ impl Share {
     /// # Errors
     /// [`OpenError`].
     pub fn try_allocate(&self, len: usize) -> Result<OwnedOpened, OpenError> {
-        self.party().try_all(&[Request::allocate(len)]).map(|[opened]| self.own(opened))
+        self.now(&[Request::allocate(len)]).map(|[opened]| opened)
     }
 
     /// See [`Vault::allocate_timeout`].
@@ -177,8 +171,7 @@ impl Share {
         len: usize,
         timeout: Duration,
     ) -> Result<OwnedOpened, OpenError> {
-        let requests = [Request::allocate(len)];
-        self.party().all_within(&requests, timeout).map(|[opened]| self.own(opened))
+        self.within(&[Request::allocate(len)], timeout).map(|[opened]| opened)
     }
 
     /// See [`Vault::allocate`].
@@ -190,10 +183,7 @@ impl Share {
         len: usize,
     ) -> impl Future<Output = Result<OwnedOpened, OpenError>> + Send + use<> {
         let share = self.clone();
-        async move {
-            let opened = Allocating::new(share.party(), len).await;
-            opened.map(|opened| share.own(opened))
-        }
+        async move { share.wait([Request::allocate(len)]).await.map(|[opened]| opened) }
     }
 
     pub(super) fn party(&self) -> Party<'_> {
@@ -205,10 +195,42 @@ impl Share {
     }
 
     /// What this share's own party has opened.
-    pub(super) fn own(&self, opened: Opened<'_>) -> OwnedOpened {
+    fn own(&self, opened: Opened<'_>) -> OwnedOpened {
         OwnedOpened::new(Arc::clone(&self.vault), opened)
     }
 }
+
+impl Opener for &Share {
+    type Opened<T: ?Sized> = OwnedOpened<T>;
+
+    fn now<const N: usize>(
+        self,
+        requests: &[Request<'_>; N],
+    ) -> Result<[OwnedOpened; N], OpenError> {
+        Ok(self.party().try_all(requests)?.map(|opened| self.own(opened)))
+    }
+
+    fn within<const N: usize>(
+        self,
+        requests: &[Request<'_>; N],
+        timeout: Duration,
+    ) -> Result<[OwnedOpened; N], OpenError> {
+        Ok(self.party().all_within(requests, timeout)?.map(|opened| self.own(opened)))
+    }
+
+    async fn wait<const N: usize>(
+        self,
+        requests: [Request<'_>; N],
+    ) -> Result<[OwnedOpened; N], OpenError> {
+        Ok(wait(self.party(), requests).await?.map(|opened| self.own(opened)))
+    }
+
+    fn typed<T: ?Sized>(opened: OwnedOpened) -> OwnedOpened<T> {
+        opened.typed()
+    }
+}
+
+impl sealed::Sealed for &Share {}
 
 impl Debug for Share {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
