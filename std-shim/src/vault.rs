@@ -8,6 +8,8 @@ mod builder;
 #[expect(unsafe_code, reason = "keeps values of any type in an open secret's memory")]
 mod built;
 mod counts;
+#[cfg(feature = "store")]
+mod doors;
 mod error;
 mod field;
 mod fit;
@@ -15,6 +17,7 @@ mod growing;
 mod holding;
 #[expect(unsafe_code, reason = "owns the memory of one secret, with the right to where it lies")]
 mod lease;
+mod lingering;
 mod metrics;
 mod opened;
 mod opener;
@@ -33,7 +36,7 @@ mod reserve;
 mod segment;
 mod share;
 mod sync;
-mod watch;
+pub(crate) mod watch;
 
 use std::fmt::{self, Debug, Formatter};
 use std::time::Duration;
@@ -55,6 +58,15 @@ pub use self::owned::OwnedOpened;
 pub use self::reserve::Reserve;
 pub use self::segment::VaultOwner;
 pub use self::share::Share;
+
+#[cfg(feature = "store")]
+pub(crate) use self::admission::{Chance, Waiting, Wish};
+#[cfg(feature = "store")]
+pub(crate) use self::holding::Mark;
+#[cfg(feature = "store")]
+pub(crate) use self::lingering::Keeper;
+#[cfg(feature = "store")]
+pub(crate) use self::queue::{Shape, Topic};
 
 use self::admission::Admission;
 use self::request::Request;
@@ -356,6 +368,7 @@ impl Vault {
     pub fn destroy(&self) {
         if let Ok(enclave) = self.admission.enclave() {
             enclave.destroy();
+            self.admission.lingering.end_all();
             self.admission.call_all();
         }
     }

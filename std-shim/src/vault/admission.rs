@@ -22,14 +22,16 @@ use super::error::{Denied, OpenError, Shortage, VaultError};
 use super::fit;
 use super::holding;
 use super::lease::Lease;
+use super::lingering::Lingering;
 use super::options::Options;
 use super::pool::{Grown, Patience, Pool};
-use super::queue::{Kind, Place, Queue, Shape};
+use super::queue::{Kind, Place, Queue, Shape, Topic};
 use super::request::Request;
 use super::segment::{ENTRY, User, VaultOwner};
 use crate::emergency;
 
 pub(super) struct Admission {
+    pub(super) lingering: Lingering,
     pub(super) common: Desk,
     pub(super) reserves: Vec<(String, Desk)>,
     pub(super) counts: Counts,
@@ -61,7 +63,8 @@ impl Admission {
             Ok((name.clone(), Desk::new(Pool::new(bytes, bytes, options, false)?)))
         };
         let reserves = options.reserves.iter().map(named).collect::<Result<_, VaultError>>()?;
-        Ok(Self { common, reserves, counts: Counts::default() })
+        let (lingering, counts) = (Lingering::default(), Counts::default());
+        Ok(Self { lingering, common, reserves, counts })
     }
 
     /// The enclave of a process that may use it.
@@ -141,8 +144,80 @@ pub(super) struct Party<'v> {
     pub(super) own: Option<&'v Desk>,
 }
 
+/// What somebody asks for, until it is granted or refused.
+pub(crate) trait Wish<'v> {
+    type Granted;
+    type Error: From<OpenError>;
+
+    /// Grants or refuses it; `None` if it has to wait.
+    fn attempt(&mut self, chance: Chance<'v>) -> Option<Result<Self::Granted, Self::Error>>;
+
+    /// What it waits for, asked after an attempt.
+    fn shape(&self) -> Shape;
+
+    fn topic(&self) -> Topic {
+        0
+    }
+}
+
+/// A moment at which somebody may look for room.
+#[derive(Clone, Copy)]
+pub(crate) struct Chance<'v> {
+    party: Party<'v>,
+    patience: Patience,
+    /// It has come in turn, so that whoever else waits is no reason to wait.
+    is_in_line: bool,
+}
+
+impl<'v> Chance<'v> {
+    /// Does all that is requested; `None` if there is no room now.
+    pub(super) fn take<const N: usize>(
+        self,
+        requests: &[Request<'_>; N],
+    ) -> Option<Result<[Lease<'v>; N], OpenError>> {
+        if self.is_in_line {
+            return self.party.attempt_in_line(requests, self.patience);
+        }
+        match self.party.enter(requests, self.patience) {
+            Ok(leases) => Some(Ok(leases)),
+            Err(Denied::Never(error)) => Some(Err(error)),
+            Err(Denied::NotNow | Denied::NotYet) => None,
+        }
+    }
+}
+
+impl<'v, W: Wish<'v>> Wish<'v> for &mut W {
+    type Granted = W::Granted;
+    type Error = W::Error;
+
+    fn attempt(&mut self, chance: Chance<'v>) -> Option<Result<W::Granted, W::Error>> {
+        (**self).attempt(chance)
+    }
+
+    fn shape(&self) -> Shape {
+        (**self).shape()
+    }
+
+    fn topic(&self) -> Topic {
+        (**self).topic()
+    }
+}
+
+impl<'v, const N: usize> Wish<'v> for &[Request<'_>; N] {
+    type Granted = [Lease<'v>; N];
+    type Error = OpenError;
+
+    fn attempt(&mut self, chance: Chance<'v>) -> Option<Result<[Lease<'v>; N], OpenError>> {
+        chance.take(self)
+    }
+
+    fn shape(&self) -> Shape {
+        shape(self)
+    }
+}
+
 /// A place in line, and since when.
-pub(super) struct Waiting<'v> {
+pub(crate) struct Waiting<'v> {
     /// `None` once it was left.
     place: Option<Place<'v>>,
     admission: &'v Admission,
@@ -158,65 +233,64 @@ impl<'v> Party<'v> {
     ) -> Result<[Lease<'v>; N], OpenError> {
         self.enter(requests, Patience::Until(None)).map_err(|denied| match denied {
             Denied::Never(error) => error,
-            Denied::NotNow | Denied::NotYet => OpenError::Full(self.refuse(requests)),
+            Denied::NotNow | Denied::NotYet => OpenError::Full(self.refuse(shape(requests))),
         })
     }
 
-    /// Does all that is requested, waiting up to `timeout` for room.
-    pub(super) fn within<const N: usize>(
+    /// Grants what is wished, waiting up to `timeout` for room.
+    pub(super) fn within<W: Wish<'v>>(
         self,
-        requests: &[Request<'_>; N],
+        mut wish: W,
         timeout: Duration,
-    ) -> Result<[Lease<'v>; N], OpenError> {
+    ) -> Result<W::Granted, W::Error> {
         let begun = Instant::now();
         let deadline = begun.checked_add(timeout);
-        match self.enter(requests, Patience::Until(deadline)) {
-            Ok(leases) => return Ok(leases),
-            Err(Denied::Never(error)) => return Err(error),
-            Err(Denied::NotNow | Denied::NotYet) => holding::say_if_waiting(),
+        if let Some(settled) = wish.attempt(self.chance(Patience::Until(deadline), false)) {
+            return settled;
         }
+        holding::say_if_waiting();
+        let (shape, topic) = (wish.shape(), wish.topic());
         let settled = self.queue().wait(
-            shape(requests),
+            shape,
+            topic,
             deadline,
-            || self.attempt_in_line(requests, Patience::Until(deadline)),
+            || wish.attempt(self.chance(Patience::Until(deadline), true)),
             |settled, next| self.may_settle(settled, next),
         );
         self.admission.counts.waited(begun.elapsed());
         settled.unwrap_or_else(|| {
-            let shortage = self.refuse(requests);
-            Err(OpenError::TimedOut { waited: begun.elapsed(), shortage })
+            let shortage = self.refuse(shape);
+            Err(OpenError::TimedOut { waited: begun.elapsed(), shortage }.into())
         })
     }
 
-    /// Does all that is requested as a task, which waits in line meanwhile.
-    pub(super) fn poll<const N: usize>(
+    /// Grants what is wished as a task, which waits in line meanwhile.
+    pub(super) fn poll<W: Wish<'v>>(
         self,
-        requests: &[Request<'_>; N],
+        mut wish: W,
         waiting: &mut Option<Waiting<'v>>,
         waker: &Waker,
-    ) -> Poll<Result<[Lease<'v>; N], OpenError>> {
+    ) -> Poll<Result<W::Granted, W::Error>> {
         if let Err(error) = self.admission.check_process() {
             *waiting = None;
-            return Poll::Ready(Err(error));
+            return Poll::Ready(Err(error.into()));
         }
         let waits = if let Some(waits) = waiting {
             waits
         } else {
             // As long as there is something left to ask the system for, nobody waits in line: a task
             // waits for another that asks as it would for itself.
-            match self.enter(requests, Patience::Until(None)) {
-                Ok(leases) => return Poll::Ready(Ok(leases)),
-                Err(Denied::Never(error)) => return Poll::Ready(Err(error)),
-                Err(Denied::NotNow | Denied::NotYet) => {}
+            if let Some(settled) = wish.attempt(self.chance(Patience::Until(None), false)) {
+                return Poll::Ready(settled);
             }
-            let place = self.queue().join(shape(requests), Kind::Task, waker);
+            let place = self.queue().join(wish.shape(), wish.topic(), Kind::Task, waker);
             waiting.insert(Waiting {
                 place: Some(place),
                 admission: self.admission,
                 begun: Instant::now(),
             })
         };
-        let attempt = || self.attempt_in_line(requests, Patience::None);
+        let attempt = || wish.attempt(self.chance(Patience::None, true));
         let Some(settled) = waits.place.as_ref().and_then(|place| place.attempt(waker, attempt))
         else {
             return Poll::Pending;
@@ -229,8 +303,19 @@ impl<'v> Party<'v> {
         Poll::Ready(settled)
     }
 
+    /// Grants what is wished, or says at once why not.
+    #[cfg(feature = "store")]
+    pub(super) fn at_once<W: Wish<'v>>(self, mut wish: W) -> Result<W::Granted, W::Error> {
+        wish.attempt(self.chance(Patience::Until(None), false))
+            .unwrap_or_else(|| Err(OpenError::Full(self.refuse(wish.shape())).into()))
+    }
+
+    fn chance(self, patience: Patience, is_in_line: bool) -> Chance<'v> {
+        Chance { party: self, patience, is_in_line }
+    }
+
     #[inline]
-    fn queue(self) -> &'v Queue {
+    pub(super) fn queue(self) -> &'v Queue {
         self.own.map_or(&self.admission.common.queue, |own| &own.queue)
     }
 
@@ -357,7 +442,7 @@ impl<'v> Party<'v> {
     ) -> Result<[Lease<'v>; N], Denied> {
         let pool = &self.admission.common.pool;
         let longest = requests.iter().map(Request::len).max().unwrap_or(0);
-        let mut is_grown = false;
+        let (mut is_grown, mut ended) = (false, 0);
         let settled = loop {
             let seen = pool.changes();
             let enclave = self.admission.enclave()?;
@@ -371,15 +456,19 @@ impl<'v> Party<'v> {
                 break opened;
             }
             if self.own.is_some() && !self.admission.common.queue.is_free() {
+                if self.admission.lingering.end(&mut ended) {
+                    continue;
+                }
                 break opened;
             }
             match pool.grow(seen, shape(requests).len, longest, patience) {
                 Grown::Here | Grown::ByOthers => is_grown = true,
+                Grown::NotYet => break Err(Denied::NotYet),
+                Grown::Refused | Grown::Denied if self.admission.lingering.end(&mut ended) => {}
                 Grown::Refused => {
                     is_grown = true;
                     break opened;
                 }
-                Grown::NotYet => break Err(Denied::NotYet),
                 Grown::Denied => break opened,
             }
         };
@@ -434,7 +523,7 @@ impl<'v> Party<'v> {
         }
         let requested = shape(requests).len;
         if self.admission.common.pool.could_grow(requested) {
-            return Some(Err(OpenError::Full(self.refuse(requests))));
+            return Some(Err(OpenError::Full(self.refuse(shape(requests)))));
         }
         let largest = self.pools().map(Pool::longest_now).max().unwrap_or(0);
         Some(Err(OpenError::TooLarge { requested, largest }))
@@ -452,7 +541,7 @@ impl<'v> Party<'v> {
 
     /// Whether the next in line may be served, or told something, after one who leaves so. Room is found
     /// by taking it for a moment; what this one was told perhaps holds for all, and nobody else says it.
-    fn may_settle<T>(self, settled: &Result<T, OpenError>, next: Shape) -> bool {
+    fn may_settle<T, E>(self, settled: &Result<T, E>, next: Shape) -> bool {
         if settled.is_err() {
             return true;
         }
@@ -460,12 +549,12 @@ impl<'v> Party<'v> {
         self.admission.enclave().is_ok_and(|enclave| self.open(enclave, &requests).is_ok())
     }
 
-    fn refuse<const N: usize>(self, requests: &[Request<'_>; N]) -> Shortage {
+    fn refuse(self, wanted: Shape) -> Shortage {
         let admission = self.admission;
         admission.counts.refusals.fetch_add(1, Ordering::Relaxed);
         let capacity = admission.common.pool.users().map(|user| user.arena().capacity()).sum();
         Shortage {
-            requested: shape(requests).len,
+            requested: wanted.len,
             held: admission.held(),
             capacity,
             waiters: self.queue().waiters(),

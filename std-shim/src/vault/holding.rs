@@ -2,9 +2,13 @@
 //! open secret: enough of such threads wait for each other.
 
 #[cfg(debug_assertions)]
-pub(super) use self::noted::{Mark, say_if_waiting};
+pub(crate) use self::noted::Mark;
+#[cfg(debug_assertions)]
+pub(super) use self::noted::say_if_waiting;
 #[cfg(not(debug_assertions))]
-pub(super) use self::nothing::{Mark, say_if_waiting};
+pub(crate) use self::nothing::Mark;
+#[cfg(not(debug_assertions))]
+pub(super) use self::nothing::say_if_waiting;
 
 #[cfg(not(debug_assertions))]
 mod nothing {
@@ -13,6 +17,11 @@ mod nothing {
     impl Mark {
         #[inline]
         pub(crate) fn new() -> Self {
+            Self
+        }
+
+        #[cfg(feature = "store")]
+        pub(crate) fn none() -> Self {
             Self
         }
     }
@@ -37,6 +46,12 @@ mod noted {
                 held.fetch_add(1, Ordering::Relaxed);
             }
             Self(held)
+        }
+
+        /// Of a secret that no thread holds.
+        #[cfg(feature = "store")]
+        pub(crate) fn none() -> Self {
+            Self(None)
         }
     }
 

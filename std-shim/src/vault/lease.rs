@@ -12,7 +12,7 @@ use super::segment::{User, VaultOwner};
 use crate::emergency;
 
 /// A secret's memory, and the right to the segment it lies in.
-pub(super) struct Lease<'v> {
+pub(crate) struct Lease<'v> {
     memory: NonNull<u8>,
     layout: Layout,
     /// Goes after the memory was given back.

@@ -74,6 +74,13 @@ impl<'v> Opened<'v> {
         Self { lease, told, mark: Mark::new(), value: PhantomData }
     }
 
+    /// One that is kept for whoever will read it.
+    #[cfg(feature = "store")]
+    pub(super) fn kept(lease: Lease<'v>, admission: &'v Admission) -> Self {
+        let told = TellThoseWhoWait(admission);
+        Self { lease, told, mark: Mark::none(), value: PhantomData }
+    }
+
     /// What was opened or allocated as `T`, or as several of it.
     pub(super) fn typed<T: ?Sized>(self) -> Opened<'v, T> {
         let Self { lease, told, mark, .. } = self;

@@ -15,6 +15,7 @@
 //! ([`watch`](super::watch)).
 
 use std::collections::BTreeMap;
+use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -64,15 +65,19 @@ struct Waiter {
     blocked: Option<Instant>,
     /// The event at which it was last called, if it ever was.
     seen: Option<u64>,
+    topic: Topic,
 }
 
 /// What somebody waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shape {
+pub(crate) struct Shape {
     /// The bytes of all secrets.
-    pub(super) len: usize,
-    pub(super) secrets: usize,
+    pub(crate) len: usize,
+    pub(crate) secrets: usize,
 }
+
+/// What may also come from somebody else who opens the same, as a number; 0 if nothing may.
+pub(crate) type Topic = u64;
 
 /// Who waits: whether it is sure to come when it is called.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -112,15 +117,26 @@ impl Queue {
         self.0.call_all();
     }
 
+    /// Says that what those wait for who named this topic can be had without room.
+    #[cfg_attr(
+        not(feature = "store"),
+        expect(dead_code, reason = "nobody else shares what is open")
+    )]
+    pub(super) fn opened(&self, topic: Topic) {
+        if self.len() > 0 {
+            self.0.call_where(|waiter| waiter.topic == topic);
+        }
+    }
+
     /// Takes the last place in line.
-    pub(super) fn join(&self, shape: Shape, kind: Kind, waker: &Waker) -> Place<'_> {
+    pub(super) fn join(&self, shape: Shape, topic: Topic, kind: Kind, waker: &Waker) -> Place<'_> {
         let waker = Some(waker.clone());
         let ticket = self.0.watched(|line| {
             let ticket = line.next_ticket;
             line.next_ticket += 1;
             line.has_tasks |= kind == Kind::Task;
             line.is_mixed |= line.present.last_key_value().is_some_and(|(_, w)| w.shape != shape);
-            let waiter = Waiter { shape, kind, waker, called: None, blocked: None, seen: None };
+            let waiter = Waiter::new(shape, topic, kind, waker);
             line.present.insert(ticket, waiter);
             ticket
         });
@@ -135,12 +151,13 @@ impl Queue {
     pub(super) fn wait<T>(
         &self,
         shape: Shape,
+        topic: Topic,
         deadline: Option<Instant>,
         mut attempt: impl FnMut() -> Option<T>,
         may_settle: impl FnOnce(&T, Shape) -> bool,
     ) -> Option<T> {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
-        let place = self.join(shape, Kind::Thread, &waker);
+        let place = self.join(shape, topic, Kind::Thread, &waker);
         loop {
             if let Some(found) = place.attempt(&waker, &mut attempt) {
                 place.leave(|next| may_settle(&found, next));
@@ -183,12 +200,16 @@ impl Shared {
             let begin = line.needs_watch() && !mem::replace(&mut line.is_watched, true);
             (result, begin)
         });
-        if begin && watch::begin(Arc::downgrade(self), Self::look, Self::end_watch).is_err() {
+        if begin && self.begin_watch().is_err() {
             // Nobody can look after it: each looks after itself, and order is lost.
             self.line.lock().is_watched = false;
             self.call_all();
         }
         result
+    }
+
+    fn begin_watch(self: &Arc<Self>) -> io::Result<()> {
+        watch::begin("strongroom-line", Arc::downgrade(self), TICK, Self::look, Self::end_watch)
     }
 
     /// Looks after the line, one time of many: passes those who did not come, and calls whoever that
@@ -217,10 +238,15 @@ impl Shared {
     }
 
     fn call_all(&self) {
+        self.call_where(|_| true);
+    }
+
+    fn call_where(&self, is_meant: impl Fn(&Waiter) -> bool) {
         let (wakers, _) = self.changed(|line| {
             let now = Instant::now();
             let all = line.present.values_mut().chain(line.passed.values_mut());
-            all.filter_map(|waiter| waiter.call(now, u64::MAX)).collect::<Vec<_>>()
+            let meant = all.filter(|waiter| is_meant(waiter));
+            meant.filter_map(|waiter| waiter.call(now, u64::MAX)).collect::<Vec<_>>()
         });
         wake(wakers);
     }
@@ -320,6 +346,10 @@ impl Line {
 }
 
 impl Waiter {
+    fn new(shape: Shape, topic: Topic, kind: Kind, waker: Option<Waker>) -> Self {
+        Self { shape, kind, waker, called: None, blocked: None, seen: None, topic }
+    }
+
     fn call(&mut self, now: Instant, event: u64) -> Option<Waker> {
         let waker = self.waker.take()?;
         self.called = Some(now);
@@ -407,6 +437,9 @@ impl Wake for Unpark {
     }
 }
 
+/// How often somebody looks after the line.
+const TICK: Duration = Duration::from_millis(5);
+
 /// How long a task that was called has to come: longer than a busy machine keeps it waiting.
 const GRACE_FOR_TASKS: Duration = Duration::from_millis(50);
 
@@ -430,8 +463,7 @@ mod tests {
         let mut line = Line::default();
         for (ticket, &(shape, kind)) in waiting.iter().enumerate() {
             let waker = Some(Waker::noop().clone());
-            let waiter = Waiter { shape, kind, waker, called: None, blocked: None, seen: None };
-            line.present.insert(ticket as u64, waiter);
+            line.present.insert(ticket as u64, Waiter::new(shape, 0, kind, waker));
         }
         line
     }

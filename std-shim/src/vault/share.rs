@@ -46,7 +46,7 @@ impl Vault {
 /// A share of a vault, or of its memory for those who name a reserve; see [`Vault::share`].
 #[derive(Clone)]
 pub struct Share {
-    vault: Arc<Vault>,
+    pub(super) vault: Arc<Vault>,
     /// The number of the reserve.
     reserve: Option<usize>,
 }
@@ -195,7 +195,7 @@ impl Share {
     }
 
     /// What this share's own party has opened.
-    fn own(&self, opened: Opened<'_>) -> OwnedOpened {
+    pub(super) fn own(&self, opened: Opened<'_>) -> OwnedOpened {
         OwnedOpened::new(Arc::clone(&self.vault), opened)
     }
 }

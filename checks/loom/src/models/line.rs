@@ -73,7 +73,9 @@ mod sync {
 /// Time does not pass in a model, so nobody is late.
 mod watch {
     pub(super) fn begin<T>(
+        _: &str,
         _: std::sync::Weak<T>,
+        _: std::time::Duration,
         _: fn(&T, std::time::Instant) -> bool,
         _: fn(&T) -> bool,
     ) -> std::io::Result<()> {
@@ -110,7 +112,7 @@ pub(super) fn two_wait() {
 /// Room is made while the first in line gives up: the second has it.
 pub(super) fn first_gives_up() {
     let vault = Vault::new();
-    let place = vault.queue.join(ONE, Kind::Task, Waker::noop());
+    let place = vault.queue.join(ONE, 0, Kind::Task, Waker::noop());
     let waiter = vault.spawn(Vault::wait);
     let maker = vault.spawn(Vault::make_room);
     drop(place);
@@ -121,7 +123,7 @@ pub(super) fn first_gives_up() {
 /// The first in line finds room and is served while it is its turn; then the second is.
 pub(super) fn first_is_served() {
     let vault = Vault::new();
-    let place = vault.queue.join(ONE, Kind::Task, Waker::noop());
+    let place = vault.queue.join(ONE, 0, Kind::Task, Waker::noop());
     let waiter = vault.spawn(Vault::wait);
     vault.make_room();
     let served = place.attempt(Waker::noop(), || vault.take_room());
@@ -161,7 +163,7 @@ impl Vault {
     }
 
     fn wait(&self) {
-        assert!(self.queue.wait(ONE, None, || self.take_room(), |_, _| self.probe()).is_some());
+        assert!(self.queue.wait(ONE, 0, None, || self.take_room(), |_, _| self.probe()).is_some());
     }
 
     /// No stronger than an arena's cells: whoever has left was counted in one order with the line.
