@@ -65,6 +65,8 @@
 //! - `secrecy-0_10` seals the secrets of [`secrecy`](https://docs.rs/secrecy/0.10)
 //!   (`Vault::seal_secrecy`), takes them into locked memory (`Vault::try_take_secrecy`), and copies what
 //!   is open to the heap for whatever takes nothing else (`Opened::copy_to_secrecy_on_the_heap`).
+//! - `store` has [`Store`](https://docs.rs/strongroom/latest/strongroom/struct.Store.html): names to
+//!   secrets, millions of them, opened together by those who ask for the same.
 //! - `subtle` makes secrets, which are compared with each other then, `ConstantTimeEq` of
 //!   [`subtle`](https://docs.rs/subtle/2).
 //! - `zeroize` makes [`Opened`], [`OwnedOpened`], and what grows in a vault, `ZeroizeOnDrop` of
@@ -83,7 +85,7 @@
 //! | 3 | `limits` |
 //! | 4 | `pages` |
 //! | 5 | `locked_arena` `vault` |
-//! | 6 | `global` `interop` `io` |
+//! | 6 | `global` `interop` `io` `store` |
 //!
 //! # Other systems
 //!
@@ -107,6 +109,8 @@ mod pages;
 #[expect(unsafe_code, reason = "promises that its lock keeps others out")]
 mod park;
 mod scratch;
+#[cfg(feature = "store")]
+mod store;
 #[expect(unsafe_code, reason = "system calls, and the one mapping they work on")]
 mod sys;
 mod vault;
@@ -121,6 +125,8 @@ pub use limits::Limits;
 pub use locked_arena::{LockedArena, LockedArenaError, LockedOwner, LostArena, OwnedBuffer};
 pub use pages::{Backing, ForkView, LockError, LockedPages, Policy, Protections, Trial, page_size};
 pub use park::{Park, ParkLock};
+#[cfg(feature = "store")]
+pub use store::{Name, OpeningShared, SharedOpened, Store, StoreError, StoreMetrics};
 pub use strongroom_core;
 pub use strongroom_core::{Fault, FaultKind, NotUtf8, SecretField, SecretString, SecretVec, Stats};
 #[cfg(feature = "derive")]

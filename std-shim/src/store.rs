@@ -1,0 +1,995 @@
+//! A store: names to sealed secrets.
+
+#[expect(unsafe_code, reason = "shows one value to all who are counted as its readers")]
+mod cell;
+mod entry;
+mod error;
+mod free_list;
+mod name;
+mod shared;
+mod slab;
+mod sync;
+mod table;
+
+use std::borrow::Borrow;
+use std::fmt::{self, Debug, Formatter};
+use std::hash::{Hash, RandomState};
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytemuck::{NoUninit, Pod};
+use papaya::{Compute, HashMap, HashMapRef, LocalGuard, Operation, ResizeMode};
+use strongroom_core::Enclave;
+
+pub use self::error::StoreError;
+pub use self::name::Name;
+pub use self::shared::SharedOpened;
+
+use self::entry::{Entry, Hint, Identity, Word};
+use self::shared::{Attempt, Current, SharedCells};
+use self::slab::{Slab, still};
+use crate::vault::{
+    Chance, OpenError, Opener, OwnedOpened, Sealed, Shape, Share, Topic, Vault, Waiting, Wish,
+};
+
+/// Names to secrets: sealed in ordinary memory, side by side, and opened in a vault.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use strongroom::{Store, Vault};
+///
+/// let vault = Arc::new(Vault::new(64 * 1024)?);
+/// let store = Store::new(vault.share());
+///
+/// store.insert("db/password".to_owned(), b"hunter2")?;
+/// let password = store.open_timeout("db/password", Duration::from_secs(1))?;
+/// assert_eq!(*password.expose_secret(), *b"hunter2");
+///
+/// // Rotation: from here on the name opens as the new one; what is open stays what it was.
+/// let version = store.replace("db/password", b"correct horse")?;
+/// assert_eq!((version, password.version()), (2, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # What is bound to a secret
+/// Its name's bytes, its version, when it expires, and a number that no other name in the process ever
+/// had, are authenticated with it. A record that is put in another's place, or an older one in the place
+/// of a newer, does not open ([`OpenError::Tampered`]).
+///
+/// # Who reads together
+/// Those who open the same name at the same time read the same memory: a thousand threads that use one
+/// password take one place in the vault, and it is decrypted once. They read and cannot change; who
+/// wants to change a secret, or to have it as a value, opens it [alone](Self::try_open_alone). When one
+/// is just being opened another waits for that for some microseconds, and then opens it for itself.
+///
+/// # What it takes
+/// A record takes what it is long (24 bytes more than the secret) rounded up to 8 bytes, a little more
+/// beyond 128 bytes or if it expires. The name's entry is apart. Memory that was used for records once
+/// is used again for others of about the same length, and is given back when the store is dropped.
+///
+/// # Threads
+/// No lock is held while a name is looked up, compared or hashed, while a secret is opened, or while a
+/// closure of the caller's runs. A secret that is replaced opens as the old one or as the new at every
+/// moment; once [`replace`](Self::replace), [`put`](Self::put) or [`remove`](Self::remove) has returned,
+/// nothing that is begun opens the old one.
+///
+/// # Forked children
+/// As for a [`Vault`]: there, every call that would open something returns [`OpenError::Forked`].
+pub struct Store<N> {
+    /// Goes before the vault's share in the cells.
+    names: HashMap<N, Entry>,
+    slab: Slab,
+    cells: Arc<SharedCells>,
+    secrets: AtomicUsize,
+    most: usize,
+}
+
+/// What a store holds and has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreMetrics {
+    /// Names that stand for a secret; those that have expired count until they are found to have.
+    pub secrets: usize,
+    /// Bytes of ordinary memory for records, those that are free again included, names and their entries
+    /// not.
+    pub record_bytes: usize,
+    /// Secrets that are open now, each counted once however many read it.
+    pub open: usize,
+    /// Of these, those that nobody reads and that [linger](Store::with_lingering).
+    pub lingering: usize,
+    /// How often a secret was decrypted to be read by whoever asks.
+    pub decryptions: u64,
+    /// How often one that lingered was given up because room was needed.
+    pub given_up: u64,
+}
+
+impl<N> Store<N> {
+    /// An empty store, whose secrets are sealed and opened in the share's vault, or, if it is that of a
+    /// reserve, in that.
+    #[must_use]
+    pub fn new(share: Share) -> Self {
+        Self {
+            // Otherwise, as of papaya 0.2.5, `compute` takes some ten times as long.
+            names: HashMap::builder().resize_mode(ResizeMode::Blocking).build(),
+            slab: Slab::new(),
+            cells: SharedCells::new(share, Duration::ZERO),
+            secrets: AtomicUsize::new(0),
+            most: usize::MAX,
+        }
+    }
+
+    /// Lets a secret stay open for so long after its last reader has dropped it: whoever asks for it
+    /// meanwhile has it at once, without decryption. In whole milliseconds; no secret does unless this is
+    /// called, for it lengthens the time for which a plaintext can be found.
+    ///
+    /// What lingers is in nobody's way. When there is no room for another secret in the vault, whoever it
+    /// is for, those that were not used for the longest time are given up at once (to within 20 milliseconds,
+    /// and of each store on the vault its own). A secret that is replaced, is removed or expires lingers no longer,
+    /// and after [`Vault::destroy`] none does. A thread (`strongroom-linger`) looks after them every 5 to
+    /// 20 milliseconds, and ends a second after none is left; where none can be had, nothing lingers.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use strongroom::{Store, Vault};
+    ///
+    /// let vault = Arc::new(Vault::new(64 * 1024)?);
+    /// let store = Store::new(vault.share()).with_lingering(Duration::from_secs(1));
+    /// store.insert("token", b"hunter2")?;
+    /// for _ in 0..1000 {
+    ///     store.try_open("token")?;
+    /// }
+    /// assert_eq!(store.metrics().decryptions, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_lingering(mut self, time: Duration) -> Self {
+        self.cells = SharedCells::new(self.cells.share().clone(), time);
+        self
+    }
+
+    /// Has the store refuse more than `most` secrets ([`StoreError::Full`]). Without this it holds what
+    /// memory holds, and 2³² records at the most.
+    #[must_use]
+    pub fn with_most(mut self, most: usize) -> Self {
+        self.most = most;
+        self
+    }
+
+    /// The vault.
+    #[must_use]
+    pub fn vault(&self) -> &Arc<Vault> {
+        self.cells.share().vault()
+    }
+
+    /// How many names stand for a secret; those that have expired count until they are found to have.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.secrets.load(Ordering::Relaxed)
+    }
+
+    /// Whether no name stands for anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Counts what the store holds and has seen.
+    #[must_use]
+    pub fn metrics(&self) -> StoreMetrics {
+        let (open, lingering) = self.cells.count();
+        StoreMetrics {
+            secrets: self.len(),
+            record_bytes: self.slab.bytes(),
+            open,
+            lingering,
+            decryptions: self.cells.opened.load(Ordering::Relaxed),
+            given_up: self.cells.given_up.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Putting in and taking out.
+impl<N: Name + Hash + Eq> Store<N> {
+    /// Seals a secret under a name that stands for none. It has version 1.
+    ///
+    /// What is to be read from elsewhere is read into the vault first
+    /// ([`Vault::read_to_end`], [`Vault::reader`]) and inserted from there.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] if the name stands for one; [`StoreError::Full`]; [`StoreError::Seal`].
+    pub fn insert(&self, name: N, secret: &[u8]) -> Result<u32, StoreError> {
+        self.insert_until(name, secret, NEVER)
+    }
+
+    /// The same, for `time`: after that the name stands for nothing. In whole milliseconds. The record of
+    /// a secret that has expired is dropped when somebody asks for it, or by
+    /// [`remove_expired`](Self::remove_expired).
+    ///
+    /// # Errors
+    /// As for [`insert`](Self::insert).
+    pub fn insert_for(&self, name: N, secret: &[u8], time: Duration) -> Result<u32, StoreError> {
+        self.insert_until(name, secret, self.expiry(time))
+    }
+
+    /// Seals a value's bytes under a name that stands for nothing; see [`insert`](Self::insert) and
+    /// [`Vault::seal_value`].
+    ///
+    /// # Errors
+    /// As for [`insert`](Self::insert).
+    pub fn insert_value<T: NoUninit>(&self, name: N, value: &T) -> Result<u32, StoreError> {
+        self.insert(name, bytemuck::bytes_of(value))
+    }
+
+    /// Puts another secret in the place of a name's, and says which version that is. At every moment the
+    /// name opens as one of the two.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::VersionsUsedUp`], [`StoreError::Seal`].
+    pub fn replace<Q>(&self, name: &Q, secret: &[u8]) -> Result<u32, StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        self.replace_if(name, secret, NEVER, None)
+    }
+
+    /// The same, for `time`: see [`insert_for`](Self::insert_for).
+    ///
+    /// # Errors
+    /// As for [`replace`](Self::replace).
+    pub fn replace_for<Q>(&self, name: &Q, secret: &[u8], time: Duration) -> Result<u32, StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        self.replace_if(name, secret, self.expiry(time), None)
+    }
+
+    /// The same, if the name's secret has this `version` still: for those who have read it and made the
+    /// new one of it.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherVersion`] if it was replaced meanwhile; and as for [`replace`](Self::replace).
+    pub fn replace_version<Q>(
+        &self,
+        name: &Q,
+        version: u32,
+        secret: &[u8],
+    ) -> Result<u32, StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        self.replace_if(name, secret, NEVER, Some(version))
+    }
+
+    /// Seals a secret under a name, in the place of another or of none, and says which version it is.
+    ///
+    /// # Errors
+    /// As for [`insert`](Self::insert) and [`replace`](Self::replace), but never that it exists or does
+    /// not.
+    pub fn put<Q>(&self, name: &Q, secret: &[u8]) -> Result<u32, StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ToOwned<Owned = N> + ?Sized,
+    {
+        self.put_until(name, secret, NEVER)
+    }
+
+    /// The same, for `time`: see [`insert_for`](Self::insert_for).
+    ///
+    /// # Errors
+    /// As for [`put`](Self::put).
+    pub fn put_for<Q>(&self, name: &Q, secret: &[u8], time: Duration) -> Result<u32, StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ToOwned<Owned = N> + ?Sized,
+    {
+        self.put_until(name, secret, self.expiry(time))
+    }
+
+    /// Removes a name and its secret; whether there was one. What is open of it stays open for those who
+    /// have it.
+    pub fn remove<Q>(&self, name: &Q) -> bool
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        if self.vault().is_inherited() {
+            return false;
+        }
+        let names = self.names.pin();
+        while let Some((entry, word)) = self.live(&names, name) {
+            if self.end(&names, name, entry, word) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Removes all whose time is over, and says how many those were: for names that nobody asks for any
+    /// more. It walks over all names.
+    pub fn remove_expired(&self) -> usize {
+        if self.vault().is_inherited() {
+            return 0;
+        }
+        let names = self.names.pin();
+        let expired = names.iter().filter(|(name, entry)| {
+            let word = entry.word().filter(|&word| self.has_expired(entry, word));
+            word.is_some_and(|word| self.end(&names, *name, entry, word))
+        });
+        expired.count()
+    }
+
+    /// Calls `look` with each name and the version of its secret, in no order. What is put in or removed
+    /// meanwhile may be missed or not.
+    pub fn for_each_name(&self, mut look: impl FnMut(&N, u32)) {
+        for (name, entry) in &self.names.pin() {
+            if let Some(word) = entry.word().filter(|&word| !self.has_expired(entry, word)) {
+                look(name, word.version());
+            }
+        }
+    }
+
+    /// The version of a name's secret; `None` if it stands for none.
+    #[must_use]
+    pub fn version<Q>(&self, name: &Q) -> Option<u32>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        if self.vault().is_inherited() {
+            return None;
+        }
+        self.live(&self.names.pin(), name).map(|(_, word)| word.version())
+    }
+
+    /// Whether a name stands for a secret.
+    #[must_use]
+    pub fn contains<Q>(&self, name: &Q) -> bool
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        self.version(name).is_some()
+    }
+
+    fn insert_until(&self, name: N, secret: &[u8], expires: u64) -> Result<u32, StoreError> {
+        let names = self.names.pin();
+        self.cells.share().check()?;
+        if let Some((_, word)) = self.live(&names, &name) {
+            return Err(StoreError::Exists { version: word.version() });
+        }
+        let counted = Counted::new(&self.secrets, self.most)?;
+        let identity = Identity { birth: Entry::birth(), version: 1 };
+        let word = self.seal(secret, identity, expires, name.name_bytes())?;
+        let inserted = names.compute(name, |present| {
+            match present.and_then(|(_, entry)| entry.word()) {
+                Some(word) => Operation::Abort(word.version()),
+                // What there was is dead: whoever removes it finds that it is gone.
+                None => Operation::Insert(Entry::new(identity.birth, word)),
+            }
+        });
+        if let Compute::Aborted(version) = inserted {
+            self.slab.free(word.slot());
+            return Err(StoreError::Exists { version });
+        }
+        counted.keep();
+        Ok(identity.version)
+    }
+
+    fn put_until<Q>(&self, name: &Q, secret: &[u8], expires: u64) -> Result<u32, StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ToOwned<Owned = N> + ?Sized,
+    {
+        loop {
+            match self.replace_if(name, secret, expires, None) {
+                Err(StoreError::NotFound) => {}
+                settled => return settled,
+            }
+            match self.insert_until(name.to_owned(), secret, expires) {
+                Err(StoreError::Exists { .. }) => {}
+                settled => return settled,
+            }
+        }
+    }
+
+    fn replace_if<Q>(
+        &self,
+        name: &Q,
+        secret: &[u8],
+        expires: u64,
+        version: Option<u32>,
+    ) -> Result<u32, StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        self.cells.share().check()?;
+        let names = self.names.pin();
+        loop {
+            let (entry, old) = self.live(&names, name).ok_or(StoreError::NotFound)?;
+            if version.is_some_and(|version| version != old.version()) {
+                return Err(StoreError::OtherVersion { version: old.version() });
+            }
+            let version = old.version().checked_add(1).ok_or(StoreError::VersionsUsedUp)?;
+            let identity = Identity { birth: entry.birth, version };
+            let new = self.seal(secret, identity, expires, name.name_bytes())?;
+            if entry.replace(old, Some(new)) {
+                self.release(entry, old);
+                return Ok(version);
+            }
+            self.slab.free(new.slot());
+        }
+    }
+
+    /// What a name stands for. If its time is over, it is removed.
+    #[inline]
+    fn live<'g, Q>(&self, names: &'g Names<'_, N>, name: &Q) -> Option<(&'g Entry, Word)>
+    where
+        N: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        loop {
+            let entry = names.get(name)?;
+            let word = entry.word()?;
+            if !self.has_expired(entry, word) {
+                return Some((entry, word));
+            }
+            self.end(names, name, entry, word);
+        }
+    }
+
+    #[inline]
+    fn has_expired(&self, entry: &Entry, word: Word) -> bool {
+        let expires = self.slab.expires(word.slot());
+        // Of another record, if this one's slot was given up meanwhile.
+        expires != NEVER && expires <= self.cells.now() && still(&entry.word, word.0)
+    }
+
+    /// Ends what a name stands for, unless others have changed that.
+    fn end<Q>(&self, names: &Names<'_, N>, name: &Q, entry: &Entry, word: Word) -> bool
+    where
+        N: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        if !entry.replace(word, None) {
+            return false;
+        }
+        self.release(entry, word);
+        // Another may have taken its place already.
+        let _ = names.remove_if(name, |_, present| present.birth == entry.birth);
+        self.secrets.fetch_sub(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Gives up what a name stands for no more.
+    fn release(&self, entry: &Entry, old: Word) {
+        self.cells.retire(&entry.hint, Identity { birth: entry.birth, version: old.version() });
+        self.slab.free(old.slot());
+    }
+
+    fn seal(
+        &self,
+        secret: &[u8],
+        identity: Identity,
+        expires: u64,
+        name: &[u8],
+    ) -> Result<Word, StoreError> {
+        let record_len = Enclave::record_len(secret.len());
+        let (mut few, mut many) = ([0; SHORT_RECORD], Vec::new());
+        let record = if let Some(few) = few.get_mut(..record_len) {
+            few
+        } else {
+            many.resize(record_len, 0);
+            &mut many[..]
+        };
+        let vault = self.vault();
+        let sealed = with_context(identity, expires, name, |context| {
+            vault.seal_into(secret, context, record)
+        })?;
+        let slot = self.slab.put(sealed.record(), expires);
+        let slot = slot.ok_or(StoreError::Full { most: self.len() })?;
+        Ok(Word::new(slot, identity.version))
+    }
+
+    /// The clock's time at which what is put in now expires.
+    fn expiry(&self, time: Duration) -> u64 {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.cells.now().saturating_add(millis)
+    }
+}
+
+/// Opening for all who ask: see [who reads together](Store#who-reads-together).
+impl<N: Name + Hash + Eq> Store<N> {
+    /// Opens a name's secret, or says at once why not.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Open`] as [`Vault::try_open`], but what is open already
+    /// needs no room.
+    #[inline]
+    pub fn try_open<Q>(&self, name: &Q) -> Result<SharedOpened<'_>, StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        self.cells.share().at_once(Together::new(self, name, false))
+    }
+
+    /// Opens a name's secret, waiting up to `timeout` for room, or for another to open it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Open`] as [`Vault::open_timeout`].
+    pub fn open_timeout<Q>(
+        &self,
+        name: &Q,
+        timeout: Duration,
+    ) -> Result<SharedOpened<'_>, StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        self.cells.share().in_time(Together::new(self, name, true), timeout)
+    }
+
+    /// Opens a name's secret as a future; see [`Vault::open`].
+    pub fn open<'s, 'q, Q>(&'s self, name: &'q Q) -> OpeningShared<'s, 'q, N, Q>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        OpeningShared { together: Together::new(self, name, false), waiting: None }
+    }
+
+    /// Calls `see` with what a name stands for.
+    #[inline]
+    fn see<Q, R>(&self, name: &Q, see: impl FnOnce(&Standing<'_, N>) -> R) -> Result<R, StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        let names = self.names.pin();
+        let entry = names.get(name).ok_or(StoreError::NotFound)?;
+        let word = entry.word().ok_or(StoreError::NotFound)?;
+        Ok(see(&Standing { store: self, entry, word, name: name.name_bytes() }))
+    }
+
+    /// Ends what a name stands for if its time is over.
+    fn end_expired<Q>(&self, name: &Q)
+    where
+        N: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.live(&self.names.pin(), name);
+    }
+}
+
+/// Opening for one alone, who may change what is open: that changes no record. What is open so has room
+/// and is decrypted for itself, as by [`Share::try_open`]; it may outlive the store.
+impl<N: Name + Hash + Eq> Store<N> {
+    /// Opens a name's secret alone, or says at once why not.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Open`] as [`Vault::try_open`].
+    pub fn try_open_alone<Q>(&self, name: &Q) -> Result<OwnedOpened, StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        self.try_open_all([name]).map(|[opened]| opened)
+    }
+
+    /// Opens a name's secret alone, waiting up to `timeout` for room.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Open`] as [`Vault::open_timeout`].
+    pub fn open_alone_timeout<Q>(
+        &self,
+        name: &Q,
+        timeout: Duration,
+    ) -> Result<OwnedOpened, StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        self.open_all_timeout([name], timeout).map(|[opened]| opened)
+    }
+
+    /// Opens a name's secret alone, as a future.
+    ///
+    /// # Errors
+    /// [`StoreError`], from the future.
+    pub async fn open_alone<Q>(&self, name: &Q) -> Result<OwnedOpened, StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        self.open_all([name]).await.map(|[opened]| opened)
+    }
+
+    /// Opens the secrets of several names, all or none; or says at once why not.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if one of them stands for nothing; [`StoreError::Open`] as
+    /// [`Vault::try_open_all`].
+    pub fn try_open_all<Q, const M: usize>(
+        &self,
+        names: [&Q; M],
+    ) -> Result<[OwnedOpened; M], StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        self.while_current(names, |records| self.cells.share().try_open_all(records))
+    }
+
+    /// Opens the secrets of several names, all or none, waiting up to `timeout` for room for all.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if one of them stands for nothing; [`StoreError::Open`] as
+    /// [`Vault::open_all_timeout`].
+    pub fn open_all_timeout<Q, const M: usize>(
+        &self,
+        names: [&Q; M],
+        timeout: Duration,
+    ) -> Result<[OwnedOpened; M], StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        let deadline = Instant::now().checked_add(timeout);
+        self.while_current(names, |records| {
+            let left =
+                deadline.map_or(timeout, |end| end.saturating_duration_since(Instant::now()));
+            self.cells.share().open_all_timeout(records, left)
+        })
+    }
+
+    /// Opens the secrets of several names, all or none, as a future.
+    ///
+    /// # Errors
+    /// [`StoreError`], from the future.
+    pub async fn open_all<Q, const M: usize>(
+        &self,
+        names: [&Q; M],
+    ) -> Result<[OwnedOpened; M], StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        loop {
+            let taken = self.take_records(names)?;
+            let opened = self.cells.share().open_all(taken.each_ref().map(Taken::lent)).await;
+            if let Some(settled) = self.settled(names, &taken, opened) {
+                return settled;
+            }
+        }
+    }
+
+    /// Opens a name's secret alone as a value; see [`Opener::try_open_value`].
+    ///
+    /// # Errors
+    /// As for [`try_open_alone`](Self::try_open_alone), and [`strongroom_core::OpenError::OtherSize`] if the
+    /// secret is not as long as a `T`.
+    pub fn try_open_value<T: Pod, Q>(&self, name: &Q) -> Result<OwnedOpened<T>, StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        let opened = self.while_current([name], |[(record, context)]| {
+            self.cells.share().try_open_value(record, context).map(|opened| [opened])
+        });
+        opened.map(|[opened]| opened)
+    }
+
+    /// Opens a name's secret alone as a value, waiting up to `timeout` for room.
+    ///
+    /// # Errors
+    /// As for [`try_open_value`](Self::try_open_value).
+    pub fn open_value_timeout<T: Pod, Q>(
+        &self,
+        name: &Q,
+        timeout: Duration,
+    ) -> Result<OwnedOpened<T>, StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        let deadline = Instant::now().checked_add(timeout);
+        let opened = self.while_current([name], |[(record, context)]| {
+            let left =
+                deadline.map_or(timeout, |end| end.saturating_duration_since(Instant::now()));
+            let opened = self.cells.share().open_value_timeout(record, context, left);
+            opened.map(|opened| [opened])
+        });
+        opened.map(|[opened]| opened)
+    }
+
+    /// Opens what the names stand for, again if that was replaced meanwhile.
+    fn while_current<Q, T, const M: usize>(
+        &self,
+        names: [&Q; M],
+        open: impl Fn([(&Sealed<&[u8]>, &[u8]); M]) -> Result<[T; M], OpenError>,
+    ) -> Result<[T; M], StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        loop {
+            let taken = self.take_records(names)?;
+            let records = taken.each_ref().map(|taken| Sealed::from_record(&*taken.record));
+            let mut contexts = taken.iter().map(|taken| &*taken.context);
+            let lent =
+                records.each_ref().map(|record| (record, contexts.next().unwrap_or_default()));
+            if let Some(settled) = self.settled(names, &taken, open(lent)) {
+                return settled;
+            }
+        }
+    }
+
+    /// What was opened, or why not; `None` if a name stands for something else by now.
+    fn settled<Q, T, const M: usize>(
+        &self,
+        names: [&Q; M],
+        taken: &[Taken; M],
+        opened: Result<[T; M], OpenError>,
+    ) -> Option<Result<[T; M], StoreError>>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        let is_final = !matches!(opened, Ok(_) | Err(OpenError::Tampered));
+        let are_current = || {
+            names.iter().zip(taken).all(|(name, taken)| {
+                let is_it = |current: &Standing<'_, N>| current.identity() == taken.identity;
+                self.see(*name, is_it).is_ok_and(|is_it| is_it)
+            })
+        };
+        (is_final || are_current()).then(|| opened.map_err(StoreError::from))
+    }
+
+    fn take_records<Q, const M: usize>(&self, names: [&Q; M]) -> Result<[Taken; M], StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        self.cells.share().check()?;
+        let mut taken = [const { None }; M];
+        for (place, name) in taken.iter_mut().zip(names) {
+            while place.is_none() {
+                self.end_expired(name);
+                *place = self.see(name, |current| {
+                    current.record(|record, context, _| Taken {
+                        identity: current.identity(),
+                        record: record.record().into(),
+                        context: context.into(),
+                    })
+                })?;
+            }
+        }
+        Ok(taken.map(|taken| taken.unwrap_or_else(|| unreachable!("each was taken"))))
+    }
+}
+
+/// A copy of a name's record, with its context.
+struct Taken {
+    identity: Identity,
+    record: Box<[u8]>,
+    context: Box<[u8]>,
+}
+
+impl Taken {
+    fn lent(&self) -> (Sealed<&[u8]>, &[u8]) {
+        (Sealed::from_record(&self.record), &self.context)
+    }
+}
+
+type Names<'s, N> = HashMapRef<'s, N, Entry, RandomState, LocalGuard<'s>>;
+
+/// What a name stands for at one moment.
+struct Standing<'g, N> {
+    store: &'g Store<N>,
+    entry: &'g Entry,
+    word: Word,
+    name: &'g [u8],
+}
+
+impl<N> Current for Standing<'_, N> {
+    #[inline]
+    fn identity(&self) -> Identity {
+        Identity { birth: self.entry.birth, version: self.word.version() }
+    }
+
+    #[inline]
+    fn hint(&self) -> &Hint {
+        &self.entry.hint
+    }
+
+    #[inline]
+    fn is_current(&self) -> bool {
+        self.entry.word() == Some(self.word)
+    }
+
+    fn record<R>(&self, open: impl FnOnce(&Sealed<&[u8]>, &[u8], u64) -> R) -> Option<R> {
+        let copied = self.store.slab.copy(self.word.slot());
+        if !still(&self.entry.word, self.word.0) {
+            return None;
+        }
+        // A slot that there is not, or a length that it has not, is damage; no record opens as tampered.
+        let (record, expires) =
+            copied.as_ref().map_or((&[][..], NEVER), |copied| (copied.record(), copied.expires));
+        let record = Sealed::from_record(record);
+        Some(with_context(self.identity(), expires, self.name, |context| {
+            open(&record, context, expires)
+        }))
+    }
+}
+
+/// To open a name's secret together with whoever else does.
+struct Together<'s, 'q, N, Q: ?Sized> {
+    store: &'s Store<N>,
+    name: &'q Q,
+    may_sleep: bool,
+    /// Of the record that was tried last.
+    len: usize,
+    topic: Topic,
+}
+
+impl<'s, 'q, N, Q: ?Sized> Together<'s, 'q, N, Q> {
+    fn new(store: &'s Store<N>, name: &'q Q, may_sleep: bool) -> Self {
+        Self { store, name, may_sleep, len: 0, topic: 0 }
+    }
+}
+
+impl<'s, N, Q> Wish<'s> for Together<'s, '_, N, Q>
+where
+    N: Name + Hash + Eq + Borrow<Q>,
+    Q: Name + Hash + Eq + ?Sized,
+{
+    type Granted = SharedOpened<'s>;
+    type Error = StoreError;
+
+    #[inline]
+    fn attempt(&mut self, chance: Chance<'s>) -> Option<Result<SharedOpened<'s>, StoreError>> {
+        let store = self.store;
+        if let Err(error) = store.cells.share().check() {
+            return Some(Err(error.into()));
+        }
+        loop {
+            let attempt = store.see(self.name, |current| {
+                self.topic = current.identity().birth;
+                let attempt = store.cells.open(current, chance, self.may_sleep);
+                if let Attempt::NotNow = attempt {
+                    self.len = store
+                        .slab
+                        .copy(current.word.slot())
+                        .map_or(0, |copied| Sealed::from_record(copied.record()).secret_len());
+                }
+                attempt
+            });
+            match attempt {
+                Err(error) => return Some(Err(error)),
+                Ok(Attempt::Opened(opened)) => return Some(Ok(opened)),
+                Ok(Attempt::Failed(error)) => return Some(Err(error.into())),
+                Ok(Attempt::Expired) => store.end_expired(self.name),
+                Ok(Attempt::NotNow) => return None,
+                Ok(Attempt::Changed) => {}
+            }
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        Shape { len: self.len, secrets: 1 }
+    }
+
+    fn topic(&self) -> Topic {
+        self.topic
+    }
+}
+
+/// The future of [`Store::open`]. It can be dropped at any point: its place in line goes to the next.
+///
+/// # Errors
+/// It gives what [`Store::open_timeout`] does, but is never out of time.
+#[must_use = "a future does nothing until it is polled"]
+pub struct OpeningShared<'s, 'q, N, Q: ?Sized> {
+    together: Together<'s, 'q, N, Q>,
+    /// The place in line, once there is one.
+    waiting: Option<Waiting<'s>>,
+}
+
+impl<'s, N, Q> Future for OpeningShared<'s, '_, N, Q>
+where
+    N: Name + Hash + Eq + Borrow<Q>,
+    Q: Name + Hash + Eq + ?Sized,
+{
+    type Output = Result<SharedOpened<'s>, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { together, waiting } = &mut *self;
+        together.store.cells.share().in_turn(together, waiting, task)
+    }
+}
+
+impl<N, Q: ?Sized> Debug for OpeningShared<'_, '_, N, Q> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let waits = self.waiting.is_some();
+        f.debug_struct("OpeningShared").field("waits", &waits).finish_non_exhaustive()
+    }
+}
+
+impl<N> Drop for Store<N> {
+    fn drop(&mut self) {
+        // At once, even if whoever looks after them has hold of them.
+        if !self.vault().is_inherited() {
+            self.cells.end_lingering();
+        }
+    }
+}
+
+impl<N> Debug for Store<N> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("secrets", &self.len())
+            .field("vault", self.vault())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One more secret, counted before it is put in, and not any more if it is not.
+struct Counted<'s>(&'s AtomicUsize);
+
+impl<'s> Counted<'s> {
+    fn new(secrets: &'s AtomicUsize, most: usize) -> Result<Self, StoreError> {
+        let more = |count| (count < most).then_some(count + 1);
+        let counted = secrets.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        counted.map(|_| Self(secrets)).map_err(|_| StoreError::Full { most })
+    }
+
+    fn keep(self) {
+        mem::forget(self);
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a secret of a store is for: all that must be as it was when it is opened. The name comes last, so
+/// that no two are the same bytes.
+fn with_context<R>(
+    identity: Identity,
+    expires: u64,
+    name: &[u8],
+    with: impl FnOnce(&[u8]) -> R,
+) -> R {
+    let mut head = [0; HEAD];
+    head[..16].copy_from_slice(b"strongroom store");
+    head[16..24].copy_from_slice(&identity.birth.to_le_bytes());
+    head[24..32].copy_from_slice(&expires.to_le_bytes());
+    head[32..].copy_from_slice(&identity.version.to_le_bytes());
+    let mut few = [0; HEAD + SHORT_NAME];
+    if let Some(context) = few.get_mut(..HEAD + name.len()) {
+        context[..HEAD].copy_from_slice(&head);
+        context[HEAD..].copy_from_slice(name);
+        with(context)
+    } else {
+        with(&[&head, name].concat())
+    }
+}
+
+/// Bytes.
+const HEAD: usize = 36;
+const SHORT_NAME: usize = 92;
+const SHORT_RECORD: usize = 128;
+
+const NEVER: u64 = 0;

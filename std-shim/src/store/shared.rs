@@ -1,0 +1,521 @@
+//! Secrets that are open for all who ask for them at the same time, each in one cell.
+//!
+//! ```text
+//! look      the cell that a name's hint names, if it is open for the version that the name stands for
+//! open      an empty cell: begun, named by the hint, filled, and shown to the others
+//! leave     whoever is the last takes it away, unless it is to linger
+//! retire    what a name stands for no more is shown to nobody, and goes with its last reader
+//! ```
+//! First the name says what it stands for, then its cell is found; whoever has the cell asks the name
+//! again. Whoever changes what a name stands for looks for a cell afterwards. In the order of all
+//! `SeqCst` operations one of the two sees the other.
+
+use std::fmt::{self, Debug, Formatter};
+use std::hint::spin_loop;
+use std::mem;
+use std::str;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::cell::{Cell, Reader, Standing, Unread};
+use super::entry::{Hint, Identity};
+use super::free_list::FreeList;
+use super::table::Table;
+use crate::vault::{
+    Chance, Exposed, Keeper, Mark, OpenError, OwnedOpened, SealError, Sealed, Share, watch,
+};
+
+/// A secret of a [`Store`](super::Store) that is open for whoever asks for it. Whoever else opens the same
+/// name meanwhile reads the same memory; the last one to drop it wipes it, and makes room for those who
+/// wait, unless it is to [linger](super::Store::with_lingering).
+///
+/// It can be read, not changed: who wants to change a secret opens it
+/// [alone](super::Store::try_open_alone).
+pub struct SharedOpened<'s> {
+    /// Leaves before the cell is looked after.
+    reader: Reader<'s, Occupant>,
+    _after: LookAfter<'s>,
+    /// Somebody holds an open secret.
+    _held: Mark,
+}
+
+/// Takes a cell away that its last reader has left.
+struct LookAfter<'s> {
+    cells: &'s SharedCells,
+    number: u32,
+    slot: &'s Slot,
+}
+
+pub(super) struct SharedCells {
+    share: Share,
+    own: Weak<Self>,
+    cells: Table<Slot>,
+    empty: FreeList,
+    /// Milliseconds for which a secret stays open that nobody uses; 0 for none.
+    lingering: u64,
+    begun: Instant,
+    /// Rises with each secret that is opened, and every few milliseconds while any linger.
+    tick: AtomicU64,
+    /// A thread looks after those who linger.
+    is_watched: AtomicBool,
+    /// Those that nobody used, the longest unused last, with the tick at which somebody last did.
+    unused: Mutex<Vec<(u64, u32)>>,
+    pub(super) opened: AtomicU64,
+    pub(super) given_up: AtomicU64,
+}
+
+/// A cell, and what is known of it without a look inside.
+#[derive(Default)]
+#[repr(align(64))]
+struct Slot {
+    cell: Cell<Occupant>,
+    /// The number of the next empty one, plus 1.
+    next: AtomicU32,
+    /// The tick at which somebody last left it.
+    last_used: AtomicU64,
+    /// That tick when it was last looked after, and the clock when it was first so.
+    seen: AtomicU64,
+    seen_since: AtomicU64,
+    /// Milliseconds of the clock; 0 for never.
+    expires: AtomicU64,
+}
+
+struct Occupant {
+    identity: Identity,
+    opened: OwnedOpened,
+}
+
+/// What a name stands for at one moment.
+pub(super) trait Current {
+    fn identity(&self) -> Identity;
+
+    fn hint(&self) -> &Hint;
+
+    /// Whether it stands for the same still.
+    fn is_current(&self) -> bool;
+
+    /// Its record, with its context and when it expires; `None` if it stands for something else now.
+    fn record<R>(&self, open: impl FnOnce(&Sealed<&[u8]>, &[u8], u64) -> R) -> Option<R>;
+}
+
+/// What came of an attempt.
+pub(super) enum Attempt<'s> {
+    Opened(SharedOpened<'s>),
+    Failed(OpenError),
+    Expired,
+    /// There is no room.
+    NotNow,
+    /// The name stands for something else now.
+    Changed,
+}
+
+impl SharedCells {
+    pub(super) fn new(share: Share, lingering: Duration) -> Arc<Self> {
+        let cells = Arc::new_cyclic(|own| Self {
+            share,
+            own: own.clone(),
+            cells: Table::new(),
+            empty: FreeList::default(),
+            lingering: u64::try_from(lingering.as_millis()).unwrap_or(u64::MAX),
+            begun: Instant::now(),
+            tick: AtomicU64::new(1),
+            is_watched: AtomicBool::new(false),
+            unused: Mutex::default(),
+            opened: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
+        });
+        if cells.lingering > 0 {
+            cells.share.add_keeper(cells.own.clone());
+        }
+        cells
+    }
+
+    pub(super) fn share(&self) -> &Share {
+        &self.share
+    }
+
+    /// Milliseconds of the store's clock, from 1 on.
+    pub(super) fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    /// The secret, if it is open in the cell that a hint names.
+    #[inline]
+    fn find(&self, current: &impl Current, hint: u64) -> Result<SharedOpened<'_>, Unread> {
+        let number = Hint::cell(hint).ok_or(Unread::Gone)?;
+        let slot = self.cells.at(number).ok_or(Unread::Gone)?;
+        let reader = slot.cell.read();
+        // Made at once: to be counted for a moment may make it the last one, who looks after the cell.
+        let after = LookAfter { cells: self, number, slot };
+        let reader = reader?;
+        let is_it = reader.value().identity == current.identity() && current.is_current();
+        let shared = SharedOpened { reader, _after: after, _held: Mark::new() };
+        let expires = slot.expires.load(Ordering::Relaxed);
+        if !is_it || expires != 0 && expires <= self.now() {
+            return Err(Unread::Gone);
+        }
+        Ok(shared)
+    }
+
+    /// The secret, open for others too: as it is, or else opened now.
+    pub(super) fn open(
+        &self,
+        current: &impl Current,
+        chance: Chance<'_>,
+        may_sleep: bool,
+    ) -> Attempt<'_> {
+        let mut patience = Patience { waits: 0, may_sleep };
+        loop {
+            let hint = current.hint().load();
+            match self.find(current, hint) {
+                Ok(shared) => return Attempt::Opened(shared),
+                Err(_) if !current.is_current() => return Attempt::Changed,
+                Err(Unread::Opening(birth)) if birth == current.identity().birth => {
+                    if !patience.wait() {
+                        // By somebody who does not come to an end.
+                        return self.open_anew(current, chance, None);
+                    }
+                }
+                Err(_) => match self.open_anew(current, chance, Some(hint)) {
+                    Attempt::Changed if current.is_current() => {}
+                    attempt => return attempt,
+                },
+            }
+        }
+    }
+
+    /// Opens it in a cell of its own; for others too, if `hint` is what led to no cell of its.
+    fn open_anew(
+        &self,
+        current: &impl Current,
+        chance: Chance<'_>,
+        hint: Option<u64>,
+    ) -> Attempt<'_> {
+        let identity = current.identity();
+        let Some(vacancy) = self.vacancy() else { return Attempt::NotNow };
+        let (number, slot) = (vacancy.number, vacancy.slot);
+        let Some(filling) = slot.cell.begin(identity.birth) else { return Attempt::NotNow };
+        if hint.is_some_and(|hint| !current.hint().change(hint, number)) {
+            // Another was faster.
+            drop(filling);
+            return Attempt::Changed;
+        }
+        let opened = current.record(|record, context, expires| {
+            if expires != 0 && expires <= self.now() {
+                return Err(Attempt::Expired);
+            }
+            match self.share.open_for_others(chance, record, context) {
+                None => Err(Attempt::NotNow),
+                Some(Err(error)) => Err(Attempt::Failed(error)),
+                Some(Ok(opened)) => Ok((opened, expires)),
+            }
+        });
+        let (opened, expires) = match opened {
+            None => return Attempt::Changed,
+            Some(Err(attempt)) => return attempt,
+            Some(Ok(opened)) => opened,
+        };
+        self.tick.fetch_add(1, Ordering::Relaxed);
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        slot.expires.store(expires, Ordering::Relaxed);
+        let reader = filling.publish(Occupant { identity, opened });
+        mem::forget(vacancy);
+        let after = LookAfter { cells: self, number, slot };
+        if hint.is_none() {
+            reader.retire();
+        }
+        let shared = SharedOpened { reader, _after: after, _held: Mark::new() };
+        if !current.is_current() {
+            shared.reader.retire();
+            return Attempt::Changed;
+        }
+        if hint.is_some() {
+            self.share.tell(identity.birth);
+            self.watch();
+        }
+        match self.share.check() {
+            Ok(()) => Attempt::Opened(shared),
+            Err(error) => {
+                shared.reader.retire();
+                Attempt::Failed(error)
+            }
+        }
+    }
+
+    /// Has a secret shown to nobody any more that its name has just ceased to stand for.
+    pub(super) fn retire(&self, hint: &Hint, identity: Identity) {
+        let Some(number) = Hint::cell(hint.load()) else { return };
+        let Some(slot) = self.cells.at(number) else { return };
+        let reader = slot.cell.read();
+        let _after = LookAfter { cells: self, number, slot };
+        // One that is being opened is retired by whoever opens it.
+        if let Ok(reader) = reader
+            && reader.value().identity == identity
+        {
+            reader.retire();
+        }
+    }
+
+    /// An empty cell of its own.
+    fn vacancy(&self) -> Option<Vacancy<'_>> {
+        let next =
+            |number| self.cells.at(number).map_or(0, |slot| slot.next.load(Ordering::Relaxed));
+        let number = self.empty.pop(next).or_else(|| self.cells.add(MOST_CELLS))?;
+        Some(Vacancy { cells: self, number, slot: self.cells.at(number)? })
+    }
+
+    fn vacate(&self, number: u32, slot: &Slot) {
+        self.empty.push(number, |next| slot.next.store(next, Ordering::Relaxed));
+    }
+
+    /// Takes a cell away that stands so, if it still does.
+    fn take_away(&self, number: u32, slot: &Slot, standing: Standing) -> bool {
+        let Some(occupant) = slot.cell.claim(standing) else { return false };
+        // Even if the fault handler panics.
+        let _vacant = Vacancy { cells: self, number, slot };
+        drop(occupant);
+        true
+    }
+
+    #[cold]
+    fn look_after(&self, number: u32, slot: &Slot, standing: Standing) {
+        // In a forked child there is nothing to take away.
+        if !self.share.vault().is_inherited() {
+            self.take_away(number, slot, standing);
+        }
+    }
+
+    /// Whether a secret that nobody uses may stay open.
+    #[inline]
+    fn lingers(&self) -> bool {
+        self.lingering > 0 && self.is_watched.load(Ordering::Relaxed) && !self.share.is_waited_for()
+    }
+
+    /// How many cells are open, and how many of them nobody uses.
+    pub(super) fn count(&self) -> (usize, usize) {
+        self.cells.iter().fold((0, 0), |(open, unused), (_, slot)| match slot.cell.standing() {
+            Standing::Read | Standing::Retired => (open + 1, unused),
+            Standing::Unused => (open + 1, unused + 1),
+            Standing::Empty => (open, unused),
+        })
+    }
+
+    fn unused(&self) -> MutexGuard<'_, Vec<(u64, u32)>> {
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The secret that was not used for the longest time.
+    fn longest_unused(&self) -> Option<(u32, &Slot)> {
+        let mut unused = self.unused();
+        let mut is_fresh = false;
+        loop {
+            while let Some((tick, number)) = unused.pop() {
+                let Some(slot) = self.cells.at(number) else { continue };
+                if slot.last_used.load(Ordering::Relaxed) == tick
+                    && slot.cell.standing() == Standing::Unused
+                {
+                    return Some((number, slot));
+                }
+            }
+            if is_fresh {
+                return None;
+            }
+            is_fresh = true;
+            let all =
+                self.cells.iter().filter(|(_, slot)| slot.cell.standing() == Standing::Unused);
+            unused
+                .extend(all.map(|(number, slot)| (slot.last_used.load(Ordering::Relaxed), number)));
+            unused.sort_unstable_by(|a, b| b.cmp(a));
+        }
+    }
+
+    /// Has a thread look after those who linger.
+    fn watch(&self) {
+        if self.lingering > 0 && !self.is_watched.swap(true, Ordering::SeqCst) {
+            self.begin_watch();
+        }
+    }
+
+    pub(super) fn end_lingering(&self) {
+        while self.give_up(usize::MAX) > 0 {}
+    }
+
+    #[cold]
+    fn begin_watch(&self) {
+        let every = Duration::from_millis((self.lingering / 16).clamp(5, 20));
+        let begun =
+            watch::begin("strongroom-linger", self.own.clone(), every, Self::pass, Self::end_watch);
+        if begun.is_err() {
+            // Nobody would end it in time, so nothing lingers.
+            self.is_watched.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// Takes those away that have lingered for long enough, or have expired. Whether any are open.
+    fn pass(&self, _: Instant) -> bool {
+        self.tick.fetch_add(1, Ordering::Relaxed);
+        let now = self.now();
+        let mut is_any = false;
+        for (number, slot) in self.cells.iter() {
+            match slot.cell.standing() {
+                Standing::Empty => {}
+                Standing::Read | Standing::Retired => is_any = true,
+                Standing::Unused => {
+                    is_any = true;
+                    let used = slot.last_used.load(Ordering::Relaxed);
+                    if slot.seen.swap(used, Ordering::Relaxed) != used {
+                        slot.seen_since.store(now, Ordering::Relaxed);
+                    }
+                    let unused = now.saturating_sub(slot.seen_since.load(Ordering::Relaxed));
+                    let expires = slot.expires.load(Ordering::Relaxed);
+                    if unused >= self.lingering || expires != 0 && expires <= now {
+                        self.take_away(number, slot, Standing::Unused);
+                    }
+                }
+            }
+        }
+        is_any
+    }
+
+    fn end_watch(&self) -> bool {
+        self.is_watched.store(false, Ordering::SeqCst);
+        // One may have been opened just now that took this to go on.
+        self.count().0 == 0 || self.is_watched.swap(true, Ordering::SeqCst)
+    }
+}
+
+impl Keeper for SharedCells {
+    fn give_up(&self, most: usize) -> usize {
+        let mut count = 0;
+        while count < most
+            && let Some((number, slot)) = self.longest_unused()
+        {
+            count += usize::from(self.take_away(number, slot, Standing::Unused));
+        }
+        self.given_up.fetch_add(count as u64, Ordering::Relaxed);
+        count
+    }
+}
+
+/// An empty cell, which goes back to the others when dropped.
+struct Vacancy<'s> {
+    cells: &'s SharedCells,
+    number: u32,
+    slot: &'s Slot,
+}
+
+impl Drop for Vacancy<'_> {
+    fn drop(&mut self) {
+        self.cells.vacate(self.number, self.slot);
+    }
+}
+
+impl Drop for LookAfter<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        match self.slot.cell.standing() {
+            Standing::Read | Standing::Empty => {}
+            Standing::Unused if self.cells.lingers() => {
+                let tick = self.cells.tick.load(Ordering::Relaxed);
+                self.slot.last_used.store(tick, Ordering::Relaxed);
+            }
+            standing => self.cells.look_after(self.number, self.slot, standing),
+        }
+    }
+}
+
+/// How long somebody waits for another who is opening the same.
+struct Patience {
+    waits: u32,
+    may_sleep: bool,
+}
+
+impl Patience {
+    /// Whether it waited.
+    fn wait(&mut self) -> bool {
+        self.waits += 1;
+        match self.waits {
+            0..100 => spin_loop(),
+            100..150 => thread::yield_now(),
+            150..350 if self.may_sleep => thread::sleep(Duration::from_micros(50)),
+            _ => return false,
+        }
+        true
+    }
+}
+
+impl SharedOpened<'_> {
+    fn opened(&self) -> &OwnedOpened {
+        &self.reader.value().opened
+    }
+
+    /// The secret, for as long as the guard lives; see
+    /// [`Opened::expose_secret`](crate::Opened::expose_secret).
+    #[inline]
+    pub fn expose_secret(&self) -> Exposed<'_> {
+        self.opened().expose_secret()
+    }
+
+    /// The secret as text, for as long as the guard lives.
+    ///
+    /// # Errors
+    /// [`OpenError::NotUtf8`] if it is none.
+    pub fn try_expose_text(&self) -> Result<Exposed<'_, str>, OpenError> {
+        str::from_utf8(&self.expose_secret()).map_err(|_| OpenError::NotUtf8)?;
+        // It still is, but while an emergency wipes it.
+        Ok(Exposed::map(self.expose_secret(), |bytes| str::from_utf8(bytes).unwrap_or_default()))
+    }
+
+    /// Calls `look` with the secret.
+    #[inline]
+    pub fn with_secret<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+        self.opened().with_secret(look)
+    }
+
+    /// The secret's length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.opened().len()
+    }
+
+    /// Whether the secret has no bytes at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the secret equals `other`, in a time that depends on the lengths alone.
+    #[must_use]
+    pub fn constant_time_eq(&self, other: &[u8]) -> bool {
+        self.opened().constant_time_eq(other)
+    }
+
+    /// The version that it is of its name's secret. The name may stand for a later one by now.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.reader.value().identity.version
+    }
+
+    /// Seals the secret from where it is open, for a context of the caller's; see
+    /// [`Vault::seal`](crate::Vault::seal).
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn seal(&self, context: &[u8]) -> Result<Sealed, SealError> {
+        self.opened().seal(context)
+    }
+}
+
+impl Debug for SharedOpened<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedOpened")
+            .field("len", &self.len())
+            .field("version", &self.version())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Each takes locked memory.
+const MOST_CELLS: u32 = u32::MAX - 1;
