@@ -140,6 +140,52 @@ pub trait Opener: Send + Sized + sealed::Sealed {
         }
     }
 
+    /// Room for several new secrets of so many bytes each, all or none; or says at once why there is none.
+    /// Whoever needs room for two at once, to copy from one into the other, say, takes it in one go: to hold
+    /// one and wait for the next may be to wait for ever.
+    ///
+    /// ```
+    /// use strongroom::{Opener, Vault};
+    ///
+    /// let vault = Vault::new(64 * 1024)?;
+    /// let [from, to] = vault.try_allocate_all([1024, 4096])?;
+    /// assert_eq!((from.len(), to.len()), (1024, 4096));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    fn try_allocate_all<const N: usize>(
+        self,
+        lens: [usize; N],
+    ) -> Result<[Self::Opened<[u8]>; N], OpenError> {
+        self.now(&lens.map(Request::allocate))
+    }
+
+    /// Room for several new secrets, all or none, waiting up to `timeout` for it: one place in line, and one
+    /// wait.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    fn allocate_all_timeout<const N: usize>(
+        self,
+        lens: [usize; N],
+        timeout: Duration,
+    ) -> Result<[Self::Opened<[u8]>; N], OpenError> {
+        self.within(&lens.map(Request::allocate), timeout)
+    }
+
+    /// Room for several new secrets, all or none, as a future.
+    ///
+    /// # Errors
+    /// [`OpenError`], from the future.
+    fn allocate_all<const N: usize>(
+        self,
+        lens: [usize; N],
+    ) -> impl Future<Output = Result<[Self::Opened<[u8]>; N], OpenError>> + Send {
+        async move { self.wait(lens.map(Request::allocate)).await }
+    }
+
     /// A value of any type, which `build` writes in its place; or says at once why there is no room. It is
     /// dropped there too.
     ///
