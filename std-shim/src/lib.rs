@@ -20,7 +20,8 @@
 //!
 //! Secrets are read in through [`Vault::read_to_end`] and [`Vault::reader`], which leave no copy
 //! behind; [`Limits`] says ahead of time how much can be locked here and what to change if it is too
-//! little.
+//! little. What is longer than the budget is sealed and opened in chunks: [`SealingStream`],
+//! [`OpeningStream`].
 //!
 //! # What it promises
 //!
@@ -86,6 +87,7 @@
 //! | 4 | `pages` |
 //! | 5 | `locked_arena` `vault` |
 //! | 6 | `global` `interop` `io` `store` |
+//! | 6 | `global` `interop` `io` `stream` |
 //!
 //! # Other systems
 //!
@@ -111,6 +113,7 @@ mod park;
 mod scratch;
 #[cfg(feature = "store")]
 mod store;
+mod stream;
 #[expect(unsafe_code, reason = "system calls, and the one mapping they work on")]
 mod sys;
 mod vault;
@@ -127,14 +130,15 @@ pub use pages::{Backing, ForkView, LockError, LockedPages, Policy, Protections, 
 pub use park::{Park, ParkLock};
 #[cfg(feature = "store")]
 pub use store::{Name, OpeningShared, SharedOpened, Store, StoreError, StoreMetrics};
+pub use stream::{OpeningStream, STREAM_CHUNK, SealingStream, StreamError, StreamHeader};
 pub use strongroom_core;
 pub use strongroom_core::{Fault, FaultKind, NotUtf8, SecretField, SecretString, SecretVec, Stats};
 #[cfg(feature = "derive")]
 pub use strongroom_derive::SealFields;
 pub use vault::{
-    Allocating, Builder, Built, Exposed, ExposedMut, Field, Metrics, OpenAs, OpenError, Opened,
-    Opener, Opening, OpeningAll, OwnedOpened, Reserve, SealError, Sealed, SealedField, Share,
-    Shortage, Vault, VaultError, VaultOwner,
+    Allocating, Builder, Built, Exposed, ExposedMut, Field, HoldsBytes, Metrics, OpenAs, OpenError,
+    Opened, Opener, Opening, OpeningAll, OwnedOpened, Reserve, SealError, Sealed, SealedField,
+    Share, Shortage, Vault, VaultError, VaultOwner,
 };
 #[cfg(feature = "allocator-api2-0_2")]
 pub use vault::{OwnedAllocator, VaultAllocator};

@@ -7,6 +7,7 @@ mod allocator;
 mod builder;
 #[expect(unsafe_code, reason = "keeps values of any type in an open secret's memory")]
 mod built;
+mod bytes;
 mod counts;
 #[cfg(feature = "store")]
 mod doors;
@@ -48,6 +49,7 @@ use strongroom_core::{Enclave, Fault, Stats};
 pub use self::allocator::{OwnedAllocator, VaultAllocator};
 pub use self::builder::Builder;
 pub use self::built::Built;
+pub use self::bytes::HoldsBytes;
 pub use self::error::{OpenError, SealError, Shortage, VaultError};
 pub use self::field::{Field, OpenAs, SealedField};
 pub use self::metrics::Metrics;

@@ -88,6 +88,42 @@ impl<'v> Opened<'v> {
     }
 }
 
+/// As memory that others are sealed from and opened into.
+impl Opened<'_> {
+    /// Whether there is anything left of it.
+    pub(super) fn check(&self) -> Result<(), OpenError> {
+        self.told.0.check_process()
+    }
+
+    pub(super) fn draw(&self, bytes: &mut [u8]) -> Result<(), OpenError> {
+        self.told.0.enclave()?.arena().fill_random(bytes);
+        Ok(())
+    }
+
+    pub(super) fn seal_slice(
+        &self,
+        secret: &[u8],
+        context: &[u8],
+        record: &mut [u8],
+    ) -> Result<(), SealError> {
+        self.told.0.enclave()?.seal(secret, context, record)?;
+        // What was wiped meanwhile is not what was to be sealed.
+        Ok(self.check()?)
+    }
+
+    pub(super) fn open_front(&mut self, record: &[u8], context: &[u8]) -> Result<(), OpenError> {
+        let record = Sealed::from_record(record);
+        let enclave = self.told.0.enclave()?;
+        let mut memory = self.lease.expose_mut();
+        let len = record.secret_len().min(memory.len());
+        let opened = enclave.open_into(&record, context, &mut memory[..len]);
+        drop(memory);
+        // What was wiped meanwhile is no secret, and looks like tampering.
+        self.check()?;
+        Ok(opened?)
+    }
+}
+
 impl<T: ?Sized> Opened<'_, T> {
     /// Whether the secret is open in the memory of this vault's.
     pub(super) fn is_of(&self, admission: &Admission) -> bool {

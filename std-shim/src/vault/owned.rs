@@ -76,6 +76,10 @@ impl<T: ?Sized> OwnedOpened<T> {
 }
 
 impl OwnedOpened {
+    pub(super) fn open_front(&mut self, record: &[u8], context: &[u8]) -> Result<(), OpenError> {
+        self.opened_mut().open_front(record, context)
+    }
+
     /// What was opened or allocated as `T`, or as several of it.
     pub(super) fn typed<T: ?Sized>(self) -> OwnedOpened<T> {
         let (vault, opened) = self.into_parts();
