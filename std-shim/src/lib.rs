@@ -70,6 +70,8 @@
 //!   secrets, millions of them, opened together by those who ask for the same.
 //! - `subtle` makes secrets, which are compared with each other then, `ConstantTimeEq` of
 //!   [`subtle`](https://docs.rs/subtle/2).
+//! - `tokio-1` reads and writes streams by the traits of [`tokio`](https://docs.rs/tokio/1):
+//!   [`SealingStream`] and [`OpeningStream`] are its `AsyncWrite` and `AsyncRead`.
 //! - `zeroize` makes [`Opened`], [`OwnedOpened`], and what grows in a vault, `ZeroizeOnDrop` of
 //!   [`zeroize`](https://docs.rs/zeroize/1).
 //! - `internals` is for the repository's own tests; no promise is made about it.

@@ -10,8 +10,8 @@
 //! own counter; what the tag covers besides is its context, of which all but the last part has a fixed
 //! length, so that no two say the same. [`SealingStream`] says what follows from that.
 //!
-//! `sealer` and `opener` take bytes and give bytes, and know no reader or writer; `sealing` and `opening`
-//! move the bytes.
+//! `sealer` and `opener` take bytes and give bytes, and know no reader or writer; `sealing`, `opening` and
+//! `tokio` move the bytes.
 
 mod error;
 mod format;
@@ -19,6 +19,8 @@ mod opener;
 mod opening;
 mod sealer;
 mod sealing;
+#[cfg(feature = "tokio-1")]
+mod tokio;
 
 use std::io::{self, ErrorKind, Read, Write};
 

@@ -51,6 +51,9 @@ use crate::vault::{Exposed, HoldsBytes};
 /// # Room
 /// As for sealing: one chunk, taken once. A header that asks for more than the room is refused, and no
 /// other memory is taken for what it or a chunk says than a record for that room needs.
+///
+/// With the feature `tokio-1` it is a `tokio::io::AsyncRead` where the reader is one, and has
+/// `chunk_async`.
 pub struct OpeningStream<R, M: HoldsBytes> {
     pub(super) chunks: ChunkOpener<M>,
     pub(super) reader: R,

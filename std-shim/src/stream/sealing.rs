@@ -86,6 +86,9 @@ use crate::vault::HoldsBytes;
 /// and no second key has to lie in locked memory, outlive its stream, or be reached by
 /// [`destroy`](crate::Vault::destroy), [`refresh`](crate::Vault::refresh) and
 /// [`renew`](crate::Vault::renew): a key for each stream would need all of that.
+///
+/// With the feature `tokio-1` it is a `tokio::io::AsyncWrite` where the writer is one. Shutting it down
+/// writes the last chunk.
 pub struct SealingStream<W, M: HoldsBytes> {
     pub(super) chunks: ChunkSealer<M>,
     pub(super) writer: W,
