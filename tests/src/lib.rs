@@ -8,6 +8,7 @@
 //! strongroom_tests::arena::run_many(b"on several arenas at once");
 //! strongroom_tests::enclave::run(b"seal, open, tamper, destroy");
 //! strongroom_tests::aead::run(b"key, nonce, context and text");
+//! strongroom_tests::stream::run(b"write, flush, read, tamper");
 //! strongroom_tests::parsers::run(b"VmLck: 64 kB");
 //! ```
 //!
@@ -24,6 +25,7 @@
 //! | [`arena`] | operations and model of one arena or several |
 //! | [`enclave`] | operations and model of an enclave and its records |
 //! | [`aead`] | the cipher beside another implementation of it |
+//! | [`stream`] | operations and model of streams (the shim's) |
 //! | [`parsers`] | the readers of `/proc`, on any text |
 #![deny(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a model reports by panicking")]
@@ -46,3 +48,5 @@ pub mod raw;
 #[cfg(target_os = "linux")]
 pub mod scan;
 pub mod script;
+#[cfg(feature = "vault")]
+pub mod stream;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use strongroom_tests::{aead, arena, enclave, parsers};
+use strongroom_tests::{aead, arena, enclave, parsers, stream};
 
 #[test]
 fn arena() {
@@ -28,6 +28,11 @@ fn sealed() {
 #[test]
 fn aead() {
     replay("aead", aead::run);
+}
+
+#[test]
+fn stream() {
+    replay("stream", stream::run);
 }
 
 #[test]
