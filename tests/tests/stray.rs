@@ -45,7 +45,17 @@ fn nothing_lies_outside_the_locked_region() {
 
 #[test]
 fn a_planted_copy_is_found() {
-    let mut subject = Subject::start("planted", Some("plant"));
+    find_planted("plant");
+}
+
+/// What was read from a stream is where it was read to.
+#[test]
+fn a_copy_that_was_read_from_a_stream_is_found() {
+    find_planted("plant-read");
+}
+
+fn find_planted(word: &str) {
+    let mut subject = Subject::start(word, Some(word));
     let search = subject.search();
     let heap = mappings(subject.id()).unwrap();
     let heap = heap.into_iter().find(|mapping| mapping.name == "[heap]").unwrap().range;

@@ -3,8 +3,8 @@
 //! It knows no secret of its own: all are in files that the test wrote. `tests/stray.rs` reads this
 //! process's memory while it waits for the next line on its standard input.
 //!
-//! With `terminal` it also asks a person, who is the test. With `plant` it does once what must not be
-//! done: it keeps a copy on the heap. With `busy` it goes on after that, without standing still, in
+//! With `terminal` it also asks a person, who is the test. With `plant` and `plant-read` it does once what
+//! must not be done: it keeps a copy on the heap, the second time one that was read from a stream. With `busy` it goes on after that, without standing still, in
 //! several threads; `fork` on its standard input then has it fork a child, which does nothing.
 
 use std::env;
@@ -20,7 +20,10 @@ use std::time::Duration;
 
 use ed25519_dalek::{Signer, SigningKey};
 use strongroom::strongroom_core::wiping_stack;
-use strongroom::{Built, OpenError, Opened, Opener, SealFields, Sealed, SecretVec, Vault};
+use strongroom::{
+    Built, OpenError, Opened, Opener, OpeningStream, SealFields, Sealed, SealingStream, SecretVec,
+    StreamError, Vault,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args_os().skip(1);
@@ -46,7 +49,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         all_are_done.wait();
         let shown = sealed.and_then(|sealed| {
             let key = sign(vault, directory.as_ref())?;
-            show(vault, &sealed, key, word == "plant")?;
+            let plant: Option<Plant> = match word.to_str() {
+                Some("plant") => Some(|_, opened| Ok(opened.expose_secret().to_vec())),
+                Some("plant-read") => Some(read_from_stream),
+                _ => None,
+            };
+            show(vault, &sealed, key, plant)?;
             if word == "busy" { be_busy(vault, &sealed, directory.as_ref()) } else { Ok(()) }
         });
         all_are_done.wait();
@@ -119,7 +127,7 @@ fn use_all(vault: &Vault, sealed: &[Sealed]) -> Result<(), Box<dyn Error>> {
         reader.read_exact(&mut copy.expose_secret_mut())?;
         copy.release()?;
         collect(vault, &opened);
-        for way in [grow, seal_fields] {
+        for way in [grow, seal_fields, stream] {
             match way(vault, &opened) {
                 // The others have secrets open as well.
                 Ok(()) | Err(OpenError::Full(_)) => {}
@@ -144,6 +152,62 @@ fn grow(vault: &Vault, opened: &Opened<'_>) -> Result<(), OpenError> {
     assert!(grown.constant_time_eq(&opened.expose_secret()), "it grew into another");
     grown.truncate(opened.len() / 2);
     Ok(())
+}
+
+/// Copies a secret through a stream of short chunks, in small steps and in large ones, and from that into
+/// another; and from one that is cut off.
+fn stream(vault: &Vault, opened: &Opened<'_>) -> Result<(), OpenError> {
+    let done = || -> Result<(), Box<dyn Error>> {
+        let [from, to] = vault.try_allocate_all([CHUNK, 2 * CHUNK])?;
+        let mut sealing = SealingStream::new(from, Vec::new(), b"first")?;
+        for piece in opened.expose_secret().chunks(7) {
+            sealing.write_all(piece)?;
+        }
+        sealing.flush()?;
+        sealing.write_all(&opened.expose_secret())?;
+        let mut file = sealing.finish()?;
+
+        let from = vault.try_allocate(CHUNK)?;
+        let mut opening = OpeningStream::new(from, &file[..], b"first");
+        let mut sealing = SealingStream::new(to, Vec::new(), b"second")?;
+        opening.copy_to(&mut sealing)?;
+        let second = sealing.finish()?;
+        drop(opening);
+
+        let mut copy = vault.try_allocate(opened.len())?;
+        let from = vault.try_allocate(2 * CHUNK)?;
+        let mut opening = OpeningStream::new(from, &second[..], b"second");
+        for _ in 0..2 {
+            opening.read_exact(&mut copy.expose_secret_mut())?;
+            assert!(copy.constant_time_eq(&opened.expose_secret()), "another was read");
+        }
+        assert!(opening.chunk()?.is_empty(), "it goes on");
+        drop(opening);
+
+        // It breaks off in the middle of its last chunk.
+        let Some(_) = file.pop() else { return Err("an empty file".into()) };
+        let from = vault.try_allocate(CHUNK)?;
+        let mut opening = OpeningStream::new(from, &file[..], b"first");
+        assert!(opening.copy_to(&mut io::sink()).is_err(), "a part was opened as the whole");
+        Ok(())
+    };
+    match done() {
+        Ok(()) => Ok(()),
+        Err(error) => Err(match (error.downcast_ref(), error.downcast_ref()) {
+            (Some(&StreamError::Open(error)), _) | (_, Some(&error)) => error,
+            _ => panic!("{error}"),
+        }),
+    }
+}
+
+/// What nobody should do: the vector is in ordinary memory.
+fn read_from_stream(vault: &Vault, opened: &Opened<'_>) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut sealing = vault.try_seal_stream(Vec::new(), b"")?;
+    sealing.write_all(&opened.expose_secret())?;
+    let file = sealing.finish()?;
+    let mut copy = Vec::new();
+    vault.try_open_stream(&file[..], b"")?.read_to_end(&mut copy)?;
+    Ok(copy)
 }
 
 #[derive(SealFields)]
@@ -196,6 +260,7 @@ fn sign<'v>(vault: &'v Vault, directory: &Path) -> Result<BuiltKey<'v>, Box<dyn 
     build(vault, directory, careless)
 }
 
+type Plant = fn(&Vault, &Opened<'_>) -> Result<Vec<u8>, Box<dyn Error>>;
 type BuiltKey<'v> = Built<SigningKey, Opened<'v>>;
 
 /// Has many copies of the seed on the stack, far beyond what it calls afterwards.
@@ -223,7 +288,7 @@ fn show(
     vault: &Vault,
     sealed: &[Sealed],
     key: BuiltKey<'_>,
-    plants: bool,
+    plant: Option<Plant>,
 ) -> Result<(), Box<dyn Error>> {
     let place = (&raw const *vault).addr();
     println!("vault {place:x} {:x}", size_of::<Vault>());
@@ -234,7 +299,7 @@ fn show(
         record.record().iter().for_each(|byte| print!("{byte:02x}"));
         println!();
     }
-    let planted = plants.then(|| opened[0].expose_secret().to_vec());
+    let planted = plant.map(|plant| plant(vault, &opened[0])).transpose()?;
     wait("open")?;
     drop((opened, key, planted));
     wait("dropped").map(drop)
@@ -261,3 +326,4 @@ fn wait(state: &str) -> Result<String, Box<dyn Error>> {
 const THREADS: usize = 2;
 const LONGEST: usize = 8192;
 const SEED: usize = 32;
+const CHUNK: usize = 400;
