@@ -142,6 +142,25 @@ fn chunks_stay_where_they_are() {
     }
 }
 
+/// Nor does another chunk become the end, with nothing behind it, nor the end another chunk.
+#[test]
+fn the_last_chunk_is_the_last() {
+    let vault = vault();
+    let text = text(2 * CHUNK + 5);
+    let file = sealed(&vault, CHUNK, b"", &text);
+    let chunks = chunks(&file);
+    for at in 0..2 {
+        let mut cut = joined(&file, &chunks[..=at]);
+        cut[StreamHeader::LEN + at * chunks[0].len() + 3] |= 0x80;
+        let error = assert_refused(&vault, b"", &cut, &text, "an end in the middle");
+        assert_eq!(error, StreamError::Tampered { chunk: at as u64 });
+    }
+    let mut longer = joined(&file, &[&chunks[..], &chunks[2..]].concat());
+    longer[StreamHeader::LEN + 2 * chunks[0].len() + 3] &= 0x7f;
+    let error = assert_refused(&vault, b"", &longer, &text, "an end in the middle");
+    assert_eq!(error, StreamError::Tampered { chunk: 2 });
+}
+
 #[test]
 fn streams_do_not_mix() {
     let (vault, other_vault) = (vault(), vault());

@@ -19,7 +19,7 @@ use crate::script::Script;
 /// What is done to a stream while it is sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// Write some bytes, all of them.
+    /// Write some bytes, all of them, but not of a great many chunks.
     Write {
         /// How many.
         len: usize,
@@ -82,6 +82,11 @@ pub enum Attack {
     },
     /// A chunk is that of another stream of the same text and context.
     Graft {
+        /// Which.
+        one: usize,
+    },
+    /// A chunk is said to be the last, and nothing follows it.
+    End {
         /// Which.
         one: usize,
     },
@@ -154,7 +159,7 @@ impl Look {
 
 impl Attack {
     fn decode(script: &mut Script<'_>) -> Self {
-        match script.byte() % 9 {
+        match script.byte() % 10 {
             0 => Self::Flip { bit: script.short() },
             1 => Self::Cut { len: script.short() },
             2 => Self::Append { more: script.byte() },
@@ -163,6 +168,7 @@ impl Attack {
             5 => Self::Remove { one: script.short() },
             6 => Self::Graft { one: script.short() },
             7 => Self::Behead,
+            8 => Self::End { one: script.short() },
             _ => Self::Forge { seed: script.short() as u64 },
         }
     }
@@ -187,10 +193,10 @@ impl Setup {
         let mut sealing = SealingStream::new(room, writer, CONTEXT).unwrap();
         let mut texts = Vec::new();
         let mut waiting = Vec::new();
-        for &op in ops {
+        for &op in ops.iter().take(MANY) {
             match op {
                 Op::Write { len } => {
-                    let text = noise.bytes(len);
+                    let text = noise.bytes(len.min(self.chunk * MANY));
                     let mut rest = &text[..];
                     while !rest.is_empty() {
                         let count = insist(|| sealing.write(rest));
@@ -299,6 +305,13 @@ impl Stream {
                 return [&self.file[..], &vec![more; 1 + usize::from(more)]].concat();
             }
             Attack::Forge { seed } => return [header, &Noise(seed).bytes(100)].concat(),
+            Attack::End { one } => {
+                let one = one % count;
+                let mut file = self.file[..length(&self.texts[..=one])].to_vec();
+                // The greatest bit of the frame.
+                file[length(&self.texts[..one]) + 3] |= 0x80;
+                return file;
+            }
             Attack::Swap { one, other } => chunks.swap(one % count, other % count),
             Attack::Repeat { one, at } => chunks.insert(at % (count + 1), chunks[one % count]),
             Attack::Remove { one } => _ = chunks.remove(one % count),
@@ -357,3 +370,6 @@ const CONTEXT: &[u8] = b"a stream";
 /// The longest chunk in bytes, and the most bytes that are written or read at once.
 const MOST: usize = 300;
 const LONGEST: usize = 2000;
+
+/// The most operations while sealing, and the most chunks of one of them.
+const MANY: usize = 12;

@@ -55,6 +55,7 @@ fn attack() -> impl Strategy<Value = Attack> {
         (chunk, chunk).prop_map(|(one, at)| Attack::Repeat { one, at }),
         chunk.prop_map(|one| Attack::Remove { one }),
         chunk.prop_map(|one| Attack::Graft { one }),
+        chunk.prop_map(|one| Attack::End { one }),
         Just(Attack::Behead),
         any::<u64>().prop_map(|seed| Attack::Forge { seed }),
     ]
