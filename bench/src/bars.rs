@@ -17,6 +17,7 @@ pub(crate) fn hold(results: &Results) -> Vec<Bar> {
     one_core(results, &mut bars);
     vault(results, &mut bars);
     sealing(results, &mut bars);
+    streams(results, &mut bars);
     at_rest(results, &mut bars);
     bars
 }
@@ -210,6 +211,21 @@ fn sealing(results: &Results, bars: &mut Vec<Bar>) {
             what: format!("{operation}{drop} of {size_text} B: times {floor}"),
             target: Target::AtMost(most),
             measured: found(floor, operation, size),
+            unit: Unit::Times,
+        });
+    }
+}
+
+fn streams(results: &Results, bars: &mut Vec<Bar>) {
+    use crate::measure::sealing::{LONG, OPEN, SEAL};
+    for operation in [SEAL, OPEN] {
+        let mut streams = results.streams.iter();
+        let found = streams.find(|found| (found.operation, found.chunk) == (operation, LONG));
+        let chunk = thousands(LONG);
+        bars.push(Bar {
+            what: format!("{operation} a stream in chunks of {chunk} B: times aead-stream"),
+            target: Target::AtMost(1.2),
+            measured: found.map(|found| found.paired.ratio.median),
             unit: Unit::Times,
         });
     }

@@ -35,7 +35,8 @@ use clap::Parser;
 use harness::Harness;
 use machine::Machine;
 use measure::{
-    at_rest, calls, density, growth, one_core, sealing, speed, threads, vault_threads, waiters,
+    at_rest, calls, density, growth, one_core, sealing, speed, streams, threads, vault_threads,
+    waiters,
 };
 use options::{Group, Options, Task};
 use results::Results;
@@ -88,6 +89,7 @@ fn measure_all(options: &Options) -> Result<Results, Box<dyn Error>> {
         calls: Vec::new(),
         sealing: Vec::new(),
         parts: Vec::new(),
+        streams: Vec::new(),
         at_rest: Vec::new(),
         skipped: Vec::new(),
         bars: Vec::new(),
@@ -154,6 +156,10 @@ fn measure_groups(
         results.sealing = found.sealing;
         results.parts = found.parts;
         results.skipped.extend(found.skipped);
+    }
+    if options.wants(Group::Streams) {
+        eprintln!("streams");
+        results.streams = streams::measure(pace.sealing)?;
     }
     Ok(())
 }

@@ -43,6 +43,7 @@ pub(crate) enum Group {
     OneCore,
     Vault,
     Enclave,
+    Streams,
     AtRest,
 }
 

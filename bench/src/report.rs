@@ -3,6 +3,7 @@
 mod cells;
 mod chart;
 mod curves;
+mod streams;
 mod table;
 mod tables;
 mod vault;

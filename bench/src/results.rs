@@ -24,6 +24,7 @@ pub(crate) struct Results {
     pub(crate) calls: Vec<Call>,
     pub(crate) sealing: Vec<Sealing>,
     pub(crate) parts: Vec<Part>,
+    pub(crate) streams: Vec<Stream>,
     pub(crate) at_rest: Vec<AtRest>,
     pub(crate) skipped: Vec<Skipped>,
     pub(crate) bars: Vec<Bar>,
@@ -186,6 +187,17 @@ pub(crate) struct Sealing {
     pub(crate) operation: &'static str,
     /// Bytes of the secret.
     pub(crate) size: usize,
+    pub(crate) paired: Paired,
+}
+
+/// Sealing or opening a stream, against another's.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Stream {
+    pub(crate) operation: &'static str,
+    /// Bytes of plaintext in a whole chunk.
+    pub(crate) chunk: usize,
+    /// Bytes of plaintext in all.
+    pub(crate) text: usize,
     pub(crate) paired: Paired,
 }
 

@@ -5,7 +5,7 @@ use std::iter;
 
 use super::cells::{amount, middle, nanoseconds, times};
 use super::table::Table;
-use super::vault;
+use super::{streams, vault};
 use crate::measure::density::{LARGE, SMALL};
 use crate::measure::speed::scenarios;
 use crate::measure::{at_rest, growth, one_core, sealing, team, threads};
@@ -25,7 +25,13 @@ pub(crate) fn all(results: &Results) -> Vec<Table> {
         threads_table(results),
         one_core_table(results),
     ];
-    let after = [sealing_table(results), parts(results), at_rest_table(results), skipped(results)];
+    let after = [
+        sealing_table(results),
+        parts(results),
+        streams::table(results),
+        at_rest_table(results),
+        skipped(results),
+    ];
     let tables = before.into_iter().chain(vault::tables(results)).chain(after);
     tables.filter(|table| !table.rows.is_empty()).collect()
 }
