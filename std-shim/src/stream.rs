@@ -22,7 +22,7 @@ mod sealing;
 #[cfg(feature = "tokio-1")]
 mod tokio;
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 
 pub use self::error::StreamError;
 pub use self::format::StreamHeader;
@@ -37,7 +37,7 @@ impl Vault {
     ///
     /// # Errors
     /// [`StreamError`].
-    pub fn try_seal_stream<W: Write>(
+    pub fn try_seal_stream<W>(
         &self,
         writer: W,
         context: &[u8],
@@ -50,7 +50,7 @@ impl Vault {
     ///
     /// # Errors
     /// [`StreamError`].
-    pub fn try_open_stream<R: Read>(
+    pub fn try_open_stream<R>(
         &self,
         reader: R,
         context: &[u8],

@@ -45,8 +45,8 @@ use crate::vault::{Exposed, HoldsBytes};
 ///
 /// The reader must end with the stream, otherwise
 /// [`StreamError::Followed`](crate::StreamError::Followed) is the answer where the end was expected; a
-/// stream inside others is [`embedded`](Self::embedded). Nothing is read beyond the stream but one byte to
-/// find that out.
+/// stream inside others, or on a connection that stays open, is [`embedded`](Self::embedded). Nothing is
+/// read beyond the stream but one byte to find that out.
 ///
 /// # Room
 /// As for sealing: one chunk, taken once. A header that asks for more than the room is refused, and no
