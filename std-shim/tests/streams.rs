@@ -574,6 +574,23 @@ fn a_destroyed_vault_says_so() {
     assert!(error.to_string().contains("destroyed"));
 }
 
+/// A write that would end a chunk, where that cannot be sealed, has taken nothing.
+#[test]
+fn a_write_that_is_refused_takes_nothing() {
+    let vault = vault();
+    let room = vault.try_allocate(CHUNK).unwrap();
+    let mut sealing = SealingStream::new(room, Vec::new(), b"").unwrap();
+    sealing.write_all(&text(60)).unwrap();
+    vault.destroy();
+    // There is room for 40 more, and for 39 after each refusal.
+    for _ in 0..2 {
+        let error = sealing.write(&text(40)).unwrap_err();
+        assert_eq!(StreamError::of(&error), Some(StreamError::Seal(SealError::Destroyed)));
+    }
+    assert_eq!(sealing.write(&text(39)).unwrap(), 39);
+    assert!(sealing.write(&text(1)).is_err());
+}
+
 #[test]
 fn a_wiped_vault_says_so() {
     alone("a_wiped_vault_says_so", || {
