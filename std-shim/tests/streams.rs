@@ -442,6 +442,45 @@ fn what_was_not_finished_is_truncated() {
     assert_eq!(StreamError::of(&error), Some(StreamError::Truncated { chunk: 0 }));
 }
 
+/// Gives its parts, and an end after each.
+struct Parts<'p>(Vec<&'p [u8]>);
+
+impl Read for Parts<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(part) = self.0.first_mut() else { return Ok(0) };
+        if part.is_empty() {
+            self.0.remove(0);
+            return Ok(0);
+        }
+        part.read(buffer)
+    }
+}
+
+/// Whoever was told that a stream is cut off is not told otherwise later, nor is there anything behind an
+/// end.
+#[test]
+fn an_error_and_an_end_are_for_good() {
+    let vault = vault();
+    let text = text(2 * CHUNK + 5);
+    let file = sealed(&vault, CHUNK, b"", &text);
+    let (front, back) = file.split_at(CHUNK * 2);
+    let mut opening = vault.try_open_stream(Parts(vec![front, back]), b"").unwrap();
+    let truncated = Some(StreamError::Truncated { chunk: 1 });
+    let mut read = Vec::new();
+    for _ in 0..3 {
+        let error = opening.copy_to(&mut read).unwrap_err();
+        assert_eq!(StreamError::of(&error), truncated);
+    }
+    assert!(read == text[..CHUNK]);
+    drop(opening);
+
+    let mut opening = vault.try_open_stream(Parts(vec![&file, &file]), b"").unwrap();
+    assert_eq!(opening.copy_to(&mut io::sink()).unwrap(), text.len() as u64);
+    for _ in 0..3 {
+        assert_eq!(opening.read(&mut [0]).unwrap(), 0);
+    }
+}
+
 #[test]
 fn two_streams_take_a_small_vault_and_a_third_is_told() {
     let vault = vault();
