@@ -240,6 +240,11 @@ fn a_header_takes_no_more_than_the_room() {
     OpeningStream::after_header(room, header, reader, b"").copy_to(&mut read).unwrap();
     assert_eq!(read, text);
 
+    let room = vault.try_allocate(CHUNK).unwrap();
+    let mut opening = OpeningStream::after_header(room, header, &file[..], b"");
+    assert_eq!(opening.chunk().map(drop).map_err(|error| StreamError::of(&error)), Err(told.1));
+    drop(opening);
+
     // What nobody has sealed: the vault says that it never has so much.
     let mut forged = file.clone();
     forged[24..28].copy_from_slice(&0x7fff_ffff_u32.to_le_bytes());
@@ -494,6 +499,8 @@ fn two_streams_take_a_small_vault_and_a_third_is_told() {
     };
     assert!(matches!(error, StreamError::Open(OpenError::Full(_))), "{error}");
     assert!(more.len() <= 1);
+    let error = vault.try_allocate_all([STREAM_CHUNK; 5]).map(drop).unwrap_err();
+    assert!(matches!(error, OpenError::NeverTogether { secrets: 5, .. }), "{error}");
 }
 
 /// Many threads reseal in a vault that holds the chunks of few, and all come to the end.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use strongroom::{OpeningStream, STREAM_CHUNK, SealingStream, StreamError, Vault};
+use strongroom::{Opener, OpeningStream, STREAM_CHUNK, SealingStream, StreamError, Vault};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, duplex};
 use tokio::time::{sleep, timeout};
 
@@ -22,8 +22,8 @@ async fn a_stream_passes_between_tasks() {
     let vault = Arc::new(Vault::new(64 * 1024).unwrap());
     let share = vault.share();
     let (to, from) = duplex(700);
-    let room = share.allocate(STREAM_CHUNK).await.unwrap();
-    let mut sealing = SealingStream::new(room, to, b"").unwrap();
+    let [one, other] = share.allocate_all([STREAM_CHUNK; 2]).await.unwrap();
+    let mut sealing = SealingStream::new(one, to, b"").unwrap();
     let writer = tokio::spawn(async move {
         sealing.write_all(&text(100_000)).await.unwrap();
         sealing.flush().await.unwrap();
@@ -32,8 +32,7 @@ async fn a_stream_passes_between_tasks() {
         let error = sealing.write(b"more").await.unwrap_err();
         assert_eq!(StreamError::of(&error), Some(StreamError::Ended));
     });
-    let room = share.allocate(STREAM_CHUNK).await.unwrap();
-    let mut opening = OpeningStream::new(room, from, b"");
+    let mut opening = OpeningStream::new(other, from, b"");
     let mut read = Vec::new();
     opening.read_to_end(&mut read).await.unwrap();
     assert!(read == [text(100_000), text(5)].concat());
