@@ -15,12 +15,15 @@ mod trial;
 
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
+use std::time::Instant;
 
 pub use self::error::LockError;
+pub(crate) use self::policy::PIECE;
 pub use self::policy::Policy;
 pub use self::protections::Protections;
 pub use self::trial::Trial;
 
+use self::policy::in_pieces;
 use self::refusal::{Call, Refusal};
 use crate::fork::Generation;
 pub use crate::sys::ForkView;
@@ -109,12 +112,23 @@ impl LockedPages {
     /// [`LockError`], as [`new`](Self::new) or [`prefer_locked`](Self::prefer_locked). Nothing stays
     /// mapped, locked or charged.
     pub fn with(bytes: usize, policy: Policy, backing: Backing) -> Result<Self, LockError> {
+        Self::until(None, bytes, policy, backing)
+    }
+
+    /// The same, but fewer pages if locking them takes longer than until `deadline`: as many as are
+    /// locked by then, and at least as many as [`PIECE`] has.
+    pub(crate) fn until(
+        deadline: Option<Instant>,
+        bytes: usize,
+        policy: Policy,
+        backing: Backing,
+    ) -> Result<Self, LockError> {
         let data = whole_pages(bytes)?;
         // The numbers are read when the mapping is gone again, so they tell what others hold.
         // The system has decided; the numbers only explain.
         let explain = |refusal: Refusal| refusal.explain(data);
         let Made { mut pages, lock_refusal, secret_refusal } =
-            Self::assemble(policy, backing, data).map_err(explain)?;
+            Self::assemble(policy, backing, data, deadline).map_err(explain)?;
         pages.lock_refusal = lock_refusal.map(explain).map(Box::new);
         pages.secret_refusal = secret_refusal.map(explain).map(Box::new);
         Ok(pages)
@@ -198,15 +212,28 @@ impl LockedPages {
         self.mapping.data()
     }
 
-    fn assemble(policy: Policy, backing: Backing, data: usize) -> Result<Made, Refusal> {
+    fn assemble(
+        policy: Policy,
+        backing: Backing,
+        data: usize,
+        deadline: Option<Instant>,
+    ) -> Result<Made, Refusal> {
         let owner = Generation::current();
         let Reserved { mut mapping, secret_memory, refusal: secret_refusal } =
             backing.reserve(policy, data)?;
         let dumps = mapping.exclude_from_dumps().map_err(Refusal::of(Call::ExcludeFromDumps));
         let forks = mapping.hide_from_children().map_err(Refusal::of(Call::HideFromChildren));
         // Secret memory is locked by its nature; `mlock` fails on it.
-        let (locked, lock_refusal) =
-            if secret_memory { (true, None) } else { policy.lock(&mapping)? };
+        let (locked, lock_refusal) = if secret_memory {
+            let touched = in_pieces(&mut mapping, deadline, |mapping, part| {
+                mapping.touch(part);
+                Ok(())
+            });
+            touched.map_err(Refusal::of(Call::ReserveSecret))?;
+            (true, None)
+        } else {
+            policy.lock(&mut mapping, deadline)?
+        };
         let guards = mapping.protect_guards().map_err(Refusal::of(Call::ProtectGuards));
         let protections = Protections {
             locked,
@@ -346,6 +373,29 @@ mod tests {
         assert_eq!(whole_pages(limit), Ok(limit));
         assert!(limit + 2 * page <= isize::MAX.unsigned_abs());
         assert!(whole_pages(limit + 1).is_err());
+    }
+
+    /// They end with a guard page, where more was asked for at first.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_is_not_locked_in_time_is_given_back() {
+        for backing in [Backing::Anonymous, Backing::PreferSecretMemory] {
+            if let Err(error) = LockedPages::with(3 * PIECE, Policy::Require, backing) {
+                return println!("skipped: {error}");
+            }
+            let now = Some(Instant::now());
+            let pages = LockedPages::until(now, 3 * PIECE, Policy::Require, backing);
+            let mut pages = pages.unwrap();
+            assert_eq!(pages.bytes(), PIECE);
+            assert!(pages.protections().locked && pages.protections().guarded);
+            assert_eq!(pages.unlocked_bytes(), Some(0));
+            pages.as_region().last_mut().unwrap().write(7);
+            let data = pages.as_non_null();
+            let end = data.cast::<u8>().addr().get() + data.len();
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            let guard = format!("{end:x}-{:x} ---", end + page_size());
+            assert!(maps.lines().any(|line| line.starts_with(&guard)), "{guard}\n{maps}");
+        }
     }
 
     /// The doc's promise: the address stays while the owner moves.

@@ -121,6 +121,16 @@ use crate::sys;
 /// the same time together ([`try_open_all`](Self::try_open_all),
 /// [`open_all_timeout`](Self::open_all_timeout), [`open_all`](Self::open_all)), all or none.
 ///
+/// A wait ends at its time, or as much later as it takes to finish what was asked of the system by then:
+///
+/// - to lock 16 MiB, which is done in any case, or to give back what was locked in vain. The latter takes
+///   less time than it took to lock: a wait for very much memory may take up to twice its time.
+/// - to give back one segment of the vault's memory that nothing is open in: as many bytes as a long
+///   secret needed, or an eighth of what is locked, at most 1 GiB. Now and then `try_open` does that too.
+///
+/// What is done with the secret itself comes after the wait. Who waits in the other ways has the system
+/// lock all that is needed in one go, a second's work for some GiB.
+///
 /// What no room would help is said before anybody waits, and before the vault grows: a record that was
 /// forged or is another's, a secret that is too long. Whether a record is genuine is found out ahead
 /// only for those who do not find room at once; they pay for it with about the time of opening it.

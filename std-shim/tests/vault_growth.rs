@@ -8,9 +8,9 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use strongroom::{OpenError, Policy, Vault};
+use strongroom::{Backing, LockedPages, OpenError, Policy, Vault};
 
 #[path = "support/tasks.rs"]
 mod tasks;
@@ -134,6 +134,118 @@ fn a_deadline_is_kept_while_another_grows_the_vault() {
                 },
             )
         });
+    });
+}
+
+/// How long the system takes to lock a great deal; `None`, and the reason printed, where it does not.
+fn time_to_lock(backing: Backing) -> Option<Duration> {
+    let begun = Instant::now();
+    let pages = LockedPages::with(LENGTHY, Policy::Require, backing);
+    let took = begun.elapsed();
+    pages.map(|_| took).map_err(|error| println!("skipped: {error}")).ok()
+}
+
+/// So much takes the system some hundreds of milliseconds to lock.
+const LENGTHY: usize = 256 * MIB;
+/// The vault's doc: so much is locked before the clock is looked at.
+const PIECE: usize = 16 * MIB;
+
+/// It is the caller itself who has the system lock a great deal, and has no time for it.
+#[test]
+fn a_deadline_is_kept_by_whoever_grows_the_vault() {
+    for backing in [Backing::Anonymous, Backing::PreferSecretMemory] {
+        ends_within(SLOW, move || {
+            let floor = 64 * 1024;
+            let budget = floor..=2 * LENGTHY;
+            if time_to_lock(backing).is_none() {
+                return;
+            }
+            let vault = Vault::builder().budget(budget).backing(backing).build().unwrap();
+            // Time for a hundredth of it, and for about half.
+            for part in [100, 2] {
+                once_at_least(|| {
+                    vault.trim();
+                    let (whole, before) = (time_to_lock(backing).unwrap(), vault.metrics());
+                    let timeout = whole / part;
+                    let begun = Instant::now();
+                    let allocated = vault.allocate_timeout(LENGTHY, timeout);
+                    let (took, after) = (begun.elapsed(), vault.metrics());
+                    let Err(error) = allocated else { return false };
+                    println!(
+                        "{backing:?}: {whole:?} to lock it; a wait of {timeout:?} took {took:?}"
+                    );
+                    let OpenError::TimedOut { shortage, .. } = error else { panic!("{error}") };
+                    assert!(!shortage.growth_refused, "{shortage}");
+                    assert_eq!((after.locked, after.live), (floor, 0), "what was locked is back");
+                    let counted = (after.grown, after.growth_refusals, after.refusals);
+                    assert_eq!(counted, (before.grown, 0, before.refusals + 1));
+                    took < whole * 9 / 10 && (part == 2 || took < whole / 2)
+                });
+            }
+            let allocated = vault.allocate_timeout(LENGTHY, LONG).unwrap();
+            assert_eq!(allocated.len(), LENGTHY, "whoever has the time gets it");
+        });
+    }
+}
+
+/// A large vault grows by large steps; whoever needs little of one takes what there is time for.
+#[test]
+fn no_time_is_enough_for_a_little_room_in_a_large_step() {
+    for backing in [Backing::Anonymous, Backing::PreferSecretMemory] {
+        ends_within(SLOW, move || {
+            if time_to_lock(backing).is_none() {
+                return;
+            }
+            let budget = LENGTHY..=2 * LENGTHY;
+            let vault = Vault::builder().budget(budget).backing(backing).build().unwrap();
+            let before = vault.metrics();
+            let mut held = Vec::new();
+            while vault.metrics().grown == before.grown {
+                held.push(vault.allocate_timeout(4 * MIB, Duration::ZERO).unwrap());
+            }
+            assert_eq!(vault.metrics().locked - before.locked, PIECE, "half of a whole step");
+            vault.verify().unwrap();
+            drop(held);
+            vault.trim();
+            assert_eq!(vault.metrics().locked, before.locked);
+        });
+    }
+}
+
+/// Many who would grow the vault, each with too little time for it now and then.
+#[test]
+fn waits_that_end_amid_growth_lose_nothing() {
+    ends_within(SLOW, || {
+        let budget = 64 * 1024..=128 * MIB;
+        let vault = Vault::builder().budget(budget).policy(Policy::Prefer).build().unwrap();
+        thread::scope(|scope| {
+            for number in 0..6_u64 {
+                let vault = &vault;
+                scope.spawn(move || {
+                    for round in 0..25 {
+                        let timeout = Duration::from_millis((round * 7 + number * 11) % 60);
+                        match vault.allocate_timeout(50 * MIB, timeout) {
+                            Ok(mut opened) => opened.expose_secret_mut()[49 * MIB] = 1,
+                            Err(OpenError::TimedOut { .. }) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                        if round % 3 == 0 {
+                            vault.trim();
+                        }
+                    }
+                });
+            }
+        });
+        vault.trim();
+        let metrics = vault.metrics();
+        assert_eq!(
+            (metrics.live, metrics.waiters, metrics.locked),
+            (0, 0, 64 * 1024),
+            "{metrics:?}"
+        );
+        assert_eq!(metrics.grown, metrics.given_back, "{metrics:?}");
+        assert_eq!(metrics.growth_refusals, 0, "{metrics:?}");
+        drop(vault.allocate_timeout(50 * MIB, LONG).unwrap());
     });
 }
 

@@ -100,7 +100,9 @@ impl LockedPages {
             Ok(data) => data,
             Err(error) => return Trial::Refused(error),
         };
-        Trial::of(data, || Self::assemble(Policy::Require, Backing::Anonymous, data).map(drop))
+        Trial::of(data, || {
+            Self::assemble(Policy::Require, Backing::Anonymous, data, None).map(drop)
+        })
     }
 
     /// Asks, in a forked child, for secret memory (`memfd_secret(2)`) as [`Backing::SecretMemory`]

@@ -25,15 +25,9 @@ use super::unix::{Mapping, check};
 impl Mapping {
     /// Like [`reserve`](Self::reserve), with data in secret memory, which is resident, never
     /// written to the swap device, charged to the lock limit (`WouldBlock` past it) and absent
-    /// from children and core dumps.
+    /// from children and core dumps. Unlike after `mlock`, it comes page by page as it is
+    /// [touched](Self::touch).
     pub(crate) fn reserve_secret(data: usize, guard: usize) -> io::Result<Self> {
-        let mut mapping = Self::reserve_secret_unseen(data, guard)?;
-        // Unlike `mlock`, this kind of memory comes page by page as it is touched.
-        mapping.wipe();
-        Ok(mapping)
-    }
-
-    fn reserve_secret_unseen(data: usize, guard: usize) -> io::Result<Self> {
         let _pause = ForkPause::begin()?;
         let mut secret = map_secret(data)?;
         let mut mapping = Self::reserve(data, guard)?;

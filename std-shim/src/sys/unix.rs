@@ -10,6 +10,7 @@
 use std::ffi::c_int;
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 
 /// Pages of this process's own, given back to the system on drop.
@@ -71,10 +72,11 @@ impl Mapping {
         unsafe { self.data().as_mut() }
     }
 
-    /// `mlock(2)` on the data: resident, and kept off the swap device.
-    pub(crate) fn lock(&self) -> io::Result<()> {
+    /// `mlock(2)` on a part of the data, in whole pages: resident, and kept off the swap device.
+    pub(crate) fn lock(&mut self, part: Range<usize>) -> io::Result<()> {
+        let part = &mut self.bytes()[part];
         // SAFETY: locking changes no byte and no access right.
-        check(unsafe { libc::mlock(self.data().as_ptr().cast(), self.data) })
+        check(unsafe { libc::mlock(part.as_ptr().cast(), part.len()) })
     }
 
     /// `munlock(2)` on the data.
@@ -119,6 +121,27 @@ impl Mapping {
     /// Overwrites the data with zeros, in a way the compiler cannot leave out.
     pub(crate) fn wipe(&mut self) {
         super::wipe(self.bytes());
+    }
+
+    /// Brings a part of the data in, which is zeros still: secret memory comes page by page as it is
+    /// touched.
+    pub(crate) fn touch(&mut self, part: Range<usize>) {
+        super::wipe(&mut self.bytes()[part]);
+    }
+
+    /// Gives back the data from `data` bytes on, a multiple of the page size, none of which is in use.
+    /// The guards must not be protected yet: the upper one moves down.
+    pub(crate) fn shorten(&mut self, data: usize) -> io::Result<()> {
+        let cut = self.data.saturating_sub(data);
+        if cut == 0 {
+            return Ok(());
+        }
+        // SAFETY: two guards and `data` bytes past the base is inside the mapping.
+        let rest = unsafe { self.base.add(2 * self.guard + data) };
+        // SAFETY: `cut` bytes from there are the mapping's last, and nobody holds a reference to them.
+        check(unsafe { libc::munmap(rest.as_ptr().cast(), cut) })?;
+        self.data = data;
+        Ok(())
     }
 
     /// Lets go of the pages without unmapping or touching them; what is left is empty.

@@ -469,6 +469,10 @@ impl<'v> Party<'v> {
                     is_grown = true;
                     break opened;
                 }
+                Grown::GaveUp => {
+                    is_grown = true;
+                    break Err(Denied::NotYet);
+                }
                 Grown::Denied => break opened,
             }
         };

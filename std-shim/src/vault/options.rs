@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use strongroom_core::Fault;
 
@@ -34,8 +34,13 @@ impl Default for Options {
 }
 
 impl Options {
-    pub(super) fn pages(&self, bytes: usize) -> Result<LockedPages, LockError> {
-        LockedPages::with(bytes, self.policy, self.backing)
+    /// Pages of so many bytes; of fewer if that takes longer than until the deadline.
+    pub(super) fn pages(
+        &self,
+        bytes: usize,
+        deadline: Option<Instant>,
+    ) -> Result<LockedPages, LockError> {
+        LockedPages::until(deadline, bytes, self.policy, self.backing)
     }
 }
 

@@ -21,7 +21,7 @@ use super::lease::Lease;
 use super::options::Options;
 use super::request::Request;
 use super::segment::{Memory, Segment, User, VaultOwner, longest_free};
-use crate::pages::{LockError, LockedPages, page_size};
+use crate::pages::{LockError, LockedPages, PIECE, page_size};
 
 pub(super) struct Pool {
     first: Segment,
@@ -64,6 +64,20 @@ pub(super) enum Patience {
     /// Not at all: whoever has asked says when it is over.
     None,
     Until(Option<Instant>),
+}
+
+impl Patience {
+    /// When whoever asks the system itself has to be done.
+    fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::None | Self::Until(None) => None,
+            Self::Until(deadline) => deadline,
+        }
+    }
+
+    fn is_over(self) -> bool {
+        self.deadline().is_some_and(|deadline| Instant::now() >= deadline)
+    }
 }
 
 impl Pool {
@@ -223,19 +237,23 @@ impl Pool {
         let Some(needed) = self.needed(total, longest).filter(|_| self.may_ask()) else {
             return Grown::Denied;
         };
+        if needed > PIECE && patience.is_over() {
+            return Grown::NotYet;
+        }
         let Some(mut turn) = self.turn(patience) else { return Grown::NotYet };
         if self.changes() != seen {
             return Grown::ByOthers;
         }
         if needed > self.left() {
-            turn.give_back(0, usize::MAX);
+            while turn.give_back(0, 1) && !patience.is_over() {}
+            if needed > self.left() && patience.is_over() {
+                return Grown::GaveUp;
+            }
         }
         if needed > self.left() || !self.may_ask() {
             return Grown::Refused;
         }
-        let grown = turn.grow(needed);
-        drop(turn);
-        if grown { Grown::Here } else { Grown::Refused }
+        turn.grow(needed, patience.deadline())
     }
 
     /// Gives back the segments beyond the floor in which nothing is open. Those who wait have to be
@@ -335,6 +353,8 @@ pub(super) enum Grown {
     ByOthers,
     /// The system is being asked by others, for longer than there is patience.
     NotYet,
+    /// The system did not do all in time, and has what it did back; others may have waited for this turn.
+    GaveUp,
     /// The system refused, or the budget is used up; others may have waited for the answer.
     Refused,
     /// Likewise, without asking.
@@ -373,15 +393,23 @@ impl Turn<'_> {
         count > 0
     }
 
-    /// Adds a segment of at least `needed` bytes of pages. Whether the system gave it.
-    fn grow(&mut self, needed: usize) -> bool {
+    /// Adds a segment of at least `needed` bytes of pages, if the system gives as many until the deadline.
+    fn grow(self, needed: usize, deadline: Option<Instant>) -> Grown {
         let pool = self.pool;
+        let memory = |size| {
+            let pages = pool.options.pages(size, deadline)?;
+            if pages.bytes() < needed {
+                return Ok(None);
+            }
+            Memory::of(pages, &pool.options).map(Some)
+        };
         let locked = pool.locked.load(Ordering::Relaxed);
         let step = locked.min((locked / 8).max(STEP)) / page_size() * page_size();
-        let mut size = step.max(needed).min(pool.left());
+        let mut size = step.max(needed).min(pool.left()).min(MOST_SEGMENT);
         let refusal = loop {
-            match Memory::new(size, &pool.options) {
-                Ok(memory) => {
+            match memory(size) {
+                Ok(None) => return Grown::GaveUp,
+                Ok(Some(memory)) => {
                     pool.locked.fetch_add(memory.bytes(), Ordering::Relaxed);
                     // Where there was some before, or else behind the last.
                     let left =
@@ -393,7 +421,7 @@ impl Turn<'_> {
                     pool.is_refused.store(false, Ordering::Relaxed);
                     pool.system().refusal = None;
                     pool.changes.fetch_add(1, Ordering::SeqCst);
-                    return true;
+                    return Grown::Here;
                 }
                 Err(VaultError::Lock(_)) if size / 2 >= needed => {
                     size = (size / 2).next_multiple_of(page_size());
@@ -406,7 +434,7 @@ impl Turn<'_> {
         pool.refused_until.store(pool.now().saturating_add(GROWTH_PAUSE), Ordering::Relaxed);
         pool.is_refused.store(refusal.is_some(), Ordering::Relaxed);
         pool.system().refusal = refusal;
-        false
+        Grown::Refused
     }
 }
 
@@ -457,9 +485,8 @@ fn longest_in(bytes: usize) -> usize {
 const BOOKKEEPING: usize = 2048;
 const BOOKKEEPING_SHARE: usize = 16;
 
-/// Bytes that are locked in one go, unless a secret is longer or an eighth of all is more: a few
-/// milliseconds' work.
-const STEP: usize = 16 << 20;
+/// Bytes that are added in one go, unless a secret is longer or an eighth of all is more.
+const STEP: usize = PIECE;
 
 /// The most bytes in one segment: an arena's work is done in moments, but to lock a segment or to give
 /// it back takes a tenth of a second for so many.

@@ -226,7 +226,10 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new(bytes: usize, options: &Options) -> Result<Self, VaultError> {
-        let pages = options.pages(bytes)?;
+        Self::of(options.pages(bytes, None)?, options)
+    }
+
+    pub(super) fn of(pages: LockedPages, options: &Options) -> Result<Self, VaultError> {
         let data = pages.as_non_null();
         // SAFETY: the pages are valid until they are dropped, after which the arena is not used;
         // nobody else gets at them but the wipe of an emergency.
