@@ -19,8 +19,9 @@ use crate::arena::Arena;
 use crate::buffer::Buffer;
 use crate::crypto::aead::{self, TAG};
 use crate::entropy::Entropy;
-use crate::error::{AllocateError, EntropyError, OpenError, SealError};
-use crate::key::{Destroyed, Key};
+use crate::error::{AllocateError, EntropyError, OpenError, SealError, ShareError};
+use crate::keeper::ShareKeeper;
+use crate::key::{Key, NoKey};
 use crate::numbers::Numbers;
 use crate::owner::{Owner, Spin};
 
@@ -211,9 +212,62 @@ impl<'a, O: Owner> Enclave<'a, O> {
         Ok(())
     }
 
+    /// Has one of the two shares of the key rest with `keeper`, and no more in the arena: whoever reads the
+    /// region alone has no key. What was sealed stays readable; the share is loaded for each seal and each
+    /// open. If a keeper has it already, it moves to this one.
+    ///
+    /// ```
+    /// use core::mem::MaybeUninit;
+    /// use strongroom_core::{Arena, Enclave, SHARE_BYTES, ShareError, ShareKeeper};
+    /// # use std::sync::Mutex;
+    /// # use strongroom_core::{Entropy, EntropyError};
+    /// # struct Board;
+    /// # impl Entropy for Board {
+    /// #     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+    /// #         bytes.fill(7);
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    ///
+    /// struct Chip(Mutex<[u8; SHARE_BYTES]>);
+    ///
+    /// impl ShareKeeper for Chip {
+    ///     fn store(&self, share: &[u8; SHARE_BYTES]) -> Result<(), ShareError> {
+    ///         *self.0.lock().unwrap() = *share;
+    ///         Ok(())
+    ///     }
+    ///     fn load(&self, share: &mut [u8; SHARE_BYTES]) -> Result<(), ShareError> {
+    ///         *share = *self.0.lock().unwrap();
+    ///         Ok(())
+    ///     }
+    ///     fn forget(&self) {
+    ///         *self.0.lock().unwrap() = [0; SHARE_BYTES];
+    ///     }
+    /// }
+    ///
+    /// let chip = Chip(Mutex::new([0; SHARE_BYTES]));
+    /// let mut region = [MaybeUninit::uninit(); 16 * 1024];
+    /// let arena = Arena::new(&mut region, &mut Board)?;
+    /// let mut enclave = Enclave::new(&arena)?;
+    /// enclave.keep_share_with(&chip)?;
+    ///
+    /// let mut record = [0; Enclave::record_len(7)];
+    /// let sealed = enclave.seal(b"hunter2", b"", &mut record)?;
+    /// assert_eq!(enclave.open(&sealed, b"")?.expose_secret(), b"hunter2");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ShareError`], the keeper's; the share is then where it was.
+    pub fn keep_share_with(&mut self, keeper: &'a dyn ShareKeeper) -> Result<(), ShareError> {
+        self.key.keep_share_with(keeper)
+    }
+
     /// Draws new shares of the key, so that whatever was learned of the old ones is worthless.
     ///
-    /// What was sealed stays readable. Cheap enough to be called every few milliseconds.
+    /// What was sealed stays readable. Cheap enough to be called every few milliseconds. With a
+    /// [keeper](Self::keep_share_with), who loads and stores then, nothing changes if it refuses, or if
+    /// another thread does the same at this moment.
     pub fn refresh(&self) {
         self.key.refresh();
     }
@@ -280,15 +334,21 @@ impl<O: Owner> Debug for Enclave<'_, O> {
     }
 }
 
-impl From<Destroyed> for SealError {
-    fn from(_: Destroyed) -> Self {
-        Self::Destroyed
+impl From<NoKey> for SealError {
+    fn from(error: NoKey) -> Self {
+        match error {
+            NoKey::Destroyed => Self::Destroyed,
+            NoKey::Share(error) => Self::Share(error),
+        }
     }
 }
 
-impl From<Destroyed> for OpenError {
-    fn from(_: Destroyed) -> Self {
-        Self::Destroyed
+impl From<NoKey> for OpenError {
+    fn from(error: NoKey) -> Self {
+        match error {
+            NoKey::Destroyed => Self::Destroyed,
+            NoKey::Share(error) => Self::Share(error),
+        }
     }
 }
 

@@ -21,6 +21,7 @@ debug_as_displayed!(
     SealError,
     OpenError,
     BulkError,
+    ShareError,
     Fault
 );
 
@@ -191,6 +192,8 @@ pub enum SealError {
     Exhausted,
     /// The enclave was destroyed.
     Destroyed,
+    /// The share of the key that is kept elsewhere could not be had.
+    Share(ShareError),
 }
 
 impl Display for SealError {
@@ -207,6 +210,7 @@ impl Display for SealError {
             ),
             Self::Exhausted => f.write_str(EXHAUSTED),
             Self::Destroyed => f.write_str(DESTROYED),
+            Self::Share(error) => Display::fmt(error, f),
         }
     }
 }
@@ -233,6 +237,8 @@ pub enum OpenError {
     },
     /// The enclave was destroyed.
     Destroyed,
+    /// The share of the key that is kept elsewhere could not be had.
+    Share(ShareError),
 }
 
 impl Display for OpenError {
@@ -248,6 +254,7 @@ impl Display for OpenError {
             ),
             Self::Exhausted => f.write_str(EXHAUSTED),
             Self::Destroyed => f.write_str(DESTROYED),
+            Self::Share(error) => Display::fmt(error, f),
         }
     }
 }
@@ -256,6 +263,7 @@ impl Error for OpenError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Allocate(error) => Some(error),
+            Self::Share(error) => Some(error),
             _ => None,
         }
     }
@@ -270,6 +278,33 @@ impl From<AllocateError> for OpenError {
 const EXHAUSTED: &str =
     "the enclave has used up its nonces: call renew, or make another and seal anew";
 const DESTROYED: &str = "the enclave was destroyed: what it sealed cannot be opened any more";
+
+/// The share of a key that a [`ShareKeeper`](crate::ShareKeeper) has was not stored or loaded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ShareError {
+    /// The keeper refused, for a reason that it has a number for.
+    Refused(i32),
+    /// What the keeper gives is not what it was given.
+    Changed,
+}
+
+impl Display for ShareError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(code) => write!(
+                f,
+                "the other share of the key cannot be had: whoever keeps it refuses with {code}"
+            ),
+            Self::Changed => f.write_str(
+                "the other share of the key was changed where it is kept: what was sealed is lost, make \
+                 another enclave",
+            ),
+        }
+    }
+}
+
+impl Error for ShareError {}
 
 /// A region for sealed records is too small or full.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -7,13 +7,19 @@
 //! read again (a seqlock: Boehm, "Can Seqlocks Get Along With Programming Language Memory Models?",
 //! MSPC 2012), and then under the writers' lock: nobody reads again and again while a writer, who may
 //! need the processor, is not done.
+//!
+//! Where a [`ShareKeeper`] has one of the shares, nothing is locked while it is asked. So the shares are
+//! changed in versions: whichever the keeper gives, the own share of that is in the cell `version % 2`.
+//! The sequence number is odd for good then, `2 * version + 1`, and all readers leave the common way:
+//! who has no keeper pays nothing for it.
 
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::fence;
 
 use crate::arena::Arena;
-use crate::error::AllocateError;
+use crate::error::{AllocateError, ShareError};
+use crate::keeper::{SHARE_BYTES, ShareKeeper};
 use crate::lock::Mutex;
 use crate::owner::{Door, Owner};
 use crate::secret::Secret;
@@ -26,8 +32,13 @@ pub(crate) struct Key<'a, O: Owner> {
     arena: &'a Arena<'a, O>,
     sequence: AtomicUsize,
     destroyed: AtomicBool,
-    writer: Mutex<(), O::Lock>,
+    writer: Mutex<Changing, O::Lock>,
+    /// Has the other share; then the cells are for two versions of the own one.
+    keeper: Option<&'a dyn ShareKeeper>,
 }
+
+/// Whether the own share of the next version is there too, for a keeper who is being given the other.
+type Changing = bool;
 
 impl<'a, O: Owner> Key<'a, O> {
     /// A fresh random key: both shares are, so it need not be known.
@@ -37,7 +48,8 @@ impl<'a, O: Owner> Key<'a, O> {
             arena,
             sequence: AtomicUsize::new(0),
             destroyed: AtomicBool::new(false),
-            writer: Mutex::new(()),
+            writer: Mutex::new(false),
+            keeper: None,
         };
         for share in &key.shares {
             let _window = arena.owner().open(Door::Key);
@@ -48,7 +60,7 @@ impl<'a, O: Owner> Key<'a, O> {
     }
 
     /// Lends the joined key to `work`, and wipes it before it returns.
-    pub(crate) fn with<R>(&self, work: impl FnOnce(&[u8; KEY]) -> R) -> Result<R, Destroyed> {
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&[u8; KEY]) -> R) -> Result<R, NoKey> {
         let mut joined = Bytes::zero();
         self.join(&mut joined.0)?;
         Ok(work(&joined.0))
@@ -60,6 +72,10 @@ impl<'a, O: Owner> Key<'a, O> {
             return;
         }
         let fresh = Bytes::random(self.arena);
+        if let Some(keeper) = self.keeper {
+            self.refresh_kept(keeper, &fresh);
+            return;
+        }
         self.write(|| {
             for share in &self.shares {
                 for (new, word) in fresh.words().zip(share.value()) {
@@ -74,10 +90,17 @@ impl<'a, O: Owner> Key<'a, O> {
         if self.arena.is_lost() {
             return;
         }
-        self.write(|| {
+        let wipe = || {
             self.destroyed.store(true, Relaxed);
-            self.shares.iter().flat_map(Secret::value).for_each(|word| word.store(0, Relaxed));
-        });
+            self.shares.iter().for_each(wipe_share);
+        };
+        match self.keeper {
+            None => self.write(wipe),
+            Some(keeper) => {
+                self.alone(|_| wipe());
+                keeper.forget();
+            }
+        }
     }
 
     /// Whether there is no key to lend any more.
@@ -86,30 +109,146 @@ impl<'a, O: Owner> Key<'a, O> {
     }
 
     #[inline]
-    fn join(&self, key: &mut [u8; KEY]) -> Result<(), Destroyed> {
+    fn join(&self, key: &mut [u8; KEY]) -> Result<(), NoKey> {
         if self.arena.is_lost() {
-            return Err(Destroyed);
+            return Err(NoKey::Destroyed);
         }
+        let before = {
+            let _window = self.arena.owner().open(Door::Key);
+            let before = self.sequence.load(Acquire);
+            let joined = self.join_words(key);
+            // The words are read before the number is read again.
+            fence(Acquire);
+            if before.is_multiple_of(2) && self.sequence.load(Relaxed) == before {
+                return joined;
+            }
+            before
+        };
+        match self.keeper {
+            None => self.alone(|_| self.join_words(key)),
+            Some(keeper) => self.join_kept(keeper, key, before),
+        }
+    }
+
+    /// Joins the own share with the one that a keeper has. `before` is the sequence number.
+    #[cold]
+    fn join_kept(
+        &self,
+        keeper: &dyn ShareKeeper,
+        key: &mut [u8; KEY],
+        mut before: usize,
+    ) -> Result<(), NoKey> {
+        loop {
+            let mut other = Kept::zero();
+            let loaded = keeper.load(&mut other.0);
+            let joined = self.alone(|&mut is_changing| {
+                if self.is_destroyed() {
+                    return Err(NoKey::Destroyed);
+                }
+                loaded.map_err(NoKey::Share)?;
+                let now = self.sequence.load(Relaxed);
+                let version = other.version();
+                if version == now / 2 || is_changing && version == now / 2 + 1 {
+                    let own = self.shares[version % 2].value().iter();
+                    for (bytes, word) in key.as_chunks_mut().0.iter_mut().zip(own) {
+                        *bytes = word.load(Relaxed).to_ne_bytes();
+                    }
+                    xor(key, other.share());
+                    return Ok(true);
+                }
+                // Unless both were changed twice meanwhile.
+                if now == before {
+                    Err(NoKey::Share(ShareError::Changed))
+                } else {
+                    before = now;
+                    Ok(false)
+                }
+            });
+            if joined? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Gives the second share to a keeper.
+    pub(crate) fn keep_share_with(
+        &mut self,
+        keeper: &'a dyn ShareKeeper,
+    ) -> Result<(), ShareError> {
+        if self.is_destroyed() {
+            return Ok(());
+        }
+        let mut other = Kept::zero();
+        if let Some(former) = self.keeper {
+            former.load(&mut other.0)?;
+        } else {
+            let _window = self.arena.owner().open(Door::Key);
+            for (bytes, word) in
+                other.share_mut().as_chunks_mut().0.iter_mut().zip(self.shares[1].value())
+            {
+                *bytes = word.load(Relaxed).to_ne_bytes();
+            }
+        }
+        keeper.store(&other.0)?;
+        if let Some(former) = self.keeper.replace(keeper) {
+            former.forget();
+        } else {
+            let _window = self.arena.owner().open(Door::Key);
+            wipe_share(&self.shares[1]);
+            self.sequence.store(1, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Changes the own share and the one that a keeper has, in a new version.
+    #[cold]
+    fn refresh_kept(&self, keeper: &dyn ShareKeeper, fresh: &Bytes) {
+        let Some(version) = self.alone(|is_changing| {
+            let may = !self.is_destroyed() && !core::mem::replace(is_changing, true);
+            may.then(|| self.sequence.load(Relaxed) / 2)
+        }) else {
+            return;
+        };
+        let (old, new) = (&self.shares[version % 2], &self.shares[(version + 1) % 2]);
+        let mut other = Kept::zero();
+        let is_kept = keeper.load(&mut other.0).is_ok() && other.version() == version;
+        if is_kept {
+            self.alone(|_| {
+                for (word, (own, fresh)) in
+                    new.value().iter().zip(old.value().iter().zip(fresh.words()))
+                {
+                    // What was destroyed meanwhile stays so.
+                    let own = if self.is_destroyed() { 0 } else { own.load(Relaxed) ^ fresh };
+                    word.store(own, Relaxed);
+                }
+            });
+            xor(other.share_mut(), &fresh.0);
+            other.set_version(version + 1);
+        }
+        let is_stored = is_kept && keeper.store(&other.0).is_ok();
+        self.alone(|is_changing| {
+            *is_changing = false;
+            if is_stored {
+                self.sequence.store(2 * (version + 1) + 1, Relaxed);
+            }
+            wipe_share(if is_stored { old } else { new });
+        });
+    }
+
+    /// Does `work` under the writers' lock.
+    fn alone<R>(&self, work: impl FnOnce(&mut Changing) -> R) -> R {
         let _window = self.arena.owner().open(Door::Key);
-        let before = self.sequence.load(Acquire);
-        let joined = self.join_words(key);
-        // The words are read before the number is read again.
-        fence(Acquire);
-        if before.is_multiple_of(2) && self.sequence.load(Relaxed) == before {
-            return joined;
-        }
-        let _unchanged = self.writer.lock();
-        self.join_words(key)
+        work(&mut self.writer.lock())
     }
 
     /// Joins the shares as they are, whole or not.
     #[inline]
-    fn join_words(&self, key: &mut [u8; KEY]) -> Result<(), Destroyed> {
+    fn join_words(&self, key: &mut [u8; KEY]) -> Result<(), NoKey> {
         let words = self.shares[0].value().iter().zip(self.shares[1].value());
         for (bytes, (a, b)) in key.as_chunks_mut().0.iter_mut().zip(words) {
             *bytes = (a.load(Relaxed) ^ b.load(Relaxed)).to_ne_bytes();
         }
-        if self.is_destroyed() { Err(Destroyed) } else { Ok(()) }
+        if self.is_destroyed() { Err(NoKey::Destroyed) } else { Ok(()) }
     }
 
     /// Makes `change` seen whole or not at all.
@@ -125,8 +264,11 @@ impl<'a, O: Owner> Key<'a, O> {
     }
 }
 
-/// The key was destroyed.
-pub(crate) struct Destroyed;
+/// Why there is no key to lend.
+pub(crate) enum NoKey {
+    Destroyed,
+    Share(ShareError),
+}
 
 /// Key bytes on the stack, wiped when they go.
 struct Bytes([u8; KEY]);
@@ -151,6 +293,47 @@ impl Drop for Bytes {
     fn drop(&mut self) {
         wipe(&mut self.0);
     }
+}
+
+/// What a keeper has: a share, then its version; wiped when it goes.
+struct Kept([u8; SHARE_BYTES]);
+
+impl Kept {
+    fn zero() -> Self {
+        Self([0; SHARE_BYTES])
+    }
+
+    fn share(&self) -> &[u8] {
+        &self.0[..KEY]
+    }
+
+    fn share_mut(&mut self) -> &mut [u8] {
+        &mut self.0[..KEY]
+    }
+
+    fn set_version(&mut self, version: usize) {
+        self.0[KEY..].copy_from_slice(&(version as u64).to_ne_bytes());
+    }
+
+    /// A version that no share has, if it is none.
+    fn version(&self) -> usize {
+        let number = self.0.last_chunk().map_or(u64::MAX, |&number| u64::from_ne_bytes(number));
+        usize::try_from(number).unwrap_or(usize::MAX)
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+fn xor(bytes: &mut [u8], with: &[u8]) {
+    bytes.iter_mut().zip(with).for_each(|(byte, with)| *byte ^= with);
+}
+
+fn wipe_share<O: Owner>(share: &Secret<'_, Share, O>) {
+    share.value().iter().for_each(|word| word.store(0, Relaxed));
 }
 
 fn zeros(place: &mut MaybeUninit<Share>) -> &mut Share {
@@ -267,6 +450,170 @@ mod tests {
                 (0..rounds(2_000, 10)).for_each(|_| key.refresh());
                 assert!(reader.join().unwrap());
             });
+        });
+    }
+
+    /// Keeps a share in the test, and can be told to refuse.
+    #[derive(Default)]
+    struct Shelf {
+        kept: std::sync::Mutex<Option<[u8; SHARE_BYTES]>>,
+        refuses: AtomicBool,
+        stores: AtomicUsize,
+    }
+
+    const REFUSED: ShareError = ShareError::Refused(5);
+
+    impl Shelf {
+        fn kept(&self) -> [u8; SHARE_BYTES] {
+            self.kept.lock().unwrap().unwrap()
+        }
+
+        fn check(&self) -> Result<(), ShareError> {
+            if self.refuses.load(Relaxed) { Err(REFUSED) } else { Ok(()) }
+        }
+    }
+
+    impl ShareKeeper for Shelf {
+        fn store(&self, share: &[u8; SHARE_BYTES]) -> Result<(), ShareError> {
+            self.check()?;
+            self.stores.fetch_add(1, Relaxed);
+            *self.kept.lock().unwrap() = Some(*share);
+            Ok(())
+        }
+
+        fn load(&self, share: &mut [u8; SHARE_BYTES]) -> Result<(), ShareError> {
+            self.check()?;
+            // In place, with no copy on the stack.
+            let kept = self.kept.lock().unwrap();
+            share.copy_from_slice(kept.as_ref().ok_or(ShareError::Refused(0))?);
+            Ok(())
+        }
+
+        fn forget(&self) {
+            *self.kept.lock().unwrap() = None;
+        }
+    }
+
+    #[test]
+    fn one_share_alone_is_left_when_a_keeper_has_the_other() {
+        let (shelf, other) = (Shelf::default(), Shelf::default());
+        with_arena(4096, |arena| {
+            let mut key = Key::random(arena).unwrap();
+            let (before, [own, handed]) = (joined(&key), key.shares.each_ref().map(words));
+            key.keep_share_with(&shelf).unwrap();
+            assert_eq!(joined(&key), before);
+            assert_eq!((words(&key.shares[0]), words(&key.shares[1])), (own, [0; WORDS].to_vec()));
+            let handed: Vec<_> = handed.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            assert_eq!(shelf.kept()[..KEY], handed);
+            key.keep_share_with(&other).unwrap();
+            assert_eq!(joined(&key), before);
+            assert!(shelf.kept.lock().unwrap().is_none(), "it has moved");
+        });
+    }
+
+    #[test]
+    fn refresh_changes_the_share_of_a_keeper_too() {
+        let shelf = Shelf::default();
+        with_arena(4096, |arena| {
+            let mut key = Key::random(arena).unwrap();
+            let before = joined(&key);
+            key.keep_share_with(&shelf).unwrap();
+            for _ in 0..3 {
+                let (shares, kept) = (key.shares.each_ref().map(words), shelf.kept());
+                key.refresh();
+                assert_eq!(joined(&key), before);
+                let now = key.shares.each_ref().map(words);
+                assert!(
+                    now.iter().any(|share| share.iter().all(|&word| word == 0)),
+                    "one own share"
+                );
+                assert!(now.iter().all(|share| !shares.contains(share) || share.contains(&0)));
+                assert_ne!(shelf.kept()[..KEY], kept[..KEY]);
+            }
+            shelf.refuses.store(true, Relaxed);
+            let shares = key.shares.each_ref().map(words);
+            key.refresh();
+            assert_eq!(key.shares.each_ref().map(words), shares, "refused, so nothing has changed");
+            assert!(matches!(key.with(|_| ()), Err(NoKey::Share(REFUSED))));
+            shelf.refuses.store(false, Relaxed);
+            assert_eq!(joined(&key), before);
+            key.refresh();
+            assert_eq!(joined(&key), before, "and it can be changed again");
+        });
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_kept_share_is_said() {
+        let shelf = Shelf::default();
+        with_arena(4096, |arena| {
+            let mut key = Key::random(arena).unwrap();
+            shelf.refuses.store(true, Relaxed);
+            assert_eq!(key.keep_share_with(&shelf), Err(REFUSED));
+            assert!(key.with(|_| ()).is_ok(), "it is where it was");
+            shelf.refuses.store(false, Relaxed);
+            key.keep_share_with(&shelf).unwrap();
+            let kept = shelf.kept();
+            for version in [1, 7, u64::MAX] {
+                let mut changed = kept;
+                changed[KEY..].copy_from_slice(&version.to_ne_bytes());
+                shelf.store(&changed).unwrap();
+                assert!(matches!(key.with(|_| ()), Err(NoKey::Share(ShareError::Changed))));
+            }
+            shelf.store(&kept).unwrap();
+            key.destroy();
+            assert!(matches!(key.with(|_| ()), Err(NoKey::Destroyed)));
+            assert!(shelf.kept.lock().unwrap().is_none());
+            assert!(key.shares.iter().all(|share| words(share).iter().all(|&word| word == 0)));
+            key.refresh();
+            assert!(matches!(key.with(|_| ()), Err(NoKey::Destroyed)));
+        });
+    }
+
+    #[test]
+    fn readers_never_see_a_torn_key_with_a_keeper() {
+        let shelf = Shelf::default();
+        with_arena(4096, |arena| {
+            let mut key = Key::random(arena).unwrap();
+            let expected = joined(&key);
+            key.keep_share_with(&shelf).unwrap();
+            let (key, reads) = (&key, rounds(20_000, 30));
+            thread::scope(|scope| {
+                let readers: Vec<_> = (0..2)
+                    .map(|_| scope.spawn(move || (0..reads).all(|_| joined(key) == expected)))
+                    .collect();
+                let refresher = || (0..rounds(4_000, 10)).for_each(|_| key.refresh());
+                scope.spawn(refresher);
+                refresher();
+                assert!(readers.into_iter().all(|reader| reader.join().unwrap()));
+            });
+            assert_eq!(joined(key), expected);
+            assert!(shelf.stores.load(Relaxed) > 1);
+        });
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    #[cfg_attr(miri, ignore = "it reads another thread's stack")]
+    fn neither_key_nor_kept_share_is_left_on_the_stack() {
+        let shelf = Shelf::default();
+        with_arena(4096, |arena| {
+            let mut key = Key::random(arena).unwrap();
+            let pieces = |bytes: &[u8]| bytes.as_chunks::<8>().0.to_vec();
+            let whole = pieces(&joined(&key));
+            key.keep_share_with(&shelf).unwrap();
+            let mut probe = crate::stack_probe::StackProbe::new();
+            let is_in = |left: &[u8], what: &[[u8; 8]]| {
+                left.windows(8).any(|eight| what.iter().any(|piece| piece == eight))
+            };
+            let other = pieces(&shelf.kept()[..KEY]);
+            let left = probe.run(|| key.with(|_| ()).unwrap_or_default());
+            assert!(!is_in(&left, &whole), "key");
+            assert!(!is_in(&left, &other), "kept share");
+            let left = probe.run(|| key.refresh());
+            let now = pieces(&shelf.kept()[..KEY]);
+            assert!(!is_in(&left, &whole) && !is_in(&left, &other) && !is_in(&left, &now));
+            let planted = probe.run(|| key.with(plant).unwrap_or_default());
+            assert!(is_in(&planted, &whole), "then this would prove nothing");
         });
     }
 }

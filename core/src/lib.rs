@@ -100,7 +100,7 @@
 //! |---|---|
 //! | 0 | `arch` |
 //! | 1 | `error` `lent` `sync` `wipe` `constant_time` |
-//! | 2 | `classes` `entropy` `index` `lock` `place` |
+//! | 2 | `classes` `entropy` `index` `keeper` `lock` `place` |
 //! | 3 | `buddy` `canary` `crypto` `kind` `numbers` `region` `shards` |
 //! | 4 | `bulk` `guarded` `owner` `runs` |
 //! | 5 | `cells` `exposed` |
@@ -146,6 +146,7 @@ mod field;
 mod guarded;
 mod index;
 mod interop;
+mod keeper;
 mod key;
 mod kind;
 #[expect(unsafe_code, reason = "turns a lent pointer into a reference for the moment of use")]
@@ -181,12 +182,13 @@ pub use enclave::{Enclave, OpenedInPlace, Sealed, SealedInPlace};
 pub use entropy::Entropy;
 pub use error::{
     AllocateError, ArenaError, BulkError, EntropyError, Fault, FaultKind, OpenError, SealError,
-    Taken,
+    ShareError, Taken,
 };
 pub use exposed::{Exposed, ExposedMut};
 pub use field::SecretField;
 #[cfg(feature = "rand_core-0_10")]
 pub use interop::Generator;
+pub use keeper::{SHARE_BYTES, ShareKeeper};
 pub use lock::{Lock, Mutex, MutexGuard, SpinLock};
 pub use owner::{Door, Lost, Owner, Spin};
 pub use place::Place;
