@@ -60,6 +60,7 @@ impl<'a, O: Owner> Key<'a, O> {
     }
 
     /// Lends the joined key to `work`, and wipes it before it returns.
+    #[inline]
     pub(crate) fn with<R>(&self, work: impl FnOnce(&[u8; KEY]) -> R) -> Result<R, NoKey> {
         let mut joined = Bytes::zero();
         self.join(&mut joined.0)?;
@@ -116,22 +117,30 @@ impl<'a, O: Owner> Key<'a, O> {
         let before = {
             let _window = self.arena.owner().open(Door::Key);
             let before = self.sequence.load(Acquire);
-            let joined = self.join_words(key);
+            self.join_words(key);
             // The words are read before the number is read again.
             fence(Acquire);
             if before.is_multiple_of(2) && self.sequence.load(Relaxed) == before {
-                return joined;
+                return if self.is_destroyed() { Err(NoKey::Destroyed) } else { Ok(()) };
             }
             before
         };
-        match self.keeper {
-            None => self.alone(|_| self.join_words(key)),
-            Some(keeper) => self.join_kept(keeper, key, before),
-        }
+        self.join_slowly(key, before)
     }
 
-    /// Joins the own share with the one that a keeper has. `before` is the sequence number.
+    /// Joins the shares while they are being changed, or if a keeper has one. `before` is the sequence
+    /// number.
     #[cold]
+    #[inline(never)]
+    fn join_slowly(&self, key: &mut [u8; KEY], before: usize) -> Result<(), NoKey> {
+        if let Some(keeper) = self.keeper {
+            return self.join_kept(keeper, key, before);
+        }
+        self.alone(|_| self.join_words(key));
+        if self.is_destroyed() { Err(NoKey::Destroyed) } else { Ok(()) }
+    }
+
+    /// Joins the own share with the one that a keeper has.
     fn join_kept(
         &self,
         keeper: &dyn ShareKeeper,
@@ -243,12 +252,11 @@ impl<'a, O: Owner> Key<'a, O> {
 
     /// Joins the shares as they are, whole or not.
     #[inline]
-    fn join_words(&self, key: &mut [u8; KEY]) -> Result<(), NoKey> {
+    fn join_words(&self, key: &mut [u8; KEY]) {
         let words = self.shares[0].value().iter().zip(self.shares[1].value());
         for (bytes, (a, b)) in key.as_chunks_mut().0.iter_mut().zip(words) {
             *bytes = (a.load(Relaxed) ^ b.load(Relaxed)).to_ne_bytes();
         }
-        if self.is_destroyed() { Err(NoKey::Destroyed) } else { Ok(()) }
     }
 
     /// Makes `change` seen whole or not at all.

@@ -3,14 +3,16 @@
 //! Regions are kept in a list that only grows: nodes are used again and never freed, so it can be
 //! walked at any moment, by a signal handler too.
 
+use std::iter;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 
 use crate::fork::Generation;
-use crate::sys::{self, Backoff};
+use crate::sys::{self, Backoff, KernelKey};
 
-/// Overwrites the locked memory of every vault of this process with zeros, keys included.
+/// Overwrites the locked memory of every vault of this process with zeros, keys included, and revokes
+/// the shares of keys that the kernel keeps ([`KeyShare`](crate::KeyShare)).
 ///
 /// It takes no lock, allocates nothing and is async-signal-safe (`signal-safety(7)`): call it in a
 /// handler of a fatal signal, in a panic hook, or before `_exit(2)`. It is for a process that ends:
@@ -33,13 +35,20 @@ use crate::sys::{self, Backoff};
 pub fn wipe_all() {
     WIPED.store(true, Ordering::SeqCst);
     for _ in 0..2 {
-        let mut node = FIRST.load(Ordering::Acquire);
-        // SAFETY: nodes are leaked, so a pointer from the list stays valid.
-        while let Some(current) = unsafe { node.as_ref() } {
-            current.wipe();
-            node = current.next.load(Ordering::Acquire);
-        }
+        nodes().for_each(Node::wipe);
     }
+}
+
+/// Takes from everybody the keys that the kernel keeps for this process. Like [`wipe_all`], it takes no
+/// lock and allocates nothing.
+pub(crate) fn revoke_keys() {
+    nodes().filter(|node| node.key.load(Ordering::Relaxed) != NO_KEY).for_each(Node::wipe);
+}
+
+fn nodes() -> impl Iterator<Item = &'static Node> {
+    // SAFETY: nodes are leaked, so a pointer from the list stays valid.
+    let node = |next: &AtomicPtr<Node>| unsafe { next.load(Ordering::Acquire).as_ref() };
+    iter::successors(node(&FIRST), move |current| node(&current.next))
 }
 
 /// Whether [`wipe_all`] was called in this process.
@@ -57,6 +66,8 @@ struct Node {
     state: AtomicUsize,
     base: AtomicPtr<MaybeUninit<u8>>,
     len: AtomicUsize,
+    /// A key in the kernel's keyring instead of a region.
+    key: AtomicI32,
     /// The process whose region this is.
     owner: AtomicUsize,
 }
@@ -64,9 +75,19 @@ struct Node {
 impl Registration {
     /// Enters a region, which must stay valid until [`end`](Self::end).
     pub(crate) fn new(region: NonNull<[MaybeUninit<u8>]>) -> Self {
+        Self::enter(region.as_ptr().cast(), region.len(), NO_KEY)
+    }
+
+    /// Enters a key of the kernel's.
+    pub(crate) fn of_key(key: KernelKey) -> Self {
+        Self::enter(ptr::null_mut(), 0, key.serial())
+    }
+
+    fn enter(base: *mut MaybeUninit<u8>, len: usize, key: i32) -> Self {
         let node = Node::unused().unwrap_or_else(Node::add);
-        node.base.store(region.as_ptr().cast(), Ordering::Relaxed);
-        node.len.store(region.len(), Ordering::Relaxed);
+        node.base.store(base, Ordering::Relaxed);
+        node.len.store(len, Ordering::Relaxed);
+        node.key.store(key, Ordering::Relaxed);
         node.owner.store(Generation::current().number(), Ordering::Relaxed);
         node.state.store(IN_USE, Ordering::Release);
         Self(node)
@@ -144,6 +165,7 @@ impl Node {
             state: AtomicUsize::new(TAKEN),
             base: AtomicPtr::new(ptr::null_mut()),
             len: AtomicUsize::new(0),
+            key: AtomicI32::new(NO_KEY),
             owner: AtomicUsize::new(0),
         }));
         let mut first = FIRST.load(Ordering::Relaxed);
@@ -163,8 +185,11 @@ impl Node {
         if claim.is_err() {
             return;
         }
-        // A forked child has the list but not the regions.
+        // A forked child has the list, but neither the regions nor a right to end its parent's keys.
         if self.owner.load(Ordering::Relaxed) == Generation::current().number() {
+            if let Some(key) = KernelKey::from_serial(self.key.load(Ordering::Relaxed)) {
+                key.revoke();
+            }
             let base = self.base.load(Ordering::Relaxed);
             if let Some(base) = NonNull::new(base) {
                 // SAFETY: the region is mapped while it is entered, and it cannot be taken out while
@@ -180,6 +205,8 @@ impl Node {
 static FIRST: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut());
 static UNUSED_NODES: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut());
 static WIPED: AtomicBool = AtomicBool::new(false);
+
+const NO_KEY: i32 = 0;
 
 const UNUSED: usize = 0;
 const TAKEN: usize = 1;

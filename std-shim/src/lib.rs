@@ -141,6 +141,9 @@ pub use vault::{
     Allocating, Builder, Built, Exposed, ExposedMut, Field, HoldsBytes, Metrics, OpenAs, OpenError,
     Opened, Opener, Opening, OpeningAll, OwnedOpened, Reserve, SealError, Sealed, SealedField,
     Share, Shortage, Vault, VaultError, VaultOwner,
+    Allocating, Builder, Built, Exposed, ExposedMut, Field, KeyShare, KeyShareError, Keyring,
+    Metrics, OpenAs, OpenError, Opened, Opener, Opening, OpeningAll, OwnedOpened, Reserve,
+    SealError, Sealed, SealedField, Share, Shortage, Vault, VaultError, VaultOwner,
 };
 #[cfg(feature = "allocator-api2-0_2")]
 pub use vault::{OwnedAllocator, VaultAllocator};

@@ -4,6 +4,7 @@ mod backoff;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 mod child;
 mod fork_view;
+mod keyring;
 mod terminal;
 mod wipe;
 
@@ -11,6 +12,7 @@ pub(crate) use backoff::Backoff;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 pub(crate) use child::{Ended, in_child};
 pub use fork_view::ForkView;
+pub(crate) use keyring::{KernelKey, Ring};
 #[cfg(test)]
 pub(crate) use terminal::pseudo_terminal;
 pub(crate) use terminal::{Echo, echo_off};

@@ -16,6 +16,9 @@ mod field;
 mod fit;
 mod growing;
 mod holding;
+mod key_share;
+#[expect(unsafe_code, reason = "keeps a share of the key in a page of its own for a time")]
+mod keyring;
 #[expect(unsafe_code, reason = "owns the memory of one secret, with the right to where it lies")]
 mod lease;
 mod lingering;
@@ -52,6 +55,7 @@ pub use self::built::Built;
 pub use self::bytes::HoldsBytes;
 pub use self::error::{OpenError, SealError, Shortage, VaultError};
 pub use self::field::{Field, OpenAs, SealedField};
+pub use self::key_share::{KeyShare, KeyShareError, Keyring};
 pub use self::metrics::Metrics;
 pub use self::opened::{Exposed, ExposedMut, Opened};
 pub use self::opener::Opener;
@@ -481,6 +485,21 @@ impl Vault {
         self.admission.users().find_map(|user| user.pages().lock_refusal().cloned())
     }
 
+    /// Where one of the two shares of the key rests: [`KeyShare::LockedMemory`], or a keyring that was
+    /// [asked for](Builder::key_share) and had.
+    #[must_use]
+    pub fn key_share(&self) -> KeyShare {
+        let (keyring, _) = self.admission.common.pool.keyring();
+        keyring.map_or(KeyShare::LockedMemory, KeyShare::Keyring)
+    }
+
+    /// Why a share of the key is in no keyring, though one was preferred, and what to change; otherwise
+    /// `None`.
+    #[must_use]
+    pub fn key_share_refusal(&self) -> Option<KeyShareError> {
+        self.admission.common.pool.keyring().1
+    }
+
     /// Why the system would not lock more when the vault last had to grow within its budget, and
     /// what to change; `None` if it did, or was never asked.
     #[must_use]
@@ -531,6 +550,7 @@ impl Debug for Vault {
         f.debug_struct("Vault")
             .field("budget", &self.budget())
             .field("held", &self.held())
+            .field("key_share", &self.key_share())
             .finish_non_exhaustive()
     }
 }

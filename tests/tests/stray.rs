@@ -83,6 +83,42 @@ fn nor_do_the_registers_in_it() {
     assert_eq!(in_registers.collect::<Vec<_>>(), []);
 }
 
+/// One share of the key is in the kernel's keyring: an intruder who has all of the process's memory has no
+/// key. The test may ask the kernel for the share as well, and has it then.
+#[test]
+fn a_share_in_the_keyring_is_nowhere_in_the_process() {
+    let mut subject = Subject::start("keyring", Some("keyring"));
+    if let Some(share) = subject.kept_share() {
+        assert!(subject.key_in_memory().is_none(), "the shares lie together");
+        let mut search = subject.search();
+        search.add("the kept share", &share);
+        let regions = subject.regions();
+        let mut finds = search.process(subject.id()).unwrap();
+        finds.retain(|find| find.name != SECRET || !begins_in(find, &regions));
+        assert_eq!(finds, [], "while secrets are open, of regions {regions:x?}");
+        if let Some(core) = subject.core_dump() {
+            assert_eq!(search.file(&core).unwrap(), [], "in a core dump");
+        }
+    }
+    subject.go_on("dropped");
+    subject.end();
+}
+
+/// Who keeps the share near has it in locked memory: without a keyring it would be there too.
+#[test]
+fn a_share_that_is_kept_near_is_found() {
+    let mut subject = Subject::start("kept", Some("kept"));
+    if let Some(share) = subject.kept_share() {
+        let mut search = Search::default();
+        search.add("the kept share", &share);
+        let finds = search.process(subject.id()).unwrap();
+        let locked = locked_mappings(subject.id());
+        assert!(!finds.is_empty() && finds.iter().all(|find| begins_in(find, &locked)));
+    }
+    subject.go_on("dropped");
+    subject.end();
+}
+
 /// A person types a secret, which no echo shows.
 #[test]
 fn nor_does_what_was_typed_at_a_terminal() {
@@ -225,6 +261,8 @@ struct Subject {
     opened: Vec<Open>,
     /// The child's child.
     forked: u32,
+    /// The kernel's number of the share of the key that it keeps.
+    share: Option<i32>,
 }
 
 /// A secret that is open in the child.
@@ -281,8 +319,17 @@ impl Subject {
         }
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let (stdout, vault, opened) = (BufReader::new(stdout), 0..0, Vec::new());
-        let mut subject =
-            Self { child, stdin, stdout, directory, secrets, vault, opened, forked: 0 };
+        let mut subject = Self {
+            child,
+            stdin,
+            stdout,
+            directory,
+            secrets,
+            vault,
+            opened,
+            forked: 0,
+            share: None,
+        };
         subject.listen("open");
         assert_eq!(subject.opened.len() + 1, subject.secrets.len(), "all but the seed");
         subject
@@ -304,6 +351,7 @@ impl Subject {
                     self.forked = child.parse().unwrap();
                     return;
                 }
+                ["share", serial] => self.share = Some(serial.parse().unwrap()),
                 ["vault", place, size] => self.vault = hex(place)..hex(place) + hex(size),
                 ["open", place, record] => {
                     let record =
@@ -362,8 +410,45 @@ impl Subject {
         search
     }
 
-    /// The master key and the nonces' prefix, put together from all that might be their parts.
+    /// The master key and the nonces' prefix.
     fn key(&self) -> ([u8; 32], [u8; 4]) {
+        let key = self.kept_share().and_then(|share| self.key_with(&share));
+        key.or_else(|| self.key_in_memory())
+            .unwrap_or_else(|| panic!("no shares of the key were found"))
+    }
+
+    /// The share that the kernel keeps, as another process of the same user reads it.
+    fn kept_share(&self) -> Option<[u8; 32]> {
+        let mut share = [0; 40];
+        let place = share.as_mut_ptr();
+        // SAFETY: the place is valid for so many bytes.
+        let bytes = unsafe {
+            libc::syscall(libc::SYS_keyctl, libc::KEYCTL_READ, self.share?, place, share.len())
+        };
+        assert_eq!(bytes, 40, "{}", std::io::Error::last_os_error());
+        share.first_chunk().copied()
+    }
+
+    /// The same, put together with a share that is known.
+    fn key_with(&self, share: &[u8; 32]) -> Option<([u8; 32], [u8; 4])> {
+        let vault = read(self.id(), self.vault.clone()).unwrap();
+        let regions = self.regions().into_iter().map(|region| read(self.id(), region).unwrap());
+        for bytes in regions {
+            // A cell of 32 bytes with a canary of 8 on each side.
+            for cell in bytes.array_windows::<48>().step_by(8) {
+                let key = std::array::from_fn(|at| cell[8 + at] ^ share[at]);
+                let is_likely = cell[..8] != [0; 8] && are_alike(&cell[..8], &cell[40..]);
+                let fits = |prefix: &&[u8; 4]| self.opens(&key, **prefix);
+                if is_likely && let Some(prefix) = vault.array_windows().find(fits) {
+                    return Some((key, *prefix));
+                }
+            }
+        }
+        None
+    }
+
+    /// The same, put together from all in memory that might be their parts.
+    fn key_in_memory(&self) -> Option<([u8; 32], [u8; 4])> {
         let vault = read(self.id(), self.vault.clone()).unwrap();
         let prefixes: Vec<[u8; 4]> = vault.array_windows().copied().collect();
         for region in self.regions() {
@@ -378,11 +463,11 @@ impl Subject {
                     && two[40..72] != [0; 32];
                 let fits = |prefix: &&[u8; 4]| self.opens(&key, **prefix);
                 if likely && let Some(prefix) = prefixes.iter().find(fits) {
-                    return (key, *prefix);
+                    return Some((key, *prefix));
                 }
             }
         }
-        panic!("the shares of the key were not found");
+        None
     }
 
     /// Whether the first record was sealed under this key.

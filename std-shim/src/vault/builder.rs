@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use strongroom_core::Fault;
 
+use super::key_share::KeyShare;
 use super::options::Options;
 use crate::pages::{Backing, Policy};
 
@@ -57,6 +58,36 @@ impl Builder {
     /// [`Backing::Anonymous`].
     pub fn backing(mut self, backing: Backing) -> Self {
         self.options.backing = backing;
+        self
+    }
+
+    /// Where one of the two shares of the vault's key rests: in the kernel's keyring, a dump of the process
+    /// alone opens nothing. The default is [`KeyShare::LockedMemory`]. SECURITY.md says against which reader
+    /// that is of use.
+    ///
+    /// Each seal and each open then loads the share, a system call; see
+    /// [`key_share_kept`](Self::key_share_kept).
+    ///
+    /// ```
+    /// use strongroom::{KeyShare, Keyring, Vault};
+    ///
+    /// let share = KeyShare::PreferKeyring(Keyring::Process);
+    /// let vault = Vault::builder().key_share(share).build()?;
+    /// if let Some(refusal) = vault.key_share_refusal() {
+    ///     eprintln!("the whole key is in this process: {refusal}");
+    /// }
+    /// # Ok::<(), strongroom::VaultError>(())
+    /// ```
+    pub fn key_share(mut self, share: KeyShare) -> Self {
+        self.options.key_share = share;
+        self
+    }
+
+    /// How long a share of the key that was loaded from the keyring is kept in locked memory, for those who
+    /// seal or open next: another locked page, in which a thread (`strongroom-share`) wipes it when the time
+    /// is up. **Meanwhile a dump of the process has the whole key.** The default is not at all.
+    pub fn key_share_kept(mut self, time: Duration) -> Self {
+        self.options.key_share_kept = time;
         self
     }
 

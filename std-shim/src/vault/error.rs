@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use strongroom_core::{AllocateError, ArenaError};
 
+use super::key_share::KeyShareError;
 use crate::debug::debug_as_displayed;
 use crate::pages::LockError;
 
@@ -22,6 +23,8 @@ pub enum VaultError {
     NoEntropy,
     /// The arena is too small for the key.
     NoRoomForKey(AllocateError),
+    /// A share of the key cannot rest where it was asked to.
+    KeyShare(KeyShareError),
     /// All memory of this process was wiped ([`wipe_all`](crate::wipe_all)): it is about to end.
     Wiped,
     /// The budget's end is below its start.
@@ -40,6 +43,7 @@ impl Display for VaultError {
             Self::Arena(error) => Display::fmt(error, f),
             Self::NoEntropy => Display::fmt(&OpenError::NoEntropy, f),
             Self::NoRoomForKey(error) => write!(f, "the budget is too small for the key: {error}"),
+            Self::KeyShare(error) => Display::fmt(error, f),
             Self::Wiped => f.write_str(
                 "wipe_all was called: this process is about to end and makes no vault any more",
             ),
@@ -58,6 +62,7 @@ impl Error for VaultError {
             Self::Lock(error) => Some(error),
             Self::Arena(error) => Some(error),
             Self::NoRoomForKey(error) => Some(error),
+            Self::KeyShare(error) => Some(error),
             Self::NoEntropy | Self::Wiped | Self::CeilingBelowFloor { .. } => None,
         }
     }
@@ -66,6 +71,12 @@ impl Error for VaultError {
 impl From<LockError> for VaultError {
     fn from(error: LockError) -> Self {
         Self::Lock(error)
+    }
+}
+
+impl From<KeyShareError> for VaultError {
+    fn from(error: KeyShareError) -> Self {
+        Self::KeyShare(error)
     }
 }
 
@@ -116,6 +127,8 @@ pub enum OpenError {
     Forked,
     /// The operating system gives no random bytes.
     NoEntropy,
+    /// The share of the key in the kernel's keyring could not be had.
+    KeyShare(KeyShareError),
     /// The enclave refused for a reason of its own.
     Enclave(strongroom_core::OpenError),
 }
@@ -164,6 +177,8 @@ pub enum SealError {
     Destroyed,
     /// This process was forked from the one that made the vault, and sees nothing of it.
     Forked,
+    /// The share of the key in the kernel's keyring could not be had.
+    KeyShare(KeyShareError),
     /// The enclave refused for a reason of its own.
     Enclave(strongroom_core::SealError),
 }
@@ -173,6 +188,7 @@ impl Display for SealError {
         match self {
             Self::Destroyed => Display::fmt(&strongroom_core::SealError::Destroyed, f),
             Self::Forked => Display::fmt(&OpenError::Forked, f),
+            Self::KeyShare(error) => Display::fmt(error, f),
             Self::Enclave(error) => Display::fmt(error, f),
         }
     }
@@ -191,6 +207,7 @@ impl From<strongroom_core::SealError> for SealError {
     fn from(error: strongroom_core::SealError) -> Self {
         match error {
             strongroom_core::SealError::Destroyed => Self::Destroyed,
+            strongroom_core::SealError::Share(error) => Self::KeyShare(error.into()),
             error => Self::Enclave(error),
         }
     }
@@ -271,6 +288,7 @@ impl Display for OpenError {
                  make a vault of its own here",
             ),
             Self::NoEntropy => Display::fmt(&strongroom_core::EntropyError, f),
+            Self::KeyShare(error) => Display::fmt(error, f),
             Self::Enclave(error) => Display::fmt(error, f),
         }
     }
@@ -284,6 +302,7 @@ impl From<strongroom_core::OpenError> for OpenError {
         match error {
             Core::Tampered => Self::Tampered,
             Core::Destroyed => Self::Destroyed,
+            Core::Share(error) => Self::KeyShare(error.into()),
             error => Self::Enclave(error),
         }
     }

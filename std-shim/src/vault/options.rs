@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use strongroom_core::Fault;
 
+use super::key_share::{KeyShare, Keyring};
 use crate::pages::{Backing, LockError, LockedPages, Policy};
 
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub(super) struct Options {
     pub(super) on_fault: fn(Fault),
     pub(super) policy: Policy,
     pub(super) backing: Backing,
+    pub(super) key_share: KeyShare,
+    pub(super) key_share_kept: Duration,
 }
 
 impl Default for Options {
@@ -29,11 +32,26 @@ impl Default for Options {
             on_fault: panic_once,
             policy: Policy::Require,
             backing: Backing::Anonymous,
+            key_share: KeyShare::LockedMemory,
+            key_share_kept: Duration::ZERO,
         }
     }
 }
 
 impl Options {
+    /// The keyring that is asked for.
+    pub(super) fn keyring(&self) -> Option<Keyring> {
+        match self.key_share {
+            KeyShare::LockedMemory => None,
+            KeyShare::Keyring(keyring) | KeyShare::PreferKeyring(keyring) => Some(keyring),
+        }
+    }
+
+    /// Whether it may be locked memory too.
+    pub(super) fn prefers_keyring(&self) -> bool {
+        self.policy == Policy::Prefer || matches!(self.key_share, KeyShare::PreferKeyring(_))
+    }
+
     /// Pages of so many bytes; of fewer if that takes longer than until the deadline.
     pub(super) fn pages(
         &self,

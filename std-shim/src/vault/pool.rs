@@ -17,6 +17,7 @@ use strongroom_core::Enclave;
 use strongroom_core::Fault;
 
 use super::error::{Denied, VaultError};
+use super::key_share::{KeyShareError, Keyring};
 use super::lease::Lease;
 use super::options::Options;
 use super::request::Request;
@@ -98,7 +99,7 @@ impl Pool {
         }
         let mut memory = Memory::new(floor.min(MOST_SEGMENT), options)?;
         if is_main {
-            memory = memory.with_enclave()?;
+            memory = memory.with_enclave(options)?;
         }
         let (mut locked, mut longest) = (memory.bytes(), memory.longest());
         let first = Segment::that_stays(memory);
@@ -139,6 +140,11 @@ impl Pool {
     #[inline]
     pub(super) fn pages(&self) -> &LockedPages {
         self.first.lasting().pages()
+    }
+
+    /// Where a share of the key is; see [`Memory::keyring`].
+    pub(super) fn keyring(&self) -> (Option<Keyring>, Option<KeyShareError>) {
+        self.first.lasting().keyring()
     }
 
     /// Those who use a segment each, oldest first, as long as they are kept.

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use strongroom_core::{Arena, Door, Enclave, Fault, Owner, Region, SpanKind};
 
 use super::error::VaultError;
+use super::key_share::{KeyShareError, Keyring};
+use super::keyring::KeyringShare;
 use super::options::Options;
 use crate::emergency::{self, Registration};
 use crate::entropy::OsEntropy;
@@ -222,6 +224,10 @@ pub(super) struct Memory {
     /// Goes before the pages it names.
     registration: Registration,
     pages: LockedPages,
+    /// What has a share of the enclave's key.
+    share: Option<KeyringShare>,
+    /// Why it is not in the keyring, though that was asked for.
+    share_refusal: Option<KeyShareError>,
 }
 
 impl Memory {
@@ -241,14 +247,30 @@ impl Memory {
             arena: NonNull::from(Box::leak(Box::new(ManuallyDrop::new(arena)))),
             registration: Registration::new(data),
             pages,
+            share: None,
+            share_refusal: None,
         })
     }
 
     /// Makes an enclave in the arena.
-    pub(super) fn with_enclave(mut self) -> Result<Self, VaultError> {
+    pub(super) fn with_enclave(mut self, options: &Options) -> Result<Self, VaultError> {
         // SAFETY: the arena lives as long as this memory does, and so as the enclave.
         let arena = unsafe { self.arena.as_ref() };
-        let enclave = Enclave::new(arena).map_err(VaultError::NoRoomForKey)?;
+        let mut enclave = Enclave::new(arena).map_err(VaultError::NoRoomForKey)?;
+        if let Some(keyring) = options.keyring() {
+            match KeyringShare::new(keyring, options) {
+                Ok(share) => {
+                    // SAFETY: it lives on the heap for as long as `share`, so as this memory and the enclave.
+                    let keeper = unsafe { NonNull::from(share.keeper()).as_ref() };
+                    enclave.keep_share_with(keeper).map_err(KeyShareError::from)?;
+                    self.share = Some(share);
+                }
+                Err(VaultError::KeyShare(refusal)) if options.prefers_keyring() => {
+                    self.share_refusal = Some(refusal);
+                }
+                Err(error) => return Err(error),
+            }
+        }
         self.enclave = Some(ManuallyDrop::new(enclave));
         Ok(self)
     }
@@ -261,6 +283,11 @@ impl Memory {
     #[inline]
     pub(super) fn pages(&self) -> &LockedPages {
         &self.pages
+    }
+
+    /// The keyring that a share of the key is in, and why it is in none though one was asked for.
+    pub(super) fn keyring(&self) -> (Option<Keyring>, Option<KeyShareError>) {
+        (self.share.as_ref().map(|share| share.keyring), self.share_refusal)
     }
 
     pub(super) fn bytes(&self) -> usize {

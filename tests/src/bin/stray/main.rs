@@ -4,7 +4,9 @@
 //! process's memory while it waits for the next line on its standard input.
 //!
 //! With `terminal` it also asks a person, who is the test. With `plant` and `plant-read` it does once what
-//! must not be done: it keeps a copy on the heap, the second time one that was read from a stream. With `busy` it goes on after that, without standing still, in
+//! must not be done: it keeps a copy on the heap, the second time one that was read from a stream. With
+//! `keyring` a share of the vault's key is in the kernel's keyring, and with `kept` it is kept near, so that
+//! it is in memory after all. With `busy` it goes on after that, without standing still, in
 //! several threads; `fork` on its standard input then has it fork a child, which does nothing.
 
 use std::env;
@@ -21,15 +23,27 @@ use std::time::Duration;
 use ed25519_dalek::{Signer, SigningKey};
 use strongroom::strongroom_core::wiping_stack;
 use strongroom::{
-    Built, OpenError, Opened, Opener, OpeningStream, SealFields, Sealed, SealingStream, SecretVec,
-    StreamError, Vault,
+    Built, KeyShare, Keyring, OpenError, Opened, Opener, OpeningStream, SealFields, Sealed,
+    SealingStream, SecretVec, StreamError, Vault,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args_os().skip(1);
     let directory = arguments.next().ok_or("no directory")?;
     let word = arguments.next().unwrap_or_default();
-    let vault: &Vault = Box::leak(Box::new(Vault::builder().budget(16_384..=262_144).build()?));
+    let mut builder = Vault::builder().budget(16_384..=262_144);
+    if word == "keyring" || word == "kept" {
+        builder = builder.key_share(KeyShare::PreferKeyring(Keyring::Process));
+    }
+    if word == "kept" {
+        builder = builder.key_share_kept(Duration::from_hours(1));
+    }
+    let vault: &Vault = Box::leak(Box::new(builder.build()?));
+    if let Some(refusal) = vault.key_share_refusal() {
+        eprintln!("skipped: {refusal}");
+    } else if vault.key_share() != KeyShare::LockedMemory {
+        println!("share {}", own_key()?);
+    }
     let all_are_done = Barrier::new(THREADS + 1);
     thread::scope(|scope| {
         for _ in 0..THREADS {
@@ -60,6 +74,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         all_are_done.wait();
         shown
     })
+}
+
+/// The serial number of the one key in this process's keyring.
+fn own_key() -> io::Result<i32> {
+    let mut serial = 0_i32;
+    let ring = libc::KEY_SPEC_PROCESS_KEYRING;
+    // SAFETY: the place is valid for four bytes.
+    let bytes = unsafe {
+        libc::syscall(libc::SYS_keyctl, libc::KEYCTL_READ, ring, &raw mut serial, 4_usize)
+    };
+    if bytes == 4 { Ok(serial) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Goes on in several threads until told to end.
