@@ -467,6 +467,8 @@ mod tests {
         kept: std::sync::Mutex<Option<[u8; SHARE_BYTES]>>,
         refuses: AtomicBool,
         stores: AtomicUsize,
+        /// How long it takes to answer once a share is stored.
+        delay: Duration,
     }
 
     const REFUSED: ShareError = ShareError::Refused(5);
@@ -486,6 +488,7 @@ mod tests {
             self.check()?;
             self.stores.fetch_add(1, Relaxed);
             *self.kept.lock().unwrap() = Some(*share);
+            thread::sleep(self.delay);
             Ok(())
         }
 
@@ -579,11 +582,16 @@ mod tests {
 
     #[test]
     fn readers_never_see_a_torn_key_with_a_keeper() {
-        let shelf = Shelf::default();
+        for delay in [Duration::ZERO, Duration::from_micros(10)] {
+            never_torn(&Shelf { delay, ..Shelf::default() });
+        }
+    }
+
+    fn never_torn(shelf: &Shelf) {
         with_arena(4096, |arena| {
             let mut key = Key::random(arena).unwrap();
             let expected = joined(&key);
-            key.keep_share_with(&shelf).unwrap();
+            key.keep_share_with(shelf).unwrap();
             let (key, reads) = (&key, rounds(20_000, 30));
             thread::scope(|scope| {
                 let readers: Vec<_> = (0..2)
