@@ -6,7 +6,8 @@ use crate::error::ShareError;
 /// keyring, on a chip, in another process. Whoever reads the region alone has no key then.
 ///
 /// [`Enclave::keep_share_with`](crate::Enclave::keep_share_with) hands the share over. From then on it is
-/// loaded for each seal and each open, and is in memory no longer than that, as far as the library goes.
+/// loaded for each seal and each open, and is in memory no longer than that, as far as the library goes. An
+/// enclave that is destroyed has it forgotten; one that is dropped leaves it, of use to nobody.
 ///
 /// The calls come from any thread, several at a time, and with no lock held.
 pub trait ShareKeeper: Send + Sync {

@@ -4,8 +4,11 @@
 
 use std::cell::RefCell;
 use std::env;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::mem;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::process::{self, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -16,7 +19,7 @@ use strongroom::{
     KeyShare, KeyShareError, Keyring, OpenError, Policy, SealError, Sealed, Vault, VaultError,
 };
 use support::watchdog::{SOON, ends_within};
-use support::{Confinement, User, alone_in, confined, forked, sandbox, skip};
+use support::{Confinement, User, alone_in, confined, forked, kernel, sandbox, skip};
 
 mod support;
 
@@ -332,6 +335,41 @@ fn a_vault_that_is_dropped_gives_its_key_back() {
     });
 }
 
+/// Whether a share, given byte by byte upside down, is in locked memory.
+fn is_in_locked_memory(inverted: &[u8; 40]) -> bool {
+    let memory = File::open("/proc/self/mem").unwrap();
+    let is_locked = |range: &Range<usize>| {
+        kernel::flags_at(range.start)
+            .is_some_and(|(_, flags)| flags.iter().any(|flag| flag == "lo"))
+    };
+    kernel::readable().into_iter().filter(is_locked).any(|range| {
+        let mut bytes = vec![0; range.len()];
+        memory.read_exact_at(&mut bytes, range.start as u64).unwrap();
+        bytes.windows(8).any(|eight| eight.iter().zip(inverted).all(|(a, b)| *a == !b))
+    })
+}
+
+/// Nobody calls the vault meanwhile: it is wiped all the same.
+#[test]
+fn a_share_that_was_near_is_wiped_without_a_call() {
+    alone_in("a_share_that_was_near_is_wiped_without_a_call", "", || {
+        let keyring = Keyring::Process;
+        let kept = Duration::from_secs(1);
+        let Some((vault, serial)) = made(keyring, || vault(keyring, kept)) else { return };
+        let share = read(serial).unwrap().map(|byte| !byte);
+        assert!(!is_in_locked_memory(&share), "before it was ever loaded");
+        let begun = Instant::now();
+        drop(vault.seal(&SECRET, b"").unwrap());
+        let is_near = is_in_locked_memory(&share);
+        // A slow machine proves nothing here.
+        assert!(is_near || begun.elapsed() >= kept, "then this would prove nothing");
+        while is_in_locked_memory(&share) {
+            assert!(begun.elapsed() < kept * 20, "it is there still");
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+}
+
 /// While the share is near, the keyring is not asked.
 #[test]
 fn a_share_is_kept_near_for_its_time_and_no_longer() {
@@ -386,7 +424,8 @@ fn opens_and_refreshes_at_once_lose_nothing() {
     }
 }
 
-/// Prints it: the bytes of a record are opened in turn by a vault with its key in memory and by others.
+/// Prints it, for the documentation of the builder: what a vault with its key in memory does in the same
+/// moments, and how many times as long another takes.
 #[test]
 fn what_an_open_costs_is_printed() {
     let plain = Vault::new(64 * 1024).unwrap();

@@ -9,7 +9,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -69,7 +69,7 @@ impl KeyringShare {
                 share.look_after()?;
             }
             Keyring::Session => {
-                sys::at_exit(revoke_at_exit);
+                AT_EXIT.call_once(|| sys::at_exit(revoke_at_exit));
                 if !kept.is_zero() {
                     share.look_after()?;
                 }
@@ -227,3 +227,5 @@ fn refused(error: &io::Error) -> ShareError {
 extern "C" fn revoke_at_exit() {
     emergency::revoke_keys();
 }
+
+static AT_EXIT: Once = Once::new();

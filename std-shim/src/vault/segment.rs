@@ -258,13 +258,14 @@ impl Memory {
         let arena = unsafe { self.arena.as_ref() };
         let mut enclave = Enclave::new(arena).map_err(VaultError::NoRoomForKey)?;
         if let Some(keyring) = options.keyring() {
-            match KeyringShare::new(keyring, options) {
-                Ok(share) => {
-                    // SAFETY: it lives on the heap for as long as `share`, so as this memory and the enclave.
-                    let keeper = unsafe { NonNull::from(share.keeper()).as_ref() };
-                    enclave.keep_share_with(keeper).map_err(KeyShareError::from)?;
-                    self.share = Some(share);
-                }
+            let handed_over = KeyringShare::new(keyring, options).and_then(|share| {
+                // SAFETY: it lives on the heap for as long as `share`, so as this memory and the enclave.
+                let keeper = unsafe { NonNull::from(share.keeper()).as_ref() };
+                enclave.keep_share_with(keeper).map_err(KeyShareError::from)?;
+                Ok(share)
+            });
+            match handed_over {
+                Ok(share) => self.share = Some(share),
                 Err(VaultError::KeyShare(refusal)) if options.prefers_keyring() => {
                     self.share_refusal = Some(refusal);
                 }
