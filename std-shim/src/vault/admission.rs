@@ -464,16 +464,16 @@ impl<'v> Party<'v> {
             match pool.grow(seen, shape(requests).len, longest, patience) {
                 Grown::Here | Grown::ByOthers => is_grown = true,
                 Grown::NotYet => break Err(Denied::NotYet),
-                Grown::Refused | Grown::Denied if self.admission.lingering.end(&mut ended) => {}
-                Grown::Refused => {
-                    is_grown = true;
-                    break opened;
+                answer @ (Grown::Refused | Grown::Denied) => {
+                    is_grown |= matches!(answer, Grown::Refused);
+                    if !self.admission.lingering.end(&mut ended) {
+                        break opened;
+                    }
                 }
                 Grown::GaveUp => {
                     is_grown = true;
                     break Err(Denied::NotYet);
                 }
-                Grown::Denied => break opened,
             }
         };
         if is_grown {
