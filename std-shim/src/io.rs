@@ -12,6 +12,7 @@ mod chunk;
 mod environment;
 mod error;
 mod prefix;
+mod source;
 mod terminal;
 
 use std::fmt::{self, Debug, Formatter};
@@ -22,6 +23,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use self::error::ReadError;
+pub use self::source::{NoSource, SecretSource, SourceError};
 
 use self::chunk::{CHUNK, Chunk};
 use self::prefix::SealedPrefix;

@@ -60,6 +60,8 @@
 //!   and others: `Vault::allocator`.
 //! - `bytes` seals into [`bytes`](https://docs.rs/bytes/1): records that are shared, not copied
 //!   (`Vault::seal_shared`), and at the end of a message (`Vault::seal_to_end`).
+//! - `clap-4` has `SecretSource` as an argument of [`clap`](https://docs.rs/clap/4) that is not shown when
+//!   it is wrong, for it may be the secret itself.
 //! - `derive` is `#[derive(SealFields)]`: structs whose secret fields are sealed one by one.
 //! - `rand_core-0_10` has a vault's generator as a `TryCryptoRng` of
 //!   [`rand_core`](https://docs.rs/rand_core/0.10): `Vault::generator`.
@@ -90,6 +92,8 @@
 //! | 5 | `locked_arena` `vault` |
 //! | 6 | `global` `interop` `io` `store` |
 //! | 6 | `global` `interop` `io` `stream` |
+//! | 6 | `global` `io` |
+//! | 7 | `interop` |
 //!
 //! # Other systems
 //!
@@ -123,9 +127,11 @@ mod vault;
 pub use emergency::wipe_all;
 pub use entropy::OsEntropy;
 pub use global::{InstallError, NotInstalled, global};
+#[cfg(feature = "clap-4")]
+pub use interop::SecretSourceParser;
 #[cfg(feature = "rand_core-0_10")]
 pub use interop::VaultGenerator;
-pub use io::{ReadError, SecretReader, unbuffered_stdin};
+pub use io::{NoSource, ReadError, SecretReader, SecretSource, SourceError, unbuffered_stdin};
 pub use limits::Limits;
 pub use locked_arena::{LockedArena, LockedArenaError, LockedOwner, LostArena, OwnedBuffer};
 pub use pages::{Backing, ForkView, LockError, LockedPages, Policy, Protections, Trial, page_size};

@@ -3,6 +3,7 @@
 mod backoff;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 mod child;
+mod descriptor;
 mod fork_view;
 mod keyring;
 mod terminal;
@@ -11,6 +12,7 @@ mod wipe;
 pub(crate) use backoff::Backoff;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 pub(crate) use child::{Ended, in_child};
+pub(crate) use descriptor::duplicate;
 pub use fork_view::ForkView;
 pub(crate) use keyring::{KernelKey, Ring};
 #[cfg(test)]
