@@ -1,9 +1,12 @@
 //! `#[derive(SealFields)]` for [strongroom](https://docs.rs/strongroom), which shows it with its feature
 //! `derive`.
 //!
-//! `read` finds out which fields are secret, `write` makes the types.
+//! `read` finds out which fields are secret, and `attributes` what they are called in a document; `write`
+//! makes the types, and `deserialize` what reads them from a document.
 #![forbid(unsafe_code)]
 
+mod attributes;
+mod deserialize;
 mod read;
 mod write;
 
@@ -67,7 +70,36 @@ use syn::{DeriveInput, parse_macro_input};
 ///     password: String,
 /// }
 /// ```
-#[proc_macro_derive(SealFields, attributes(secret))]
+///
+/// # From a document
+/// With strongroom's feature `serde`, a struct with `#[seal(deserialize)]` has a seed that reads the
+/// sealed twin: each secret goes from where the parser has it into the vault, the other fields are what
+/// their `Deserialize` makes of them.
+///
+/// ```
+/// use strongroom::{SealFields, SecretString, Share, Vault};
+///
+/// #[derive(SealFields)]
+/// #[seal(deserialize)]
+/// struct Account {
+///     user: String,
+///     #[serde(rename = "pass-word", alias = "password")]
+///     #[secret]
+///     password: SecretString<Share>,
+/// }
+///
+/// let vault = Vault::new(64 * 1024)?;
+/// // Better a file: `vault.read_file(…)`.
+/// let document = br#"{"user": "alice", "password": "hunter2"}"#;
+/// let sealed = SealedAccount::seed(&vault).read_json(document)?;
+/// assert_eq!(sealed.password.try_open(&vault)?.expose_secret(), "hunter2");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A field that is such a twin itself is marked with `#[seal(nested)]`; where there is one, the struct
+/// needs no secret field of its own. Of serde's attributes, `rename`, `alias`, `default` (not of secrets)
+/// and the struct's `deny_unknown_fields` mean what they mean there; all others are refused.
+#[proc_macro_derive(SealFields, attributes(seal, secret, serde))]
 pub fn seal_fields(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     let written = read::Struct::read(&input).map(|found| write::write(&found));

@@ -6,6 +6,8 @@ use syn::{
     Visibility,
 };
 
+use crate::attributes::{OfField, OfStruct, check_names};
+
 /// A struct with secret fields.
 pub(crate) struct Struct<'i> {
     pub(crate) name: &'i Ident,
@@ -13,12 +15,15 @@ pub(crate) struct Struct<'i> {
     pub(crate) generics: &'i Generics,
     pub(crate) secret: Vec<Named<'i>>,
     pub(crate) plain: Vec<Named<'i>>,
+    pub(crate) said: OfStruct,
 }
 
 /// A field and its name.
 pub(crate) struct Named<'i> {
     pub(crate) name: &'i Ident,
     pub(crate) field: &'i Field,
+    pub(crate) is_secret: bool,
+    pub(crate) said: OfField,
 }
 
 impl<'i> Struct<'i> {
@@ -44,13 +49,20 @@ impl<'i> Struct<'i> {
             generics: &input.generics,
             secret: Vec::new(),
             plain: Vec::new(),
+            said: OfStruct::read(&input.attrs)?,
         };
         for field in &fields.named {
             let Some(name) = &field.ident else { continue };
-            let named = Named { name, field };
-            if is_secret(field)? { found.secret.push(named) } else { found.plain.push(named) }
+            let is_secret = is_secret(field)?;
+            let said = OfField::read(&field.attrs, &found.said, is_secret)?;
+            let named = Named { name, field, is_secret, said };
+            if is_secret { found.secret.push(named) } else { found.plain.push(named) }
         }
-        if found.secret.is_empty() {
+        let names = found
+            .all()
+            .flat_map(|field| field.all_written().into_iter().map(|name| (field.name, name)));
+        check_names(names)?;
+        if found.secret.is_empty() && !found.plain.iter().any(|named| named.said.is_nested) {
             let none = "no field is secret: mark those that are with #[secret]";
             return Err(Error::new_spanned(&input.ident, none));
         }
@@ -58,7 +70,27 @@ impl<'i> Struct<'i> {
     }
 }
 
+impl<'i> Struct<'i> {
+    /// All fields.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Named<'i>> {
+        self.plain.iter().chain(&self.secret)
+    }
+}
+
 impl Named<'_> {
+    /// Its name in a document.
+    pub(crate) fn written(&self) -> String {
+        let own = || self.name.to_string().trim_start_matches("r#").to_owned();
+        self.said.renamed.clone().unwrap_or_else(own)
+    }
+
+    /// All names that it has in a document.
+    pub(crate) fn all_written(&self) -> Vec<String> {
+        let mut names = vec![self.written()];
+        names.extend(self.said.aliases.iter().cloned());
+        names
+    }
+
     /// Its type, for the lifetime of the whole program: it says what it opens as, for which no lifetime
     /// matters.
     pub(crate) fn lasting_type(&self) -> Type {

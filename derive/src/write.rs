@@ -4,13 +4,20 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use syn::{Type, Visibility};
 
+use crate::deserialize;
 use crate::read::{Named, Struct};
 
 pub(crate) fn write(found: &Struct<'_>) -> TokenStream {
     let names = Names::of(found);
-    let [types, fields, sealing, opening] =
-        [types, fields, sealing, opening].map(|part| part(found, &names));
-    quote!(#types #fields #sealing #opening)
+    let deserializing = deserialize::write(found);
+    let sealed = sealed(found, &names);
+    if found.secret.is_empty() {
+        // There is nothing to seal or open but in its nested fields.
+        return quote!(#sealed #deserializing);
+    }
+    let [opened, fields, sealing, opening] =
+        [opened, fields, sealing, opening].map(|part| part(found, &names));
+    quote!(#sealed #opened #fields #sealing #opening #deserializing)
 }
 
 /// What several parts name.
@@ -40,20 +47,17 @@ impl<'s> Names<'s> {
     }
 }
 
-/// The two structs.
-fn types(found: &Struct<'_>, names: &Names<'_>) -> TokenStream {
+/// The sealed twin.
+fn sealed(found: &Struct<'_>, names: &Names<'_>) -> TokenStream {
     let Struct { name, visibility, .. } = found;
-    let Names { sealed, opened, secret, visibilities, markers, plain, .. } = names;
+    let Names { sealed, secret, visibilities, markers, plain, .. } = names;
     let plain_visibilities = found.plain.iter().map(|named| &named.field.vis);
     let plain_types = found.plain.iter().map(|named| &named.field.ty);
     let sealed_doc =
         format!("A sealed [`{name}`]: its secret fields as records, the others as they were.");
-    let opened_doc = format!("The secret fields of a [`{name}`], open.");
     let secret_docs = secret.iter().map(|field| format!("The field `{field}`."));
-    let secret_docs_again = secret_docs.clone();
     let plain_docs = plain.iter().map(|field| format!("The field `{field}`, as it was."));
-    let sealed_debug = debug(&quote!(#sealed), &quote!(), sealed);
-    let opened_debug = debug(&quote!(#opened<O>), &quote!(<O: ::strongroom::Opener>), opened);
+    let debug = debug(&quote!(#sealed), &quote!(), sealed);
     quote! {
         #[doc = #sealed_doc]
         #[allow(dead_code)]
@@ -69,17 +73,28 @@ fn types(found: &Struct<'_>, names: &Names<'_>) -> TokenStream {
             )*
         }
 
-        #[doc = #opened_doc]
+        #debug
+    }
+}
+
+/// The open twin.
+fn opened(found: &Struct<'_>, names: &Names<'_>) -> TokenStream {
+    let Struct { name, visibility, .. } = found;
+    let Names { opened, secret, visibilities, markers, .. } = names;
+    let doc = format!("The secret fields of a [`{name}`], open.");
+    let docs = secret.iter().map(|field| format!("The field `{field}`."));
+    let debug = debug(&quote!(#opened<O>), &quote!(<O: ::strongroom::Opener>), opened);
+    quote! {
+        #[doc = #doc]
         #[allow(dead_code)]
         #visibility struct #opened<O: ::strongroom::Opener> {
             #(
-                #[doc = #secret_docs_again]
+                #[doc = #docs]
                 #visibilities #secret: O::Opened<<#markers as ::strongroom::Field>::Value>,
             )*
         }
 
-        #sealed_debug
-        #opened_debug
+        #debug
     }
 }
 
@@ -204,7 +219,7 @@ fn opening(found: &Struct<'_>, names: &Names<'_>) -> TokenStream {
 }
 
 /// The type that stands for a field.
-fn marker(name: &Ident, field: &Ident) -> Ident {
+pub(crate) fn marker(name: &Ident, field: &Ident) -> Ident {
     let words = field.to_string();
     let words = words.trim_start_matches("r#").split('_').map(|word| {
         let mut letters = word.chars();

@@ -63,6 +63,8 @@
 //! - `clap-4` has `SecretSource` as an argument of [`clap`](https://docs.rs/clap/4) that is not shown when
 //!   it is wrong, for it may be the secret itself.
 //! - `derive` is `#[derive(SealFields)]`: structs whose secret fields are sealed one by one.
+//! - `json` and `toml` read such structs from documents, escapes included, without a copy
+//!   (`TwinSeed::read_json`, `TwinSeed::read_toml`).
 //! - `rand_core-0_10` has a vault's generator as a `TryCryptoRng` of
 //!   [`rand_core`](https://docs.rs/rand_core/0.10): `Vault::generator`.
 //! - `secrecy-0_10` seals the secrets of [`secrecy`](https://docs.rs/secrecy/0.10)
@@ -70,6 +72,9 @@
 //!   is open to the heap for whatever takes nothing else (`Opened::copy_to_secrecy_on_the_heap`).
 //! - `store` has [`Store`](https://docs.rs/strongroom/latest/strongroom/struct.Store.html): names to
 //!   secrets, millions of them, opened together by those who ask for the same.
+//! - `serde` has seeds for whatever [`serde`](https://docs.rs/serde/1) reads, which seal a secret from
+//!   where the parser has it: `Vault::seal_seed`, and `TwinSeed` for structs. And a [`SecretSource`] can be a
+//!   setting.
 //! - `subtle` makes secrets, which are compared with each other then, `ConstantTimeEq` of
 //!   [`subtle`](https://docs.rs/subtle/2).
 //! - `tokio-1` reads and writes streams by the traits of [`tokio`](https://docs.rs/tokio/1):
@@ -93,7 +98,7 @@
 //! | 6 | `global` `interop` `io` `store` |
 //! | 6 | `global` `interop` `io` `stream` |
 //! | 6 | `global` `io` |
-//! | 7 | `interop` |
+//! | 7 | `document` `interop` |
 //!
 //! # Other systems
 //!
@@ -102,6 +107,8 @@
 #![deny(unsafe_code)]
 
 mod debug;
+#[cfg(feature = "serde")]
+mod document;
 #[expect(unsafe_code, reason = "keeps a list of all regions that a signal handler can walk")]
 mod emergency;
 mod entropy;
@@ -124,6 +131,13 @@ mod stream;
 mod sys;
 mod vault;
 
+#[cfg(any(feature = "json", feature = "toml"))]
+pub use document::DocumentError;
+#[cfg(feature = "serde")]
+#[doc(hidden)]
+pub use document::{FieldNames, Form, StructSeeds, missing_field};
+#[cfg(feature = "serde")]
+pub use document::{FromDocument, ReadAs, SecretSeed, TwinSeed};
 pub use emergency::wipe_all;
 pub use entropy::OsEntropy;
 pub use global::{InstallError, NotInstalled, global};
@@ -139,6 +153,9 @@ pub use park::{Park, ParkLock};
 #[cfg(feature = "store")]
 pub use store::{Name, OpeningShared, SharedOpened, Store, StoreError, StoreMetrics};
 pub use stream::{OpeningStream, STREAM_CHUNK, SealingStream, StreamError, StreamHeader};
+#[cfg(feature = "serde")]
+#[doc(no_inline)]
+pub use serde;
 pub use strongroom_core;
 pub use strongroom_core::{Fault, FaultKind, NotUtf8, SecretField, SecretString, SecretVec, Stats};
 #[cfg(feature = "derive")]

@@ -1,0 +1,217 @@
+//! TOML by the crate `toml`, which is given a document in which no secret has escapes.
+//!
+//! What has some would be copied to the heap. So a document is looked through first, with the parser
+//! that `toml` is made of, and what can be is written without escapes: `"a\"b"` as `'a"b'`.
+
+use serde::de::DeserializeSeed;
+use strongroom_core::{SecretVec, wiping_stack};
+use toml::de::{DeTable, Deserializer};
+use toml_parser::decoder::StringBuilder;
+use toml_parser::parser::{Event, EventKind, RecursionGuard, ValidateWhitespace, parse_document};
+use toml_parser::{ParseError, Raw, Source};
+
+use super::error::DocumentError;
+use super::options::STACK;
+use super::twin::{FromDocument, TwinSeed};
+use crate::vault::{OpenError, Vault};
+
+impl<T: FromDocument> TwinSeed<'_, T> {
+    /// With the feature `toml`: reads a TOML document, which should lie in locked memory itself
+    /// ([`Vault::read_file`]). A secret that was copied to the heap is an error: one that has escapes and
+    /// cannot be written without, because of a control character, say.
+    ///
+    /// Where there are escapes, the document is written anew in locked memory, and takes it twice.
+    ///
+    /// # What it cannot help
+    /// Where a key stands twice, the error that `toml` makes has a copy of the whole document, on the
+    /// heap; it is not shown, and nobody wipes it.
+    ///
+    /// # Errors
+    /// [`DocumentError`].
+    pub fn read_toml(self, document: &[u8]) -> Result<T, DocumentError> {
+        wiping_stack::<STACK, _>(|| self.read_bytes(document))
+    }
+
+    fn read_bytes(self, document: &[u8]) -> Result<T, DocumentError> {
+        let text = str::from_utf8(document).map_err(|error| {
+            DocumentError::new(NOT_UTF8.into(), line(document, error.valid_up_to()))
+        })?;
+        let escaped = look_through(text)?;
+        if escaped.is_empty() {
+            return self.read_text(text);
+        }
+        let vault = self.options.vault;
+        let rewritten = rewrite(text, &escaped, vault);
+        let rewritten = rewritten.map_err(|error| DocumentError::new(error.to_string(), 0))?;
+        let rewritten = rewritten.expose_secret();
+        let text = str::from_utf8(&rewritten).unwrap_or_default();
+        self.read_text(text)
+    }
+
+    fn read_text(self, text: &str) -> Result<T, DocumentError> {
+        let told = |error: toml::de::Error| {
+            let line = error.span().map_or(0, |span| line(text.as_bytes(), span.start));
+            DocumentError::new(error.message().to_owned(), line)
+        };
+        // By way of the table: then an error of what is read from it has no copy of the document.
+        let table = DeTable::parse(text).map_err(told)?;
+        self.deserialize(Deserializer::from(table)).map_err(told)
+    }
+}
+
+/// Which scalars have escapes, or why this is no TOML: found out here, because the error that `toml`
+/// makes has a copy of the document.
+fn look_through(text: &str) -> Result<Vec<Event>, DocumentError> {
+    let source = Source::new(text);
+    let tokens = source.lex().into_vec();
+    let (mut events, mut wrong) = (Vec::new(), None::<ParseError>);
+    let mut spaced = ValidateWhitespace::new(&mut events, source);
+    let mut guarded = RecursionGuard::new(&mut spaced, DEEPEST);
+    parse_document(&tokens, &mut guarded, &mut wrong);
+    let mut escaped = Vec::new();
+    for event in &events {
+        let Some(raw) = source.get(event) else { continue };
+        match event.kind() {
+            EventKind::Scalar => {
+                let mut piece = Piece::default();
+                let _ = raw.decode_scalar(&mut piece, &mut wrong);
+                if piece.is_copied && event.encoding().is_some() {
+                    escaped.push(*event);
+                }
+            }
+            EventKind::SimpleKey => raw.decode_key(&mut (), &mut wrong),
+            EventKind::Comment => raw.decode_comment(&mut wrong),
+            EventKind::Newline => raw.decode_newline(&mut wrong),
+            _ => {}
+        }
+    }
+    match wrong {
+        None => Ok(escaped),
+        Some(error) => {
+            let place = error.unexpected().or(error.context()).map_or(0, |span| span.start());
+            let message = format!("{}{NO_TOML}", error.description());
+            Err(DocumentError::new(message, line(text.as_bytes(), place)))
+        }
+    }
+}
+
+/// The document with what has escapes written without, where there is a way that keeps the lines.
+fn rewrite<'v>(
+    text: &str,
+    escaped: &[Event],
+    vault: &'v Vault,
+) -> Result<SecretVec<u8, &'v Vault>, OpenError> {
+    // Quotes may take four bytes more than they did; no escape is shorter than what it stands for.
+    let mut rewritten = SecretVec::with_capacity(vault, text.len() + 4 * escaped.len())?;
+    let source = Source::new(text);
+    let mut copied = 0;
+    for event in escaped {
+        let span = event.span();
+        let Some(raw) = source.get(event) else { continue };
+        if let Some(literal) = literal(raw, vault)? {
+            rewritten.extend_from_slice(&text.as_bytes()[copied..span.start()])?;
+            rewritten.extend_from_slice(&literal.expose_secret())?;
+            copied = span.end();
+        }
+    }
+    rewritten.extend_from_slice(&text.as_bytes()[copied..])?;
+    Ok(rewritten)
+}
+
+/// A string as a literal one, which knows no escapes; `None` if it cannot be one.
+fn literal<'v>(
+    raw: Raw<'_>,
+    vault: &'v Vault,
+) -> Result<Option<SecretVec<u8, &'v Vault>>, OpenError> {
+    let mut decoded = Decoded { bytes: SecretVec::with_capacity(vault, raw.len())?, refused: None };
+    let _ = raw.decode_scalar(&mut decoded, &mut ());
+    if let Some(error) = decoded.refused {
+        return Err(error);
+    }
+    let decoded = decoded.bytes.expose_secret();
+    // The first end of a line behind three quotes is not part of the string.
+    let first = if raw.as_bytes().starts_with(b"\"\"\"\n") { "\n" } else { "" };
+    let is_plain = |&byte: &u8| byte == b'\t' || byte == b'\n' || (byte >= b' ' && byte != 0x7f);
+    let fits = decoded.iter().all(is_plain)
+        && !decoded.windows(3).any(|three| three == b"'''")
+        && !decoded.ends_with(b"'")
+        && line_ends(&decoded) + first.len() == line_ends(raw.as_bytes())
+        && !(first.is_empty() && decoded.starts_with(b"\n"));
+    if !fits {
+        return Ok(None);
+    }
+    let is_short = !decoded.contains(&b'\'') && line_ends(raw.as_bytes()) == 0;
+    let quotes = if is_short { "'" } else { "'''" };
+    let mut literal = SecretVec::with_capacity(vault, decoded.len() + 7)?;
+    for piece in [quotes.as_bytes(), first.as_bytes(), &decoded, quotes.as_bytes()] {
+        literal.extend_from_slice(piece)?;
+    }
+    Ok(Some(literal))
+}
+
+/// Finds out whether a string is a piece of the document as it stands.
+#[derive(Default)]
+struct Piece {
+    has_begun: bool,
+    is_copied: bool,
+}
+
+impl<'t> StringBuilder<'t> for Piece {
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn push_str(&mut self, piece: &'t str) -> bool {
+        self.is_copied |= self.has_begun && !piece.is_empty();
+        self.has_begun |= !piece.is_empty();
+        true
+    }
+
+    fn push_char(&mut self, _: char) -> bool {
+        self.is_copied = true;
+        true
+    }
+}
+
+/// A string with its escapes undone, in locked memory.
+struct Decoded<'v> {
+    bytes: SecretVec<u8, &'v Vault>,
+    refused: Option<OpenError>,
+}
+
+impl Decoded<'_> {
+    fn push(&mut self, piece: &str) -> bool {
+        let pushed = self.bytes.extend_from_slice(piece.as_bytes());
+        pushed.map_err(|error| self.refused = Some(error)).is_ok()
+    }
+}
+
+impl<'t> StringBuilder<'t> for Decoded<'_> {
+    fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
+    fn push_str(&mut self, piece: &'t str) -> bool {
+        self.push(piece)
+    }
+
+    fn push_char(&mut self, character: char) -> bool {
+        self.push(character.encode_utf8(&mut [0; 4]))
+    }
+}
+
+/// The number of the line that a place is in, from 1.
+fn line(document: &[u8], place: usize) -> usize {
+    line_ends(&document[..place.min(document.len())]) + 1
+}
+
+fn line_ends(text: &[u8]) -> usize {
+    text.split(|&byte| byte == b'\n').count() - 1
+}
+
+const NOT_UTF8: &str = "not UTF-8, and so no TOML";
+
+const NO_TOML: &str = " (a text stands in quotes; the line is not shown, for it may hold a secret)";
+
+/// As deep as `toml` goes.
+const DEEPEST: u32 = 80;
