@@ -183,6 +183,11 @@ pub mod internals {
     };
 }
 
+/// What docs/CONFIGURATION.md says compiles and runs.
+#[cfg(all(doctest, feature = "clap-4", feature = "derive", feature = "json", feature = "toml"))]
+#[doc = include_str!("../../docs/CONFIGURATION.md")]
+struct Configuration;
+
 /// What docs/IN-TESTS.md says compiles and runs.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/IN-TESTS.md")]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -65,6 +66,47 @@ fn an_application_uses_what_it_was_given() {
     assert!(output.status.success());
 }
 
+/// What is wrong is said, and no secret is.
+#[test]
+fn a_service_that_is_configured_wrongly_says_so() {
+    let settings = env::temp_dir().join(format!("strongroom-misconfigured-{}", std::process::id()));
+    for (text, source, said) in [
+        ("", "hunter2", "invalid value for --token-from <SOURCE>: this says not where"),
+        ("", "file:/nowhere/at/all", "line 1: missing field `signing-key-from`"),
+        (
+            "signing-key-from = 'hunter2'\n",
+            "-",
+            "line 1: this says not where the secret comes from",
+        ),
+        ("[database]\nhost = 'db'\npasword = 'hunter2'\n", "-", "line 1: missing field `password`"),
+        ("[database]\npassword = hunter2\n", "-", "line 2: "),
+        (
+            "[database]\npassword = 'hunter2'\nport = 'x'\n",
+            "-",
+            "line 3: invalid type: string \"x\"",
+        ),
+        (
+            "sining-key = 'hunter2'\n",
+            "-",
+            "line 1: unknown field `sining-key`, expected one of `listen`",
+        ),
+        (
+            "signing-key-from = '-'\n[database]\nhost = 'db'\npassword = 'hunter2'\n",
+            "file:/nowhere/at/all",
+            "the secret was not read from file:/nowhere/at/all: No such file",
+        ),
+    ] {
+        fs::write(&settings, text).unwrap();
+        let mut command = Command::new(program_with("configured", "clap-4,derive,toml"));
+        let command = command.arg("--config").arg(&settings).args(["--token-from", source]);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && error.contains(said), "{text}: {error}");
+        assert!(!error.contains("hunter2"), "{text}: {error}");
+    }
+    fs::remove_file(settings).unwrap();
+}
+
 /// Reads the text format, strictly: help, type and value of each metric, in that order, once.
 fn samples(text: &str) -> BTreeMap<&str, u64> {
     assert!(text.ends_with('\n'));
@@ -87,11 +129,16 @@ fn samples(text: &str) -> BTreeMap<&str, u64> {
 
 /// Cargo builds examples next to the tests, unless it is told to build one test only.
 fn program(name: &str) -> PathBuf {
+    program_with(name, "")
+}
+
+fn program_with(name: &str, features: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
     let program = test.parent().unwrap().parent().unwrap().join("examples").join(name);
     if !program.exists() {
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--package", "strongroom", "--example", name]);
+        build.args(["--features", features]);
         build.args((!cfg!(debug_assertions)).then_some("--release"));
         assert!(build.status().unwrap().success());
     }

@@ -129,6 +129,10 @@ impl Tree {
         if let (Some(kind), Some((_, name))) = (&kind, named.target) {
             run.extend([kind, name]);
         }
+        let features = named.features.join(",");
+        if !features.is_empty() {
+            run.extend(["--features", &features]);
+        }
         run.extend(["--", "--help"]);
         let help = if task == "run" { self.help(&run) } else { None };
         let help = help.ok_or(format!("cargo {task} runs nothing that knows {flags:?}"))?;
