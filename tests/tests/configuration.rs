@@ -26,13 +26,14 @@ enum Written {
     TomlControl,
     JsonObject,
     TomlOfOtherType,
+    TomlEscapedOfOtherType,
     TomlUnquoted,
     TomlTwice,
 }
 
 /// What is read how, in the words of the page; the way of the child; what becomes of it; whether something
 /// is left.
-const WAYS: [(&str, &str, Written, &str, bool); 17] = [
+const WAYS: [(&str, &str, Written, &str, bool); 18] = [
     ("JSON, `read_json`", "read_json", Written::Json, "sealed", false),
     ("JSON with escapes, `read_json`", "read_json", Written::JsonEscaped, "sealed", false),
     (
@@ -76,6 +77,13 @@ const WAYS: [(&str, &str, Written, &str, bool); 17] = [
         false,
     ),
     (
+        "TOML with escapes and a setting of a wrong type, `read_toml`",
+        "read_toml",
+        Written::TomlEscapedOfOtherType,
+        "refused",
+        false,
+    ),
+    (
         "TOML with a secret without quotes, `read_toml`",
         "read_toml",
         Written::TomlUnquoted,
@@ -87,7 +95,7 @@ const WAYS: [(&str, &str, Written, &str, bool); 17] = [
         "read_toml",
         Written::TomlTwice,
         "refused",
-        true,
+        false,
     ),
     (
         "TOML with a setting of a wrong type, `toml::Deserializer`",
@@ -217,6 +225,7 @@ impl Written {
                 format!("host = 'localhost'\npassword = \"{front}\\u001b{back}\"\n")
             }
             Self::TomlOfOtherType => format!("host = 5\npassword = '{front}{back}'\n"),
+            Self::TomlEscapedOfOtherType => format!("host = 5\npassword = \"{front}\\\"{back}\"\n"),
             Self::TomlUnquoted => format!("host = 'localhost'\npassword = {front}{back}\n"),
             Self::TomlTwice => {
                 format!("host = 'localhost'\npassword = '{front}{back}'\nhost = 'localhost'\n")

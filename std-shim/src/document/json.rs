@@ -12,7 +12,7 @@ use super::twin::{FromDocument, TwinSeed};
 
 impl<T: FromDocument> TwinSeed<'_, T> {
     /// With the feature `json`: reads a JSON document, which should lie in locked memory itself
-    /// ([`Vault::read_file`]). No secret of it is copied to the heap, with escapes or without.
+    /// ([`Vault::read_file`](crate::Vault::read_file)). No secret of it is copied to the heap, with escapes or without.
     ///
     /// # Errors
     /// [`DocumentError`].

@@ -5,8 +5,9 @@
 
 use serde::de::DeserializeSeed;
 use strongroom_core::{SecretVec, wiping_stack};
+use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
-use toml_parser::decoder::StringBuilder;
+use toml_parser::decoder::{Encoding, StringBuilder};
 use toml_parser::parser::{Event, EventKind, RecursionGuard, ValidateWhitespace, parse_document};
 use toml_parser::{ParseError, Raw, Source};
 
@@ -22,10 +23,6 @@ impl<T: FromDocument> TwinSeed<'_, T> {
     ///
     /// Where there are escapes, the document is written anew in locked memory, and takes it twice.
     ///
-    /// # What it cannot help
-    /// Where a key stands twice, the error that `toml` makes has a copy of the whole document, on the
-    /// heap; it is not shown, and nobody wipes it.
-    ///
     /// # Errors
     /// [`DocumentError`].
     pub fn read_toml(self, document: &[u8]) -> Result<T, DocumentError> {
@@ -36,32 +33,80 @@ impl<T: FromDocument> TwinSeed<'_, T> {
         let text = str::from_utf8(document).map_err(|error| {
             DocumentError::new(NOT_UTF8.into(), line(document, error.valid_up_to()))
         })?;
-        let escaped = look_through(text)?;
-        if escaped.is_empty() {
+        let found = look_through(text)?;
+        // What is no TOML for another reason is found out where an error may copy the document.
+        table(&redacted(text, &found.events))?;
+        if found.escaped.is_empty() {
             return self.read_text(text);
         }
-        let vault = self.options.vault;
-        let rewritten = rewrite(text, &escaped, vault);
+        let rewritten = rewrite(text, &found.escaped, self.options.vault);
         let rewritten = rewritten.map_err(|error| DocumentError::new(error.to_string(), 0))?;
         let rewritten = rewritten.expose_secret();
-        let text = str::from_utf8(&rewritten).unwrap_or_default();
-        self.read_text(text)
+        self.read_text(str::from_utf8(&rewritten).unwrap_or_default())
     }
 
     fn read_text(self, text: &str) -> Result<T, DocumentError> {
-        let told = |error: toml::de::Error| {
-            let line = error.span().map_or(0, |span| line(text.as_bytes(), span.start));
-            DocumentError::new(error.message().to_owned(), line)
-        };
         // By way of the table: then an error of what is read from it has no copy of the document.
-        let table = DeTable::parse(text).map_err(told)?;
-        self.deserialize(Deserializer::from(table)).map_err(told)
+        let deserializer = Deserializer::from(table(text)?);
+        self.deserialize(deserializer).map_err(|error| told(&error, text))
     }
 }
 
-/// Which scalars have escapes, or why this is no TOML: found out here, because the error that `toml`
-/// makes has a copy of the document.
-fn look_through(text: &str) -> Result<Vec<Event>, DocumentError> {
+fn table(text: &str) -> Result<Spanned<DeTable<'_>>, DocumentError> {
+    DeTable::parse(text).map_err(|error| told(&error, text))
+}
+
+/// An error without the line that it is about.
+fn told(error: &toml::de::Error, text: &str) -> DocumentError {
+    let line = error.span().map_or(0, |span| line(text.as_bytes(), span.start));
+    DocumentError::new(error.message().to_owned(), line)
+}
+
+/// The document with other texts and comments, of the same length and in the same lines. No byte of
+/// theirs is copied.
+fn redacted(text: &str, events: &[Event]) -> String {
+    let (mut redacted, mut copied) = (String::with_capacity(text.len()), 0);
+    for event in events {
+        let Some(quotes) = quotes(event) else { continue };
+        let span = event.span();
+        let (start, end) = (span.start(), span.end());
+        redacted.push_str(&text[copied..start]);
+        let inside = &text.as_bytes()[start..end];
+        let len = inside.len();
+        redacted.extend(inside.iter().enumerate().map(|(at, &byte)| match byte {
+            _ if at < quotes.0.len() => char::from(quotes.0.as_bytes()[at]),
+            _ if at >= len - quotes.1.len() => '\'',
+            b'\n' => '\n',
+            _ => 'x',
+        }));
+        copied = end;
+    }
+    redacted.push_str(&text[copied..]);
+    redacted
+}
+
+/// What a text or a comment begins and ends with, when it is redacted.
+fn quotes(event: &Event) -> Option<(&'static str, &'static str)> {
+    match (event.kind(), event.encoding()) {
+        (EventKind::Comment, _) => Some(("#", "")),
+        (EventKind::Scalar, Some(Encoding::LiteralString | Encoding::BasicString)) => {
+            Some(("'", "'"))
+        }
+        (EventKind::Scalar, Some(_)) => Some(("'''", "'''")),
+        _ => None,
+    }
+}
+
+/// What was found in a document.
+struct Found {
+    events: Vec<Event>,
+    /// The texts that have escapes.
+    escaped: Vec<Event>,
+}
+
+/// What there is, or why this is no TOML: found out here, because the error that `toml` makes has a copy
+/// of the document, and a text without quotes would not be told from what is no text.
+fn look_through(text: &str) -> Result<Found, DocumentError> {
     let source = Source::new(text);
     let tokens = source.lex().into_vec();
     let (mut events, mut wrong) = (Vec::new(), None::<ParseError>);
@@ -86,7 +131,7 @@ fn look_through(text: &str) -> Result<Vec<Event>, DocumentError> {
         }
     }
     match wrong {
-        None => Ok(escaped),
+        None => Ok(Found { events, escaped }),
         Some(error) => {
             let place = error.unexpected().or(error.context()).map_or(0, |span| span.start());
             let message = format!("{}{NO_TOML}", error.description());
@@ -215,3 +260,108 @@ const NO_TOML: &str = " (a text stands in quotes; the line is not shown, for it 
 
 /// As deep as `toml` goes.
 const DEEPEST: u32 = 80;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use toml::Table;
+
+    use super::*;
+
+    /// What `toml` is given, redacted and not.
+    fn given(text: &str) -> Result<(String, String), DocumentError> {
+        let vault = Vault::new(64 * 1024).unwrap();
+        let found = look_through(text)?;
+        let rewritten = rewrite(text, &found.escaped, &vault).unwrap();
+        let rewritten = String::from_utf8(rewritten.expose_secret().to_vec()).unwrap();
+        Ok((redacted(text, &found.events), rewritten))
+    }
+
+    fn pieces() -> impl Strategy<Value = String> {
+        let pieces = vec![
+            "\"",
+            "'",
+            "\"\"\"",
+            "'''",
+            "\\\"",
+            "\\\\",
+            "\\n",
+            "\\u00e4",
+            "\\q",
+            "\n",
+            "\r\n",
+            "a",
+            "ä",
+            " ",
+            "\t",
+            "# b",
+            "=",
+            "k = ",
+            "[t]\n",
+            "[[u]]\n",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            "\\\n ",
+            "k.l = ",
+            "5",
+            "true",
+            "2020-01-01",
+            "\u{1b}",
+        ];
+        prop::collection::vec(prop::sample::select(pieces), 0..16)
+            .prop_map(|pieces| pieces.concat())
+    }
+
+    /// Strings that are likely to be whole.
+    fn assignments() -> impl Strategy<Value = String> {
+        let quotes = prop::sample::select(vec!["\"", "'", "\"\"\"", "'''", "\"\"\"\n", "'''\n"]);
+        let inside = prop::collection::vec(
+            prop::sample::select(vec![
+                "\\\"", "\\\\", "'", "a", "ä", "\\t", "\\u001b", "\n", "\\\n ", "''",
+            ]),
+            0..6,
+        );
+        let values = prop::collection::vec((quotes, inside), 1..4);
+        values.prop_map(|values| {
+            let lines = values.into_iter().enumerate().map(|(number, (quotes, inside))| {
+                format!("k{number} = {quotes}{}{} # c'\"\n", inside.concat(), quotes.trim_end())
+            });
+            lines.collect()
+        })
+    }
+
+    proptest! {
+        /// The document means what it meant, its lines are where they were, and what is no TOML is found
+        /// out before.
+        #[test]
+        fn what_toml_is_given_means_the_same(text in prop_oneof![pieces(), assignments()]) {
+            let theirs = text.parse::<Table>();
+            match given(&text) {
+                Ok((redacted, rewritten)) => {
+                    prop_assert_eq!(rewritten.parse::<Table>().ok(), theirs.as_ref().ok().cloned());
+                    prop_assert_eq!(redacted.parse::<Table>().is_ok(), theirs.is_ok(), "{}", redacted);
+                    prop_assert_eq!(redacted.len(), text.len());
+                    prop_assert_eq!(line_ends(redacted.as_bytes()), line_ends(text.as_bytes()));
+                    prop_assert_eq!(line_ends(rewritten.as_bytes()), line_ends(text.as_bytes()));
+                }
+                Err(_) => prop_assert!(theirs.is_err(), "{:?}", theirs),
+            }
+        }
+
+        #[test]
+        fn nothing_panics(text in any::<String>()) {
+            let _ = given(&text);
+        }
+    }
+
+    #[test]
+    fn no_text_is_copied_but_what_is_no_text() {
+        let (redacted, rewritten) =
+            given("a = 'b' # c\nd = \"e\\\"\"\nf = '''\ng\nh'''\n\"i\" = [5, 'j']\n").unwrap();
+        assert_eq!(redacted, "a = 'x' #xx\nd = 'xxx'\nf = '''\nx\nx'''\n\"i\" = [5, 'x']\n");
+        assert_eq!(rewritten, "a = 'b' # c\nd = 'e\"'\nf = '''\ng\nh'''\n\"i\" = [5, 'j']\n");
+    }
+}
