@@ -7,6 +7,7 @@
 //! refuses the second, unless it is told not to. The ways for JSON and TOML undo escapes in locked
 //! memory, where the parsers would make copies.
 
+#[cfg(any(feature = "json", feature = "toml"))]
 mod error;
 #[cfg(feature = "json")]
 mod escapes;

@@ -1,5 +1,4 @@
 //! Why a document was not read.
-#![cfg_attr(not(any(feature = "json", feature = "toml")), allow(dead_code, unreachable_pub))]
 
 use std::error::Error;
 use std::fmt::{self, Display, Formatter};
