@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never
-published=(strongroom-core strongroom-derive strongroom strongroom-doctor)
+published=(strongroom-core strongroom-derive strongroom strongroom-keys strongroom-doctor)
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 

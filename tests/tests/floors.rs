@@ -1,4 +1,4 @@
-//! Holds the files of both libraries and of the benchmark to the floors that their docs list: imports
+//! Holds the files of the libraries and of the benchmark to the floors that their docs list: imports
 //! point down, from one part to another and between the files of one folder. And holds the page that
 //! lists the libraries' files to the files.
 
@@ -26,6 +26,13 @@ fn the_shim_s_imports_point_down() {
 }
 
 #[test]
+fn the_keys_imports_point_down() {
+    let keys = Library::read("keys");
+    assert!(keys.check_floors() > 10, "the imports were not found");
+    keys.check_folders();
+}
+
+#[test]
 fn the_benchmark_s_imports_point_down() {
     let bench = Library::read("bench");
     assert!(bench.check_floors() > 30, "the imports were not found");
@@ -43,7 +50,7 @@ fn the_vault_s_files_import_in_no_circle() {
 fn the_architecture_page_lists_every_file() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let page = fs::read_to_string(root.join("docs/ARCHITECTURE.md")).unwrap();
-    for package in ["core", "std-shim"] {
+    for package in ["core", "std-shim", "keys"] {
         let heading = format!("\n## {package}/src\n");
         let (_, section) = page.split_once(&heading).unwrap();
         let section = section.split("\n## ").next().unwrap();

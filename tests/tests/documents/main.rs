@@ -228,7 +228,8 @@ fn walk(folder: &Path, found: &mut Vec<String>) {
 #[test]
 fn code_is_tested_by_somebody() {
     // Which pages are examples in a library's docs, where rustdoc builds and runs them.
-    let libraries = ["core", "std-shim", "tests"].map(|package| root().join(package).join("src"));
+    let libraries =
+        ["core", "std-shim", "keys", "tests"].map(|package| root().join(package).join("src"));
     let tested: Vec<_> = libraries
         .iter()
         .flat_map(|source| {

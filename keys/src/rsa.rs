@@ -1,0 +1,169 @@
+//! RSA signatures (RFC 8017), by the crate `rsa`.
+
+use pkcs8::ObjectIdentifier;
+use pkcs8::der::asn1::AnyRef;
+use pkcs8::spki::AlgorithmIdentifierRef;
+use rsa::pkcs1::{DecodeRsaPrivateKey, EncodeRsaPrivateKey, EncodeRsaPublicKey};
+use rsa::sha2::digest::FixedOutputReset;
+use rsa::sha2::{Digest, Sha256};
+use rsa::{PrivateKey, PublicKey, pkcs1v15, pss};
+use signature::{RandomizedSigner, Signer};
+use strongroom::{Share, Vault};
+
+use crate::error::{Format, KeyError};
+use crate::kept::without_trace;
+use crate::key::{Algorithm, Found, INNER, Key, sealed};
+
+/// RSA signatures (RFC 8017), with SHA-256.
+///
+/// # What the advisory RUSTSEC-2023-0071 means here
+/// The crate `rsa` up to 0.9 raised numbers to the private exponent in a time that depended on it. Who
+/// could time many operations, over the network too, could learn from that: to decrypt and to forge (the
+/// "Marvin attack"), or to find the key out. What is used here is `rsa` 0.10, whose arithmetic is written
+/// to take the same time for all keys of a length, and which says that the advisory's channels are closed
+/// in it. There has been no audit of 0.10 that it names.
+///
+/// - **Blinding is always on** here: the number to be signed, both exponents and both primes are multiplied
+///   by fresh random numbers of the vault's for each signature, so that what a time or a power trace may
+///   still tell is about other numbers each time. It does not hide how many operations there are, nor does
+///   it help against who reads the processor's caches while a key is read in.
+/// - **Nothing is decrypted** here, which is where the attack is the easiest: there is no padding to ask
+///   about. PKCS#1 v1.5 is there for signatures alone; prefer PSS.
+/// - A scanner of dependencies that knows the advisory by the crate's name alone may go on reporting it.
+///
+/// # What is left on the heap
+/// The crate keeps its numbers on the heap. The private key's own are wiped when it is dropped; values
+/// in between are not all. `docs/KEYS.md` has what was found after each operation. Where that matters, use
+/// [`Ed25519Key`](crate::Ed25519Key) or [`P256Key`](crate::P256Key), which leave nothing.
+#[derive(Debug)]
+pub enum Rsa {}
+
+/// A key that signs with RSA, sealed at rest. Read first what [`Rsa`] says.
+///
+/// The signature's type says how: [`rsa::pss::Signature`] or [`rsa::pkcs1v15::Signature`], with SHA-256
+/// both.
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use rsa::pss::{Signature, VerifyingKey};
+/// use rsa::sha2::Sha256;
+/// use strongroom::Vault;
+/// use strongroom_keys::RsaKey;
+/// use strongroom_keys::signature::{Signer, Verifier};
+///
+/// let vault = Arc::new(Vault::new(64 * 1024)?);
+/// let text = vault.read_file("/etc/ssl/private/server.pem", 16 * 1024)?;
+/// let key = RsaKey::from_pem(&vault.share(), &text.expose_secret(), b"server")?;
+/// let signature: Signature = key.try_sign(b"a message")?;
+/// VerifyingKey::<Sha256>::new(key.public_key().clone()).verify(b"a message", &signature)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub type RsaKey = Key<Rsa>;
+
+impl Key<Rsa> {
+    /// Makes a key of `bits` bits, 2,048 or more, from the vault's generator. It is made on the heap, where
+    /// the crate leaves some of it ([`Rsa`]): the other algorithms' keys are made in locked memory.
+    ///
+    /// # Errors
+    /// [`KeyError::Refused`] for a length that the crate does not make; [`KeyError::Seal`].
+    pub fn generate(share: &Share, bits: usize, context: &[u8]) -> Result<Self, KeyError> {
+        if bits < 2048 {
+            return Err(KeyError::Refused { reason: "RSA needs 2048 bits or more" });
+        }
+        let made = without_trace(|| {
+            let key = PrivateKey::new(&mut share.vault().generator(), bits).ok()?;
+            key.to_pkcs1_der().ok()
+        });
+        let refused = KeyError::Refused { reason: "rsa makes no key of this length" };
+        Self::from_bytes(share, made.ok_or(refused)?.as_bytes(), context)
+    }
+
+    /// Signs with PSS and another hash than SHA-256, of the crate `digest` 0.11.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn sign_pss<D>(&self, message: &[u8]) -> Result<pss::Signature, KeyError>
+    where
+        D: Digest + FixedOutputReset,
+    {
+        self.blinded(message, pss::SigningKey::<D>::new)
+    }
+
+    /// Signs with a signing key of the crate's, blinded.
+    fn blinded<K: RandomizedSigner<S>, S>(
+        &self,
+        message: &[u8],
+        signing_key: impl FnOnce(PrivateKey) -> K,
+    ) -> Result<S, KeyError> {
+        let vault: &Vault = self.share().vault();
+        self.with_private(|der| {
+            let signing_key = signing_key(private_key(der)?);
+            let signed = signing_key.try_sign_with_rng(&mut vault.generator(), message);
+            signed.map_err(|_| KeyError::Refused { reason: "rsa made no signature" })
+        })
+    }
+}
+
+impl Signer<pss::Signature> for Key<Rsa> {
+    /// # Errors
+    /// With a [`KeyError`] as its source.
+    fn try_sign(&self, message: &[u8]) -> Result<pss::Signature, signature::Error> {
+        Ok(self.sign_pss::<Sha256>(message)?)
+    }
+}
+
+impl Signer<pkcs1v15::Signature> for Key<Rsa> {
+    /// # Errors
+    /// With a [`KeyError`] as its source.
+    fn try_sign(&self, message: &[u8]) -> Result<pkcs1v15::Signature, signature::Error> {
+        Ok(self.blinded(message, pkcs1v15::SigningKey::<Sha256>::new)?)
+    }
+}
+
+impl Algorithm for Rsa {
+    type PublicKey = PublicKey;
+}
+
+impl sealed::Algorithm for Rsa {
+    type Public = PublicKey;
+
+    const NAME: &'static str = "RSA";
+
+    /// RFC 3279.
+    const ALGORITHM: AlgorithmIdentifierRef<'static> = AlgorithmIdentifierRef {
+        oid: ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1"),
+        parameters: Some(AnyRef::NULL),
+    };
+
+    const FORMAT: Option<Format> = Some(Format::Pkcs1);
+
+    /// As long as it is.
+    fn whole<'k>(der: &'k [u8], _: &'k mut [u8; 32]) -> Result<&'k [u8], KeyError> {
+        Ok(der)
+    }
+
+    fn public_of(der: &[u8]) -> Result<PublicKey, KeyError> {
+        Ok(private_key(der)?.to_public_key())
+    }
+
+    fn public_bytes(public: &PublicKey) -> Vec<u8> {
+        // It was read or made as a key; what cannot be written opens no record.
+        public.to_pkcs1_der().map(|der| der.as_bytes().into()).unwrap_or_default()
+    }
+
+    fn from_inner(inner: &[u8]) -> Option<Found<'_>> {
+        Some(Found { private: inner, public: None })
+    }
+
+    fn to_inner<'k>(
+        der: &'k [u8],
+        _public: &[u8],
+        _place: &'k mut [u8; INNER],
+    ) -> Option<&'k [u8]> {
+        Some(der)
+    }
+}
+
+fn private_key(der: &[u8]) -> Result<PrivateKey, KeyError> {
+    PrivateKey::from_pkcs1_der(der).map_err(|_| KeyError::Invalid { algorithm: "RSA" })
+}
