@@ -192,7 +192,7 @@ impl<A: Algorithm> Key<A> {
         context: &[u8],
         find: impl FnOnce() -> Result<Found<'k>, KeyError>,
     ) -> Result<Self, KeyError> {
-        let (sealed, public, bound_to) = without_trace(|| {
+        let sealed = without_trace(|| {
             let found = find()?;
             let mut place = [0; 32];
             let private = A::whole(found.private, &mut place)?;
@@ -204,7 +204,9 @@ impl<A: Algorithm> Key<A> {
             let bound_to = bound_to(A::NAME, &public_bytes, context);
             let sealed = share.vault().seal(private, &bound_to)?;
             Ok((sealed, public, bound_to))
-        })?;
+        });
+        A::overwrite_freed();
+        let (sealed, public, bound_to) = sealed?;
         check_intact(share)?;
         Ok(Self { kept: Kept::new(share, sealed, bound_to), public })
     }
@@ -214,7 +216,9 @@ impl<A: Algorithm> Key<A> {
         &self,
         work: impl FnOnce(&[u8]) -> Result<R, KeyError>,
     ) -> Result<R, KeyError> {
-        self.kept.with_secret(work)
+        let done = self.kept.with_secret(work);
+        A::overwrite_freed();
+        done
     }
 
     /// The private key's cell, to be taken for what comes of it.
@@ -296,6 +300,9 @@ pub(crate) mod sealed {
             public: &[u8],
             place: &'k mut [u8; INNER],
         ) -> Option<&'k [u8]>;
+
+        /// Overwrites what the crate has left in freed memory, as far as can be.
+        fn overwrite_freed() {}
 
         /// Reads what OpenSSH has for the key: strings, each after its length.
         fn from_openssh<'k>(_next: impl FnMut() -> Option<&'k [u8]>) -> Option<Found<'k>> {

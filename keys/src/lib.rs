@@ -41,8 +41,8 @@
 //!   its owner gave. A record under another's public key does not open.
 //! - While a key is used, its bytes are in locked memory, and what is computed from them passes over the
 //!   stack of the thread that uses it. Afterwards nothing of either is left on that stack or on the heap.
-//!   `docs/KEYS.md` has what each crate leaves by itself, as a test finds it. **RSA is the exception**:
-//!   its page says what remains.
+//!   `docs/KEYS.md` has what each crate leaves by itself, as a test finds it. For RSA that is no promise, but
+//!   what was found with one allocator: its type says more.
 //! - A full vault is an error when the key's time is up (`with_timeout`), never a key in unlocked
 //!   memory.
 //!

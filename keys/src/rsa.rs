@@ -1,5 +1,7 @@
 //! RSA signatures (RFC 8017), by the crate `rsa`.
 
+use std::hint::black_box;
+
 use pkcs8::ObjectIdentifier;
 use pkcs8::der::asn1::AnyRef;
 use pkcs8::spki::AlgorithmIdentifierRef;
@@ -32,9 +34,11 @@ use crate::key::{Algorithm, Found, INNER, Key, sealed};
 /// - A scanner of dependencies that knows the advisory by the crate's name alone may go on reporting it.
 ///
 /// # What is left on the heap
-/// The crate keeps its numbers on the heap. The private key's own are wiped when it is dropped; values
-/// in between are not all. `docs/KEYS.md` has what was found after each operation. Where that matters, use
-/// [`Ed25519Key`](crate::Ed25519Key) or [`P256Key`](crate::P256Key), which leave nothing.
+/// The crate keeps its numbers on the heap. The private key's own are wiped when it is dropped; of values in
+/// between, whole primes are left in freed memory. After each use that memory is asked for again and
+/// overwritten, as far as the allocator hands it out: with glibc's nothing was found any more
+/// (`docs/KEYS.md`), with another one that is not promised. Where that matters, use
+/// [`Ed25519Key`](crate::Ed25519Key) or [`P256Key`](crate::P256Key), which put nothing there.
 #[derive(Debug)]
 pub enum Rsa {}
 
@@ -61,8 +65,9 @@ pub enum Rsa {}
 pub type RsaKey = Key<Rsa>;
 
 impl Key<Rsa> {
-    /// Makes a key of `bits` bits, 2,048 or more, from the vault's generator. It is made on the heap, where
-    /// the crate leaves some of it ([`Rsa`]): the other algorithms' keys are made in locked memory.
+    /// Makes a key of `bits` bits, 2,048 or more, from the vault's generator. It is made on the
+    /// heap, which is overwritten as far as can be ([`Rsa`]): the other algorithms' keys are made in locked
+    /// memory.
     ///
     /// # Errors
     /// [`KeyError::Refused`] for a length that the crate does not make; [`KeyError::Seal`].
@@ -151,6 +156,21 @@ impl sealed::Algorithm for Rsa {
         public.to_pkcs1_der().map(|der| der.as_bytes().into()).unwrap_or_default()
     }
 
+    /// An allocator hands out first what was freed last: so memory of all the lengths that the crate's
+    /// numbers have is asked for, some of each, filled with zeros, and given back.
+    fn overwrite_freed() {
+        let mut taken: Vec<Vec<u8>> = Vec::with_capacity(EACH * LONGEST / STEP);
+        for steps in (1..=LONGEST / STEP).rev() {
+            taken.extend((0..EACH).map(|_| {
+                // Not asked for as zeros: glibc up to 2.40 keeps back for that what it has at hand.
+                let mut piece = black_box(Vec::with_capacity(steps * STEP));
+                piece.resize(steps * STEP, 0);
+                piece
+            }));
+        }
+        black_box(taken);
+    }
+
     fn from_inner(inner: &[u8]) -> Option<Found<'_>> {
         Some(Found { private: inner, public: None })
     }
@@ -167,3 +187,12 @@ impl sealed::Algorithm for Rsa {
 fn private_key(der: &[u8]) -> Result<PrivateKey, KeyError> {
     PrivateKey::from_pkcs1_der(der).map_err(|_| KeyError::Invalid { algorithm: "RSA" })
 }
+
+/// How many pieces of each length are overwritten.
+const EACH: usize = 16;
+
+/// Bytes by which lengths differ for allocators.
+const STEP: usize = 16;
+
+/// Bytes of the longest number that is computed with: the product of two of a key of 4,096 bits.
+const LONGEST: usize = 1024;
