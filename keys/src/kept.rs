@@ -76,3 +76,28 @@ pub(crate) fn bound_to(algorithm: &str, public: &[u8], context: &[u8]) -> Box<[u
 
 /// Bytes of the stack that are wiped after each use of a key.
 const STACK: usize = if cfg!(debug_assertions) { 128 * 1024 } else { 32 * 1024 };
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+mod tests {
+    use std::sync::Arc;
+
+    use strongroom::{Vault, wipe_all};
+
+    use super::*;
+
+    /// The only test of this process that has a vault: there is none afterwards.
+    #[test]
+    fn what_was_made_while_all_was_wiped_is_not_returned() {
+        let vault = Arc::new(Vault::new(64 * 1024).unwrap());
+        let bound_to = bound_to("test", b"", b"");
+        let sealed = vault.seal(b"hunter2", &bound_to).unwrap();
+        let kept = Kept::new(&vault.share(), sealed, bound_to);
+        assert_eq!(kept.with_secret(|secret| Ok(secret == b"hunter2")), Ok(true));
+        let wiped = kept.with_secret(|secret| {
+            wipe_all();
+            Ok(secret.to_vec())
+        });
+        assert_eq!(wiped, Err(KeyError::Open(OpenError::Destroyed)));
+    }
+}

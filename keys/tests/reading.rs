@@ -63,6 +63,9 @@ fn another_algorithms_key_is_named() {
         "this is a key for \"1.3.101.112\", and one for P-256 was asked for: give another file, or read it \
          as what it is"
     );
+    // Another curve: secp384r1.
+    let error = P256Key::from_pem(&share(), &data("p384.pem"), b"").unwrap_err();
+    assert_eq!(error, KeyError::OtherAlgorithm { expected: "P-256", found: "1.3.132.0.34".into() });
     // RSA keys of OpenSSH's are not read.
     let error = RsaKey::from_pem(&share(), &data("rsa-openssh"), b"").unwrap_err();
     assert!(matches!(error, KeyError::OtherAlgorithm { expected: "RSA", .. }));
