@@ -22,12 +22,12 @@ use crate::key::{Algorithm, Found, INNER, Key, sealed};
 /// The crate `rsa` up to 0.9 raised numbers to the private exponent in a time that depended on it. Who
 /// could time many operations, over the network too, could learn from that: to decrypt and to forge (the
 /// "Marvin attack"), or to find the key out. What is used here is `rsa` 0.10, whose arithmetic is written
-/// to take the same time for all keys of a length, and which says that the advisory's channels are closed
-/// in it. There has been no audit of 0.10 that it names.
+/// to take the same time for all keys of a length, and which says that the channels that were found are closed
+/// in it. It names no audit of 0.10.
 ///
-/// - **Blinding is always on** here: the number to be signed, both exponents and both primes are multiplied
-///   by fresh random numbers of the vault's for each signature, so that what a time or a power trace may
-///   still tell is about other numbers each time. It does not hide how many operations there are, nor does
+/// - **Blinding is always on** here: the number to be signed, both exponents and both primes are changed by
+///   fresh random numbers of the vault's for each signature, so that what a time may still tell is about
+///   other numbers each time. It does not hide how many operations there are, nor does
 ///   it help against who reads the processor's caches while a key is read in.
 /// - **Nothing is decrypted** here, which is where the attack is the easiest: there is no padding to ask
 ///   about. PKCS#1 v1.5 is there for signatures alone; prefer PSS.
