@@ -176,6 +176,16 @@ fn rsa_signs_with_both_paddings() {
     assert!(matches!(RsaKey::generate(&share(), 1024, b""), Err(KeyError::Refused { .. })));
 }
 
+#[test]
+#[cfg_attr(debug_assertions, ignore = "takes a minute without optimisation: cargo test --release")]
+fn rsa_keys_are_made() {
+    use rsa::sha2::Sha256;
+    let key = RsaKey::generate(&share(), 2048, b"").unwrap();
+    let signature: rsa::pss::Signature = key.try_sign(b"a message").unwrap();
+    let verifier = rsa::pss::VerifyingKey::<Sha256>::new(key.public_key().clone());
+    verifier.verify(b"a message", &signature).unwrap();
+}
+
 /// OpenSSL reads what is written.
 #[test]
 fn x25519_is_written_as_openssl_writes_it() {

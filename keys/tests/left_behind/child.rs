@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use aes_gcm::Aes256Gcm;
 use chacha20poly1305::ChaCha20Poly1305;
-use p256::pkcs8::DecodePrivateKey;
+use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use rsa::rand_core::UnwrapErr;
 use rsa::sha2::Sha256;
 use strongroom::strongroom_core::wiping_stack;
@@ -115,6 +115,10 @@ fn plain(vault: &Vault, operation: &str, path: &Path, answer: &mut Answer) {
             let tag = cipher.encrypt_inout_detached(&nonce, b"", (&mut text[..]).into()).unwrap();
             answer.set(&tag);
         }
+        "RSA: generate" => {
+            let key = rsa::PrivateKey::new(&mut vault.generator(), 2048).unwrap();
+            answer.set(key.to_pkcs8_der().unwrap().as_bytes());
+        }
         "RSA: read PEM" => {
             let key = rsa::PrivateKey::from_pkcs8_pem(text()).unwrap();
             assert!(key.validate().is_ok());
@@ -192,6 +196,10 @@ fn ours(share: &Share, operation: &str, path: &Path, answer: &mut Answer) {
             let key = Aes256GcmKey::from_bytes(share, &input.expose_secret(), b"").unwrap();
             let mut text = *MESSAGE;
             answer.set(&key.encrypt_detached(&NONCE.into(), b"", &mut text).unwrap());
+        }
+        "RSA: generate" => {
+            let key = RsaKey::generate(share, 2048, b"").unwrap();
+            answer.set(&key.to_pkcs8_der().unwrap().expose_secret());
         }
         "RSA: read PEM" => drop(read::<strongroom_keys::Rsa>(share, &input)),
         "RSA: sign (PSS)" => {

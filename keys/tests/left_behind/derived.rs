@@ -234,10 +234,15 @@ fn substitute(byte: u8) -> u8 {
     (0..5).fold(0x63, |sum, by| sum ^ inverse.rotate_left(by))
 }
 
-/// All numbers that are not public, from either end.
+/// The numbers, and the text, which begins with the modulus, which is public.
 pub(super) fn rsa_pem(text: &[u8], _answer: &[u8]) -> Vec<Pattern> {
-    let der = decoded(text);
-    let info = PrivateKeyInfoRef::try_from(&der[..]).unwrap();
+    let lines = text_of(text).remove(0).1[450..].to_vec();
+    [rsa_generated(&[], &decoded(text)), vec![("the text", lines)]].concat()
+}
+
+/// All numbers that are not public, from either end.
+pub(super) fn rsa_generated(_input: &[u8], der: &[u8]) -> Vec<Pattern> {
+    let info = PrivateKeyInfoRef::try_from(der).unwrap();
     let key = RsaPrivateKeyRef::from_der(info.private_key.as_bytes()).unwrap();
     let numbers = [
         ("the exponent", key.private_exponent),
@@ -252,9 +257,7 @@ pub(super) fn rsa_pem(text: &[u8], _answer: &[u8]) -> Vec<Pattern> {
         let reversed = bytes.iter().rev().copied().collect();
         [(name, bytes), (name, reversed)]
     });
-    // The text begins with the modulus, which is public.
-    let text = text_of(text).remove(0).1[450..].to_vec();
-    both.chain([("the text", text)]).collect()
+    both.collect()
 }
 
 /// The text between its first and its last line.

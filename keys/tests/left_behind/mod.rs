@@ -31,6 +31,8 @@ enum Ours {
     Nothing,
     /// Nothing on the stack; and nothing on the heap, if the allocator is glibc's.
     Freed,
+    /// Nothing on the stack, and now and then a word on the heap: it depends on the primes that are tried.
+    Word,
     /// It does not use that crate.
     NotMeasured,
 }
@@ -76,6 +78,7 @@ const ROWS: &[Row] = &[
         derived::chacha20(key)
     }),
     row("AES-256-GCM: encrypt", "aes-gcm", Input::Random(32), |key, _| derived::aes256(key)),
+    Row { ours: Ours::Word, ..row("RSA: generate", "rsa", Input::None, derived::rsa_generated) },
     Row {
         ours: Ours::Freed,
         ..row("RSA: read PEM", "rsa", Input::File("rsa.pem"), derived::rsa_pem)
@@ -112,6 +115,10 @@ fn compare() {
     let mut table = String::from(HEAD);
     let mut failures = Vec::new();
     for row in ROWS {
+        // Primes are looked for, which takes minutes without optimisation.
+        if cfg!(debug_assertions) && row.operation == "RSA: generate" {
+            continue;
+        }
         let plain = match row.by {
             "" => String::from("–"),
             "ring" => left_by(row, "ring").cell(),
@@ -122,7 +129,8 @@ fn compare() {
         } else {
             let left = left_by(row, "strongroom");
             let is_tidy = row.ours == Ours::Nothing || cfg!(target_env = "gnu");
-            if left.stack > 0 || is_tidy && left.heap > 0 {
+            let most = if row.ours == Ours::Word { 2 * size_of::<u64>() } else { 0 };
+            if left.stack > 0 || is_tidy && left.heap > most {
                 failures.push(format!("{}: {:?}", row.operation, left.finds));
             }
             left.cell()
@@ -154,7 +162,8 @@ fn page_has(table: &str) {
         let found = page.lines().any(|other| {
             let others: Vec<_> = other.split('|').map(str::trim).collect();
             let nothing = |cells: &[&str]| cells.get(4) == Some(&"nothing");
-            others[..others.len().min(3)] == cells[..3] && nothing(&others) == nothing(&cells)
+            let is_alike = nothing(&others) == nothing(&cells) || cells[1] == "RSA: generate";
+            others[..others.len().min(3)] == cells[..3] && is_alike
         });
         assert!(found, "docs/KEYS.md lacks: {line}");
     }
