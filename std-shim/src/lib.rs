@@ -70,11 +70,11 @@
 //! - `secrecy-0_10` seals the secrets of [`secrecy`](https://docs.rs/secrecy/0.10)
 //!   (`Vault::seal_secrecy`), takes them into locked memory (`Vault::try_take_secrecy`), and copies what
 //!   is open to the heap for whatever takes nothing else (`Opened::copy_to_secrecy_on_the_heap`).
-//! - `store` has [`Store`](https://docs.rs/strongroom/latest/strongroom/struct.Store.html): names to
-//!   secrets, millions of them, opened together by those who ask for the same.
 //! - `serde` has seeds for whatever [`serde`](https://docs.rs/serde/1) reads, which seal a secret from
 //!   where the parser has it: `Vault::seal_seed`, and `TwinSeed` for structs. And a [`SecretSource`] can be a
 //!   setting.
+//! - `store` has [`Store`](https://docs.rs/strongroom/latest/strongroom/struct.Store.html): names to
+//!   secrets, millions of them, opened together by those who ask for the same.
 //! - `subtle` makes secrets, which are compared with each other then, `ConstantTimeEq` of
 //!   [`subtle`](https://docs.rs/subtle/2).
 //! - `tokio-1` reads and writes streams by the traits of [`tokio`](https://docs.rs/tokio/1):
@@ -95,9 +95,7 @@
 //! | 3 | `limits` |
 //! | 4 | `pages` |
 //! | 5 | `locked_arena` `vault` |
-//! | 6 | `global` `interop` `io` `store` |
-//! | 6 | `global` `interop` `io` `stream` |
-//! | 6 | `global` `io` |
+//! | 6 | `global` `io` `store` `stream` |
 //! | 7 | `document` `interop` |
 //!
 //! # Other systems
@@ -150,22 +148,19 @@ pub use limits::Limits;
 pub use locked_arena::{LockedArena, LockedArenaError, LockedOwner, LostArena, OwnedBuffer};
 pub use pages::{Backing, ForkView, LockError, LockedPages, Policy, Protections, Trial, page_size};
 pub use park::{Park, ParkLock};
-#[cfg(feature = "store")]
-pub use store::{Name, OpeningShared, SharedOpened, Store, StoreError, StoreMetrics};
-pub use stream::{OpeningStream, STREAM_CHUNK, SealingStream, StreamError, StreamHeader};
 #[cfg(feature = "serde")]
 #[doc(no_inline)]
 pub use serde;
+#[cfg(feature = "store")]
+pub use store::{Name, OpeningShared, SharedOpened, Store, StoreError, StoreMetrics};
+pub use stream::{OpeningStream, STREAM_CHUNK, SealingStream, StreamError, StreamHeader};
 pub use strongroom_core;
 pub use strongroom_core::{Fault, FaultKind, NotUtf8, SecretField, SecretString, SecretVec, Stats};
 #[cfg(feature = "derive")]
 pub use strongroom_derive::SealFields;
 pub use vault::{
-    Allocating, Builder, Built, Exposed, ExposedMut, Field, HoldsBytes, Metrics, OpenAs, OpenError,
-    Opened, Opener, Opening, OpeningAll, OwnedOpened, Reserve, SealError, Sealed, SealedField,
-    Share, Shortage, Vault, VaultError, VaultOwner,
-    Allocating, Builder, Built, Exposed, ExposedMut, Field, KeyShare, KeyShareError, Keyring,
-    Metrics, OpenAs, OpenError, Opened, Opener, Opening, OpeningAll, OwnedOpened, Reserve,
+    Allocating, Builder, Built, Exposed, ExposedMut, Field, HoldsBytes, KeyShare, KeyShareError,
+    Keyring, Metrics, OpenAs, OpenError, Opened, Opener, Opening, OpeningAll, OwnedOpened, Reserve,
     SealError, Sealed, SealedField, Share, Shortage, Vault, VaultError, VaultOwner,
 };
 #[cfg(feature = "allocator-api2-0_2")]
