@@ -7,6 +7,8 @@ mod index;
 #[cfg(not(feature = "halves"))]
 mod line;
 mod marks;
+#[cfg(not(feature = "halves"))]
+mod shared;
 mod verify;
 
 /// What to explore, and how often a thread may be interrupted where it need not be; `None`: ever.
@@ -51,6 +53,11 @@ pub(crate) const WITHOUT_WORDS: &[Model] = &[
     ("line: the first gives up", Some(3), line::first_gives_up),
     ("line: the first is served", Some(3), line::first_is_served),
     ("line: one looks while another tries", Some(3), line::one_looks_while_the_other_tries),
+    ("shared: one comes while the last leaves", None, shared::one_comes_while_the_last_leaves),
+    ("shared: two leave what was retired", None, shared::two_leave_what_was_retired),
+    ("shared: replaced while it is opened", None, shared::replaced_while_opened),
+    ("shared: replaced while it is found", None, shared::replaced_while_found),
+    ("shared: taken away, opened for another", Some(3), shared::taken_away_and_opened_for_another),
 ];
 #[cfg(feature = "halves")]
 pub(crate) const WITHOUT_WORDS: &[Model] = &[];

@@ -63,6 +63,30 @@ macro_rules! shared {
                 fenced(order, || self.0.fetch_or(value, weaker(order)))
             }
 
+            pub(crate) fn fetch_add(&self, value: $value, order: Ordering) -> $value {
+                fenced(order, || self.0.fetch_add(value, weaker(order)))
+            }
+
+            pub(crate) fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
+                fenced(order, || self.0.fetch_sub(value, weaker(order)))
+            }
+
+            pub(crate) fn fetch_update(
+                &self,
+                order: Ordering,
+                failure: Ordering,
+                change: impl Fn($value) -> Option<$value>,
+            ) -> Result<$value, $value> {
+                let mut current = self.load(failure);
+                loop {
+                    let Some(new) = change(current) else { return Err(current) };
+                    match self.compare_exchange(current, new, order, failure) {
+                        Ok(old) => return Ok(old),
+                        Err(other) => current = other,
+                    }
+                }
+            }
+
             pub(crate) fn compare_exchange(
                 &self,
                 current: $value,
