@@ -993,3 +993,92 @@ const SHORT_NAME: usize = 92;
 const SHORT_RECORD: usize = 128;
 
 const NEVER: u64 = 0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> Store<String> {
+        let vault = Arc::new(Vault::new(64 << 10).unwrap());
+        Store::new(vault.share())
+    }
+
+    impl Store<String> {
+        fn word_of(&self, name: &str) -> Word {
+            self.names.pin().get(name).unwrap().word().unwrap()
+        }
+
+        fn opens(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+            let shared = self.try_open(name).map(|opened| opened.expose_secret().to_vec());
+            let alone = self.try_open_alone(name).map(|opened| opened.expose_secret().to_vec());
+            assert_eq!(shared, alone);
+            shared
+        }
+    }
+
+    const TAMPERED: Result<Vec<u8>, StoreError> = Err(StoreError::Open(OpenError::Tampered));
+
+    #[test]
+    fn a_record_opens_under_its_own_name_and_as_its_own_version_alone() {
+        let store = store();
+        store.insert("a".into(), &[1; 64]).unwrap();
+        store.insert("b".into(), &[2; 64]).unwrap();
+        let (first, second) = (store.word_of("a").slot(), store.word_of("b").slot());
+        let (of_first, of_second) = (store.slab.words_of(first), store.slab.words_of(second));
+        store.slab.overwrite(first, &of_second);
+        store.slab.overwrite(second, &of_first);
+        assert_eq!((store.opens("a"), store.opens("b")), (TAMPERED, TAMPERED));
+        store.slab.overwrite(first, &of_first);
+        assert_eq!(store.opens("a"), Ok(vec![1; 64]));
+
+        store.replace("a", &[3; 64]).unwrap();
+        store.slab.overwrite(store.word_of("a").slot(), &of_first);
+        assert_eq!(store.opens("a"), TAMPERED, "an older version");
+
+        // Nor when the name was removed meanwhile, and has its first version again.
+        store.remove("a");
+        store.insert("a".into(), &[4; 64]).unwrap();
+        store.slab.overwrite(store.word_of("a").slot(), &of_first);
+        assert_eq!(store.opens("a"), TAMPERED, "an older secret's");
+    }
+
+    #[test]
+    fn a_time_that_was_put_off_does_not_hold() {
+        let store = store();
+        store.insert_for("a".into(), &[1; 64], Duration::from_secs(3600)).unwrap();
+        let slot = store.word_of("a").slot();
+        let mut words = store.slab.words_of(slot);
+        words[1] += 1;
+        store.slab.overwrite(slot, &words);
+        assert_eq!(store.opens("a"), TAMPERED);
+    }
+
+    #[test]
+    fn contexts_of_different_secrets_are_different_bytes() {
+        let mut seen = std::collections::HashSet::new();
+        let long = "x".repeat(200);
+        for name in ["", "a", "b", "ab", &long] {
+            for (birth, version, expires) in
+                [(1, 1, 0), (2, 1, 0), (1, 2, 0), (1, 1, 7), (1 << 32, 1, 0), (1, 1 << 31, 0)]
+            {
+                let identity = Identity { birth, version };
+                let context = with_context(identity, expires, name.as_bytes(), <[u8]>::to_vec);
+                assert!(seen.insert(context));
+            }
+        }
+    }
+
+    #[test]
+    fn versions_are_counted_to_their_end_and_no_further() {
+        let store = store();
+        store.insert("a".into(), b"secret").unwrap();
+        let names = store.names.pin();
+        let (entry, word) = (names.get("a").unwrap(), store.word_of("a"));
+        let identity = Identity { birth: entry.birth, version: u32::MAX };
+        let last = store.seal(b"last", identity, NEVER, b"a").unwrap();
+        assert!(entry.replace(word, Some(last)));
+        assert_eq!(store.opens("a"), Ok(b"last".to_vec()));
+        assert_eq!(store.replace("a", b"more"), Err(StoreError::VersionsUsedUp));
+        assert_eq!(store.opens("a"), Ok(b"last".to_vec()));
+    }
+}

@@ -97,3 +97,42 @@ fn the_parent_goes_on_and_a_child_may_have_a_vault_of_its_own() {
     assert_eq!(vault.try_open(&sealed, b"").unwrap().expose_secret(), b"hunter2");
     vault.verify().unwrap();
 }
+
+#[cfg(feature = "store")]
+#[test]
+fn a_child_sees_nothing_of_a_store() {
+    use std::sync::Arc;
+    use strongroom::{Store, StoreError};
+
+    const FORKED: StoreError = StoreError::Open(OpenError::Forked);
+    let vault = Arc::new(Vault::new(64 << 10).unwrap());
+    let store = Store::<String>::new(vault.share()).with_lingering(Duration::from_secs(60));
+    store.insert("a".into(), b"hunter2").unwrap();
+    store.insert_for("b".into(), b"hunter2", Duration::from_secs(60)).unwrap();
+    drop(store.try_open("a").unwrap());
+    let opened = store.try_open("b").unwrap();
+    let status = forked(|| {
+        let told = [
+            opened.expose_secret().iter().all(|&byte| byte == 0),
+            store.try_open("a").is_err_and(|error| error == FORKED),
+            store.open_timeout("b", Duration::from_secs(60)).is_err_and(|error| error == FORKED),
+            store.try_open_alone("a").is_err_and(|error| error == FORKED),
+            store.insert("c".into(), b"").is_err_and(|error| error == FORKED),
+            store.put("a", b"").is_err_and(|error| error == FORKED),
+            !store.remove("a") && store.remove_expired() == 0,
+        ];
+        told.iter().all(|&is_so| is_so)
+    });
+    assert_eq!(status, 0);
+    drop(opened);
+    assert_eq!(store.try_open("a").unwrap().expose_secret(), b"hunter2");
+    assert_eq!(store.metrics().lingering, 2);
+    let mut store = Some(store);
+    let status = forked(|| {
+        drop(store.take());
+        true
+    });
+    assert_eq!((status, vault.held()), (0, 2), "a child's end is no business of its parent's");
+    drop(store);
+    assert_eq!(vault.held(), 0);
+}

@@ -282,6 +282,20 @@ const FIRST_CHUNK: usize = 4096;
 const MOST_CHUNK: usize = 1 << 20;
 
 #[cfg(test)]
+impl Slab {
+    pub(super) fn words_of(&self, slot: Slot) -> Vec<u64> {
+        let (_, words) = self.words(slot).unwrap();
+        words.iter().map(|word| word.load(Ordering::Relaxed)).collect()
+    }
+
+    /// As one who writes anywhere could.
+    pub(super) fn overwrite(&self, slot: Slot, with: &[u64]) {
+        let (_, words) = self.words(slot).unwrap();
+        words.iter().zip(with).for_each(|(word, &with)| word.store(with, Ordering::Relaxed));
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
