@@ -55,6 +55,14 @@ impl<'v> Lease<'v> {
         NonNull::slice_from_raw_parts(self.memory, self.len())
     }
 
+    /// The bytes that this process has: none, where they would be, in a forked child that has no such
+    /// memory. There, too, they are as aligned as the values that they are.
+    #[inline]
+    fn present(&self) -> NonNull<[u8]> {
+        let len = if self.is_absent() { 0 } else { self.len() };
+        NonNull::slice_from_raw_parts(self.memory, len)
+    }
+
     /// The first byte, unless there is nothing of the secret left: in a forked child, and after an
     /// emergency.
     #[inline]
@@ -72,21 +80,16 @@ impl<'v> Lease<'v> {
     /// Empty in a forked child that has no such memory.
     #[inline]
     pub(super) fn expose(&self) -> Exposed<'_, [u8], VaultOwner> {
-        if self.is_absent() {
-            return Exposed::new(&VaultOwner, &[]);
-        }
-        // SAFETY: the bytes are this lease's alone, were zeroed, and are borrowed with it.
-        Exposed::new(&VaultOwner, unsafe { self.bytes().as_ref() })
+        // SAFETY: the bytes are this lease's alone, were zeroed, and are borrowed with it; or they are none.
+        Exposed::new(&VaultOwner, unsafe { self.present().as_ref() })
     }
 
     /// As [`expose`](Self::expose), to be changed.
     #[inline]
     pub(super) fn expose_mut(&mut self) -> ExposedMut<'_, [u8], VaultOwner> {
-        if self.is_absent() {
-            return ExposedMut::new(&VaultOwner, &mut []);
-        }
-        // SAFETY: the bytes are this lease's alone, were zeroed, and are borrowed mutably with it.
-        ExposedMut::new(&VaultOwner, unsafe { self.bytes().as_mut() })
+        // SAFETY: the bytes are this lease's alone, were zeroed, and are borrowed mutably with it; or they
+        // are none.
+        ExposedMut::new(&VaultOwner, unsafe { self.present().as_mut() })
     }
 
     pub(super) fn constant_time_eq(&self, other: &[u8]) -> bool {

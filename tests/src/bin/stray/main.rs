@@ -15,8 +15,8 @@ use std::fs::File;
 use std::hint::black_box;
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use strongroom::strongroom_core::wiping_stack;
 use strongroom::{
     Built, KeyShare, Keyring, OpenError, Opened, Opener, OpeningStream, SealFields, Sealed,
-    SealingStream, SecretVec, StreamError, Vault,
+    SealingStream, SecretVec, Store, StoreError, StreamError, Vault,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -152,7 +152,7 @@ fn use_all(vault: &Vault, sealed: &[Sealed]) -> Result<(), Box<dyn Error>> {
         reader.read_exact(&mut copy.expose_secret_mut())?;
         copy.release()?;
         collect(vault, &opened);
-        for way in [grow, seal_fields, stream] {
+        for way in [grow, seal_fields, stream, store] {
             match way(vault, &opened) {
                 // The others have secrets open as well.
                 Ok(()) | Err(OpenError::Full(_)) => {}
@@ -177,6 +177,37 @@ fn grow(vault: &Vault, opened: &Opened<'_>) -> Result<(), OpenError> {
     assert!(grown.constant_time_eq(&opened.expose_secret()), "it grew into another");
     grown.truncate(opened.len() / 2);
     Ok(())
+}
+
+/// Puts a secret into a store in a vault of its own, has it linger, be replaced, expire and be removed, and
+/// opens it in each way.
+fn store(_: &Vault, opened: &Opened<'_>) -> Result<(), OpenError> {
+    let done = || -> Result<(), Box<dyn Error>> {
+        let vault = Arc::new(Vault::new(65_536)?);
+        let store = Store::<String>::new(vault.share()).with_lingering(Duration::from_secs(60));
+        store.insert("name".into(), &opened.expose_secret())?;
+        for _ in 0..3 {
+            let first = store.try_open("name")?;
+            let second = store.open_timeout("name", Duration::from_secs(1))?;
+            assert!(first.constant_time_eq(&second.expose_secret()), "they read the same");
+        }
+        store.replace_for("name", &opened.expose_secret(), Duration::from_secs(60))?;
+        let first = store.try_open("name")?;
+        let mut alone = store.try_open_alone("name")?;
+        assert!(alone.constant_time_eq(&first.expose_secret()), "one was copied to the other");
+        alone.expose_secret_mut().fill(0);
+        store.put_for("short", &opened.expose_secret(), Duration::ZERO)?;
+        assert!(store.try_open("short").is_err(), "its time is over");
+        store.remove("name");
+        drop(first);
+        store.insert("lingers".into(), &opened.expose_secret())?;
+        drop(store.try_open("lingers")?);
+        Ok(())
+    };
+    done().map_err(|error| match error.downcast_ref() {
+        Some(&StoreError::Open(error)) => error,
+        _ => panic!("{error}"),
+    })
 }
 
 /// Copies a secret through a stream of short chunks, in small steps and in large ones, and from that into
