@@ -18,6 +18,7 @@ pub(crate) fn hold(results: &Results) -> Vec<Bar> {
     vault(results, &mut bars);
     sealing(results, &mut bars);
     streams(results, &mut bars);
+    store(results, &mut bars);
     at_rest(results, &mut bars);
     bars
 }
@@ -229,6 +230,36 @@ fn streams(results: &Results, bars: &mut Vec<Bar>) {
             unit: Unit::Times,
         });
     }
+}
+
+fn store(results: &Results, bars: &mut Vec<Bar>) {
+    use crate::measure::store::{INSERT, ONE_NAME, OPEN_AGAIN, OPEN_RANDOM, OWN_NAMES};
+    let stores = results.stores.as_ref();
+    for (what, most) in [(OPEN_AGAIN, 0.25), (INSERT, 1.0), (OPEN_RANDOM, 1.0)] {
+        let found = stores.and_then(|stores| stores.times.iter().find(|found| found.what == what));
+        bars.push(Bar {
+            what: format!("a store, {what}: times what is done without"),
+            target: Target::AtMost(most),
+            measured: found.map(|found| found.ratio.median),
+            unit: Unit::Times,
+        });
+    }
+    for (peer, least) in [(OWN_NAMES, 1.6), (ONE_NAME, 1.0)] {
+        let found =
+            stores.and_then(|stores| stores.threads.iter().find(|found| found.peer == peer));
+        bars.push(Bar {
+            what: format!("a store, two threads, {peer}: times one"),
+            target: Target::AtLeast(least),
+            measured: found.map(|found| found.against_one.median),
+            unit: Unit::Times,
+        });
+    }
+    bars.push(Bar {
+        what: "a store: memory for a record of a 64-B secret and its handle".to_owned(),
+        target: Target::AtMost(96.0),
+        measured: stores.map(|stores| stores.record_bytes + 8.0),
+        unit: Unit::Bytes,
+    });
 }
 
 fn at_rest(results: &Results, bars: &mut Vec<Bar>) {

@@ -35,8 +35,8 @@ use clap::Parser;
 use harness::Harness;
 use machine::Machine;
 use measure::{
-    at_rest, calls, density, growth, one_core, sealing, speed, streams, threads, vault_threads,
-    waiters,
+    at_rest, calls, density, growth, one_core, sealing, speed, store, streams, threads,
+    vault_threads, waiters,
 };
 use options::{Group, Options, Task};
 use results::Results;
@@ -90,6 +90,7 @@ fn measure_all(options: &Options) -> Result<Results, Box<dyn Error>> {
         sealing: Vec::new(),
         parts: Vec::new(),
         streams: Vec::new(),
+        stores: None,
         at_rest: Vec::new(),
         skipped: Vec::new(),
         bars: Vec::new(),
@@ -160,6 +161,12 @@ fn measure_groups(
     if options.wants(Group::Streams) {
         eprintln!("streams");
         results.streams = streams::measure(pace.sealing)?;
+    }
+    if options.wants(Group::Store) {
+        eprintln!("a store");
+        let (rounds, turn) = (pace.thread_rounds, pace.thread_turn);
+        let found = store::measure(pace.sealing, rounds, turn, MILLION as u64, pace.passes)?;
+        results.stores = Some(found);
     }
     Ok(())
 }

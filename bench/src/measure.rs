@@ -7,6 +7,7 @@ pub(crate) mod growth;
 pub(crate) mod one_core;
 pub(crate) mod sealing;
 pub(crate) mod speed;
+pub(crate) mod store;
 pub(crate) mod streams;
 pub(crate) mod team;
 pub(crate) mod threads;

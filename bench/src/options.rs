@@ -44,6 +44,7 @@ pub(crate) enum Group {
     Vault,
     Enclave,
     Streams,
+    Store,
     AtRest,
 }
 

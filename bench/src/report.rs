@@ -3,6 +3,7 @@
 mod cells;
 mod chart;
 mod curves;
+mod store;
 mod streams;
 mod table;
 mod tables;

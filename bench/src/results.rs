@@ -25,6 +25,7 @@ pub(crate) struct Results {
     pub(crate) sealing: Vec<Sealing>,
     pub(crate) parts: Vec<Part>,
     pub(crate) streams: Vec<Stream>,
+    pub(crate) stores: Option<Stores>,
     pub(crate) at_rest: Vec<AtRest>,
     pub(crate) skipped: Vec<Skipped>,
     pub(crate) bars: Vec<Bar>,
@@ -199,6 +200,25 @@ pub(crate) struct Stream {
     /// Bytes of plaintext in all.
     pub(crate) text: usize,
     pub(crate) paired: Paired,
+}
+
+/// A store, beside what a program would do without one.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Stores {
+    pub(crate) times: Vec<StoreTime>,
+    pub(crate) threads: Vec<VaultThreads>,
+    /// How many are many.
+    pub(crate) count: u64,
+    /// Bytes that each of many takes in the store's slabs.
+    pub(crate) record_bytes: f64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct StoreTime {
+    pub(crate) what: &'static str,
+    pub(crate) floor: &'static str,
+    pub(crate) ratio: Spread,
+    pub(crate) ns: f64,
 }
 
 /// What a part of sealing or opening takes of the whole.

@@ -1,0 +1,182 @@
+//! A store beside what a program would build by hand: a map of boxed records, each decrypted when it is
+//! opened.
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom::{Name, Sealed, Store, Vault};
+
+use super::team::{self, STEP, Turn};
+use crate::harness::{Clock, Harness, Spread};
+use crate::random::Random;
+use crate::results::{StoreTime, Stores, VaultThreads};
+
+/// What each thread of a turn does.
+type Work<'w> = &'w (dyn Fn(&Turn) + Sync);
+
+/// Measures one name, two threads, and many names.
+pub(crate) fn measure(
+    harness: Harness,
+    rounds: usize,
+    turn: Duration,
+    count: u64,
+    passes: usize,
+) -> Result<Stores, String> {
+    let vault = Arc::new(Vault::new(REGION).map_err(|error| error.to_string())?);
+    let mut times = one_name(harness, &vault)?;
+    let threads = two_threads(rounds, turn, &vault)?;
+    let (many, record_bytes) = many_names(&vault, count, passes)?;
+    times.extend(many);
+    Ok(Stores { times, threads, count, record_bytes })
+}
+
+fn one_name(harness: Harness, vault: &Arc<Vault>) -> Result<Vec<StoreTime>, String> {
+    let sealed = vault.seal(&SECRET, &NAME.0).map_err(|error| error.to_string())?;
+    let lingering = filled(vault, LINGERING)?;
+    let plain = filled(vault, Duration::ZERO)?;
+    let mut times = Vec::new();
+    let decrypting = |count: u64| {
+        (0..count)
+            .for_each(|_| drop(vault.try_open(black_box(&sealed), &NAME.0).expect("it fits")));
+    };
+    for (what, store) in [(OPEN_AGAIN, &lingering), (OPEN_FIRST, &plain)] {
+        let paired = harness.pair(decrypting, |count| {
+            (0..count).for_each(|_| drop(store.try_open(black_box(&NAME)).expect("it fits")));
+        });
+        times.push(StoreTime { what, floor: VAULT, ratio: paired.ratio, ns: paired.own_ns });
+    }
+    Ok(times)
+}
+
+/// Two threads that open again what lingers: each its own name, or both the same.
+fn two_threads(
+    rounds: usize,
+    turn: Duration,
+    vault: &Arc<Vault>,
+) -> Result<Vec<VaultThreads>, String> {
+    let store = filled(vault, LINGERING)?;
+    let open = |turn: &Turn, name: Number| {
+        turn.repeat(|| {
+            (0..STEP)
+                .for_each(|_| drop(black_box(store.try_open(black_box(&name)).expect("it fits"))));
+        });
+    };
+    let own = |turn: &Turn| open(turn, Number::of(turn.take_number()));
+    let same = |turn: &Turn| open(turn, NAME);
+    let works: [(&'static str, Work<'_>); 3] =
+        [(team::CONTROL, &team::share_nothing), (OWN_NAMES, &own), (ONE_NAME, &same)];
+    let rounds: Vec<_> = (0..rounds)
+        .map(|round| works.map(|(_, work)| [1, THREADS].map(|n| team::turn(n, round, turn, work))))
+        .collect();
+    let found = works.iter().enumerate().map(|(index, &(peer, _))| {
+        let spread = |of: fn(&team::Rate) -> f64| {
+            let ratios = rounds.iter().map(|round| of(&round[index][1]) / of(&round[index][0]));
+            Spread::of(&ratios.collect::<Vec<f64>>())
+        };
+        VaultThreads {
+            peer,
+            size: SECRET.len(),
+            count: THREADS,
+            against_one: spread(|rate| rate.by_wall),
+            each: spread(|rate| rate.by_processor),
+        }
+    });
+    Ok(found.collect())
+}
+
+/// Fills a store and a map in turn, and opens from each in random order. What the store's records take
+/// is given too, in bytes each.
+fn many_names(
+    vault: &Arc<Vault>,
+    count: u64,
+    passes: usize,
+) -> Result<(Vec<StoreTime>, f64), String> {
+    let mut order: Vec<u64> = (0..count).collect();
+    Random::new(1).shuffle(&mut order);
+    let (mut inserts, mut opens) = ((Vec::new(), 0.0), (Vec::new(), 0.0));
+    let mut record_bytes = 0.0;
+    let each = |begun: Clock| begun.elapsed().as_secs_f64() * 1e9 / count as f64;
+    for _ in 0..passes {
+        let begun = Clock::start();
+        let mut map = HashMap::<Number, Sealed>::new();
+        for number in 0..count {
+            let name = Number::of(number);
+            let sealed = vault.seal(&SECRET, &name.0).map_err(|error| error.to_string())?;
+            map.insert(name, sealed);
+        }
+        let map_inserts = each(begun);
+        let begun = Clock::start();
+        for &number in &order {
+            let name = Number::of(number);
+            drop(vault.try_open(&map[&name], &name.0).map_err(|error| error.to_string())?);
+        }
+        let map_opens = each(begun);
+        drop(map);
+
+        let begun = Clock::start();
+        let store = Store::new(vault.share());
+        for number in 0..count {
+            store.insert(Number::of(number), &SECRET).map_err(|error| error.to_string())?;
+        }
+        let store_inserts = each(begun);
+        let begun = Clock::start();
+        for &number in &order {
+            drop(store.try_open(&Number::of(number)).map_err(|error| error.to_string())?);
+        }
+        let store_opens = each(begun);
+        record_bytes = store.metrics().record_bytes as f64 / count as f64;
+        inserts.0.push(store_inserts / map_inserts);
+        opens.0.push(store_opens / map_opens);
+        (inserts.1, opens.1) = (store_inserts, store_opens);
+    }
+    let time = |what, (ratios, ns): (Vec<f64>, f64)| StoreTime {
+        what,
+        floor: MAP,
+        ratio: Spread::of(&ratios),
+        ns,
+    };
+    Ok((vec![time(INSERT, inserts), time(OPEN_RANDOM, opens)], record_bytes))
+}
+
+fn filled(vault: &Arc<Vault>, lingering: Duration) -> Result<Store<Number>, String> {
+    let store = Store::new(vault.share()).with_lingering(lingering);
+    for number in 0..FEW {
+        store.insert(Number::of(number), &SECRET).map_err(|error| error.to_string())?;
+    }
+    Ok(store)
+}
+
+/// A name of eight bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Number([u8; 8]);
+
+impl Number {
+    fn of(number: u64) -> Self {
+        Self(number.to_le_bytes())
+    }
+}
+
+impl Name for Number {
+    fn name_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+pub(crate) const OPEN_AGAIN: &str = "open again what lingers";
+pub(crate) const OPEN_FIRST: &str = "open and decrypt";
+pub(crate) const INSERT: &str = "insert one of many";
+pub(crate) const OPEN_RANDOM: &str = "open one of many, at random";
+pub(crate) const OWN_NAMES: &str = "each its own name";
+pub(crate) const ONE_NAME: &str = "both the same name";
+
+const VAULT: &str = "Vault::try_open";
+const MAP: &str = "HashMap of boxed records";
+
+const NAME: Number = Number([3, 0, 0, 0, 0, 0, 0, 0]);
+const SECRET: [u8; 64] = [0xa5; 64];
+const LINGERING: Duration = Duration::from_mins(1);
+const FEW: u64 = 16;
+const THREADS: usize = 2;
+const REGION: usize = 64 * 1024;
