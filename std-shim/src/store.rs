@@ -17,7 +17,7 @@ use std::hash::{Hash, RandomState};
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -87,6 +87,8 @@ pub struct Store<N> {
     cells: Arc<SharedCells>,
     secrets: AtomicUsize,
     most: usize,
+    /// Something was put in for a time.
+    may_expire: AtomicBool,
 }
 
 /// What a store holds and has seen.
@@ -120,6 +122,7 @@ impl<N> Store<N> {
             cells: SharedCells::new(share, Duration::ZERO),
             secrets: AtomicUsize::new(0),
             most: usize::MAX,
+            may_expire: AtomicBool::new(false),
         }
     }
 
@@ -361,12 +364,16 @@ impl<N: Name + Hash + Eq> Store<N> {
     }
 
     fn insert_until(&self, name: N, secret: &[u8], expires: u64) -> Result<u32, StoreError> {
-        let names = self.names.pin();
         self.cells.share().check()?;
-        if let Some((_, word)) = self.live(&names, &name) {
+        let names = self.names.pin();
+        let counted = Counted::new(&self.secrets, self.most);
+        // Otherwise it is seen below, in one look at the name.
+        if (counted.is_err() || self.may_expire.load(Ordering::Relaxed))
+            && let Some((_, word)) = self.live(&names, &name)
+        {
             return Err(StoreError::Exists { version: word.version() });
         }
-        let counted = Counted::new(&self.secrets, self.most)?;
+        let counted = counted?;
         let identity = Identity { birth: Entry::birth(), version: 1 };
         let word = self.seal(secret, identity, expires, name.name_bytes())?;
         let inserted = names.compute(name, |present| {
@@ -495,6 +502,9 @@ impl<N: Name + Hash + Eq> Store<N> {
         let sealed = with_context(identity, expires, name, |context| {
             vault.seal_into(secret, context, record)
         })?;
+        if expires != NEVER {
+            self.may_expire.store(true, Ordering::Relaxed);
+        }
         let slot = self.slab.put(sealed.record(), expires);
         let slot = slot.ok_or(StoreError::Full { most: self.len() })?;
         Ok(Word::new(slot, identity.version))

@@ -26,6 +26,7 @@
 //! | [`enclave`] | operations and model of an enclave and its records |
 //! | [`aead`] | the cipher beside another implementation of it |
 //! | [`stream`] | operations and model of streams (the shim's) |
+//! | [`store`] | operations and model of a store (the shim's) |
 //! | [`parsers`] | the readers of `/proc`, on any text |
 #![deny(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a model reports by panicking")]
@@ -48,5 +49,7 @@ pub mod raw;
 #[cfg(target_os = "linux")]
 pub mod scan;
 pub mod script;
+#[cfg(feature = "vault")]
+pub mod store;
 #[cfg(feature = "vault")]
 pub mod stream;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use strongroom_tests::{aead, arena, enclave, parsers, stream};
+use strongroom_tests::{aead, arena, enclave, parsers, store, stream};
 
 #[test]
 fn arena() {
@@ -28,6 +28,11 @@ fn sealed() {
 #[test]
 fn aead() {
     replay("aead", aead::run);
+}
+
+#[test]
+fn store() {
+    replay("store", store::run);
 }
 
 #[test]

@@ -56,8 +56,8 @@ pub(super) struct SharedCells {
     /// Milliseconds for which a secret stays open that nobody uses; 0 for none.
     lingering: u64,
     begun: Instant,
-    /// Rises with each secret that is opened, and every few milliseconds while any linger.
-    tick: AtomicU64,
+    /// How often somebody has looked after those that linger.
+    passes: AtomicU64,
     /// A thread looks after those who linger.
     is_watched: AtomicBool,
     /// Those that nobody used, the longest unused last, with the tick at which somebody last did.
@@ -120,7 +120,7 @@ impl SharedCells {
             empty: FreeList::default(),
             lingering: u64::try_from(lingering.as_millis()).unwrap_or(u64::MAX),
             begun: Instant::now(),
-            tick: AtomicU64::new(1),
+            passes: AtomicU64::new(1),
             is_watched: AtomicBool::new(false),
             unused: Mutex::default(),
             opened: AtomicU64::new(0),
@@ -217,7 +217,6 @@ impl SharedCells {
             Some(Err(attempt)) => return attempt,
             Some(Ok(opened)) => opened,
         };
-        self.tick.fetch_add(1, Ordering::Relaxed);
         self.opened.fetch_add(1, Ordering::Relaxed);
         slot.expires.store(expires, Ordering::Relaxed);
         let reader = filling.publish(Occupant { identity, opened });
@@ -285,6 +284,12 @@ impl SharedCells {
         if !self.share.vault().is_inherited() {
             self.take_away(number, slot, standing);
         }
+    }
+
+    /// Rises with each secret that is opened, and every few milliseconds while any linger.
+    #[inline]
+    fn tick(&self) -> u64 {
+        self.passes.load(Ordering::Relaxed) + self.opened.load(Ordering::Relaxed)
     }
 
     /// Whether a secret that nobody uses may stay open.
@@ -355,7 +360,7 @@ impl SharedCells {
 
     /// Takes those away that have lingered for long enough, or have expired. Whether any are open.
     fn pass(&self, _: Instant) -> bool {
-        self.tick.fetch_add(1, Ordering::Relaxed);
+        self.passes.fetch_add(1, Ordering::Relaxed);
         let now = self.now();
         let mut is_any = false;
         for (number, slot) in self.cells.iter() {
@@ -418,8 +423,7 @@ impl Drop for LookAfter<'_> {
         match self.slot.cell.standing() {
             Standing::Read | Standing::Empty => {}
             Standing::Unused if self.cells.lingers() => {
-                let tick = self.cells.tick.load(Ordering::Relaxed);
-                self.slot.last_used.store(tick, Ordering::Relaxed);
+                self.slot.last_used.store(self.cells.tick(), Ordering::Relaxed);
             }
             standing => self.cells.look_after(self.number, self.slot, standing),
         }

@@ -184,14 +184,14 @@ fn grow(vault: &Vault, opened: &Opened<'_>) -> Result<(), OpenError> {
 fn store(_: &Vault, opened: &Opened<'_>) -> Result<(), OpenError> {
     let done = || -> Result<(), Box<dyn Error>> {
         let vault = Arc::new(Vault::new(65_536)?);
-        let store = Store::<String>::new(vault.share()).with_lingering(Duration::from_secs(60));
+        let store = Store::<String>::new(vault.share()).with_lingering(Duration::from_mins(1));
         store.insert("name".into(), &opened.expose_secret())?;
         for _ in 0..3 {
             let first = store.try_open("name")?;
             let second = store.open_timeout("name", Duration::from_secs(1))?;
             assert!(first.constant_time_eq(&second.expose_secret()), "they read the same");
         }
-        store.replace_for("name", &opened.expose_secret(), Duration::from_secs(60))?;
+        store.replace_for("name", &opened.expose_secret(), Duration::from_mins(1))?;
         let first = store.try_open("name")?;
         let mut alone = store.try_open_alone("name")?;
         assert!(alone.constant_time_eq(&first.expose_secret()), "one was copied to the other");
