@@ -9,12 +9,10 @@ use std::time::Duration;
 use strongroom::{Name, Sealed, Store, Vault};
 
 use super::team::{self, STEP, Turn};
+use super::vault_threads::{self, SIZE, Work};
 use crate::harness::{Clock, Harness, Spread};
 use crate::random::Random;
 use crate::results::{StoreTime, Stores, VaultThreads};
-
-/// What each thread of a turn does.
-type Work<'w> = &'w (dyn Fn(&Turn) + Sync);
 
 /// Measures one name, two threads, and many names.
 pub(crate) fn measure(
@@ -67,23 +65,7 @@ fn two_threads(
     let same = |turn: &Turn| open(turn, NAME);
     let works: [(&'static str, Work<'_>); 3] =
         [(team::CONTROL, &team::share_nothing), (OWN_NAMES, &own), (ONE_NAME, &same)];
-    let rounds: Vec<_> = (0..rounds)
-        .map(|round| works.map(|(_, work)| [1, THREADS].map(|n| team::turn(n, round, turn, work))))
-        .collect();
-    let found = works.iter().enumerate().map(|(index, &(peer, _))| {
-        let spread = |of: fn(&team::Rate) -> f64| {
-            let ratios = rounds.iter().map(|round| of(&round[index][1]) / of(&round[index][0]));
-            Spread::of(&ratios.collect::<Vec<f64>>())
-        };
-        VaultThreads {
-            peer,
-            size: SECRET.len(),
-            count: THREADS,
-            against_one: spread(|rate| rate.by_wall),
-            each: spread(|rate| rate.by_processor),
-        }
-    });
-    Ok(found.collect())
+    Ok(vault_threads::compare(&works, rounds, turn))
 }
 
 /// Fills a store and a map in turn, and opens from each in random order. What the store's records take
@@ -175,8 +157,7 @@ const VAULT: &str = "Vault::try_open";
 const MAP: &str = "HashMap of boxed records";
 
 const NAME: Number = Number([3, 0, 0, 0, 0, 0, 0, 0]);
-const SECRET: [u8; 64] = [0xa5; 64];
+const SECRET: [u8; SIZE] = [0xa5; SIZE];
 const LINGERING: Duration = Duration::from_mins(1);
 const FEW: u64 = 16;
-const THREADS: usize = 2;
 const REGION: usize = 64 * 1024;

@@ -17,7 +17,7 @@ use crate::results::VaultThreads;
 use crate::sealers::CONTEXT;
 
 /// What each thread of a turn does.
-type Work<'w> = &'w (dyn Fn(&Turn) + Sync);
+pub(super) type Work<'w> = &'w (dyn Fn(&Turn) + Sync);
 
 /// Measures the vault's calls and those that they are made of.
 pub(crate) fn measure(rounds: usize, turn: Duration) -> Result<Vec<VaultThreads>, String> {
@@ -43,10 +43,20 @@ pub(crate) fn measure(rounds: usize, turn: Duration) -> Result<Vec<VaultThreads>
             repeat(turn, || Buffer::new(room.arena(), black_box(SIZE)).expect("both fit"));
         }),
     ];
-    let rounds: Vec<_> = (0..rounds)
-        .map(|round| peers.map(|(_, work)| [1, THREADS].map(|n| team::turn(n, round, turn, work))))
+    Ok(compare(&peers, rounds, turn))
+}
+
+/// Holds what two threads do against what one does.
+pub(super) fn compare(
+    works: &[(&'static str, Work<'_>)],
+    rounds: usize,
+    turn: Duration,
+) -> Vec<VaultThreads> {
+    let run = |round, work| [1, THREADS].map(|count| team::turn(count, round, turn, work));
+    let rounds: Vec<Vec<_>> = (0..rounds)
+        .map(|round| works.iter().map(|&(_, work)| run(round, work)).collect())
         .collect();
-    let found = peers.iter().enumerate().map(|(index, &(peer, _))| {
+    let found = works.iter().enumerate().map(|(index, &(peer, _))| {
         let spread = |of: fn(&Rate) -> f64| {
             let ratios = rounds.iter().map(|round| of(&round[index][1]) / of(&round[index][0]));
             Spread::of(&ratios.collect::<Vec<f64>>())
@@ -59,7 +69,7 @@ pub(crate) fn measure(rounds: usize, turn: Duration) -> Result<Vec<VaultThreads>
             each: spread(|rate| rate.by_processor),
         }
     });
-    Ok(found.collect())
+    found.collect()
 }
 
 /// One thread's work: makes one secret after another, each when the one before is gone.
