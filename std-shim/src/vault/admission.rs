@@ -455,13 +455,13 @@ impl<'v> Party<'v> {
             if !matches!(opened, Err(Denied::NotNow)) {
                 break opened;
             }
-            if self.own.is_some() && !self.admission.common.queue.is_free() {
-                if self.admission.lingering.end(&mut ended) {
-                    continue;
-                }
-                break opened;
-            }
-            match pool.grow(seen, shape(requests).len, longest, patience) {
+            let is_others = self.own.is_some() && !self.admission.common.queue.is_free();
+            let grown = if is_others {
+                Grown::Denied
+            } else {
+                pool.grow(seen, shape(requests).len, longest, patience)
+            };
+            match grown {
                 Grown::Here | Grown::ByOthers => is_grown = true,
                 Grown::NotYet => break Err(Denied::NotYet),
                 answer @ (Grown::Refused | Grown::Denied) => {
