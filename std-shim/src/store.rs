@@ -33,7 +33,8 @@ use self::entry::{Entry, Hint, Identity, Word};
 use self::shared::{Attempt, Current, SharedCells};
 use self::slab::{Slab, still};
 use crate::vault::{
-    Chance, OpenError, Opener, OwnedOpened, Sealed, Shape, Share, Topic, Vault, Waiting, Wish,
+    Chance, Keeper, OpenError, Opener, OwnedOpened, Sealed, Shape, Share, Topic, Vault, Waiting,
+    Wish,
 };
 
 /// Names to secrets: sealed in ordinary memory, side by side, and opened in a vault.
@@ -456,9 +457,8 @@ impl<N: Name + Hash + Eq> Store<N> {
 
     #[inline]
     fn has_expired(&self, entry: &Entry, word: Word) -> bool {
-        let expires = self.slab.expires(word.slot());
         // Of another record, if this one's slot was given up meanwhile.
-        expires != NEVER && expires <= self.cells.now() && still(&entry.word, word.0)
+        self.cells.is_over(self.slab.expires(word.slot())) && still(&entry.word, word.0)
     }
 
     /// Ends what a name stands for, unless others have changed that.
@@ -654,12 +654,8 @@ impl<N: Name + Hash + Eq> Store<N> {
         N: Borrow<Q>,
         Q: Name + Hash + Eq + ?Sized,
     {
-        let deadline = Instant::now().checked_add(timeout);
-        self.while_current(names, |records| {
-            let left =
-                deadline.map_or(timeout, |end| end.saturating_duration_since(Instant::now()));
-            self.cells.share().open_all_timeout(records, left)
-        })
+        let left = countdown(timeout);
+        self.while_current(names, |records| self.cells.share().open_all_timeout(records, left()))
     }
 
     /// Opens the secrets of several names, all or none, as a future.
@@ -712,11 +708,9 @@ impl<N: Name + Hash + Eq> Store<N> {
         N: Borrow<Q>,
         Q: Name + Hash + Eq + ?Sized,
     {
-        let deadline = Instant::now().checked_add(timeout);
+        let left = countdown(timeout);
         let opened = self.while_current([name], |[(record, context)]| {
-            let left =
-                deadline.map_or(timeout, |end| end.saturating_duration_since(Instant::now()));
-            let opened = self.cells.share().open_value_timeout(record, context, left);
+            let opened = self.cells.share().open_value_timeout(record, context, left());
             opened.map(|opened| [opened])
         });
         opened.map(|[opened]| opened)
@@ -939,7 +933,7 @@ impl<N> Drop for Store<N> {
     fn drop(&mut self) {
         // At once, even if whoever looks after them has hold of them.
         if !self.vault().is_inherited() {
-            self.cells.end_lingering();
+            self.cells.give_up_all();
         }
     }
 }
@@ -951,6 +945,12 @@ impl<N> Debug for Store<N> {
             .field("vault", self.vault())
             .finish_non_exhaustive()
     }
+}
+
+/// Says each time how much is left of `timeout`.
+fn countdown(timeout: Duration) -> impl Fn() -> Duration {
+    let deadline = Instant::now().checked_add(timeout);
+    move || deadline.map_or(timeout, |end| end.saturating_duration_since(Instant::now()))
 }
 
 /// One more secret, counted before it is put in, and not any more if it is not.

@@ -141,6 +141,12 @@ impl SharedCells {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
     }
 
+    /// Whether the time of something is over that expires then: never, if that is 0.
+    #[inline]
+    pub(super) fn is_over(&self, expires: u64) -> bool {
+        expires != 0 && expires <= self.now()
+    }
+
     /// The secret, if it is open in the cell that a hint names.
     #[inline]
     fn find(&self, current: &impl Current, hint: u64) -> Result<SharedOpened<'_>, Unread> {
@@ -152,8 +158,7 @@ impl SharedCells {
         let reader = reader?;
         let is_it = reader.value().identity == current.identity() && current.is_current();
         let shared = SharedOpened { reader, _after: after, _held: Mark::new() };
-        let expires = slot.expires.load(Ordering::Relaxed);
-        if !is_it || expires != 0 && expires <= self.now() {
+        if !is_it || self.is_over(slot.expires.load(Ordering::Relaxed)) {
             return Err(Unread::Gone);
         }
         Ok(shared)
@@ -203,7 +208,7 @@ impl SharedCells {
             return Attempt::Changed;
         }
         let opened = current.record(|record, context, expires| {
-            if expires != 0 && expires <= self.now() {
+            if self.is_over(expires) {
                 return Err(Attempt::Expired);
             }
             match self.share.open_for_others(chance, record, context) {
@@ -263,10 +268,6 @@ impl SharedCells {
             |number| self.cells.at(number).map_or(0, |slot| slot.next.load(Ordering::Relaxed));
         let number = self.empty.pop(next).or_else(|| self.cells.add(MOST_CELLS))?;
         Some(Vacancy { cells: self, number, slot: self.cells.at(number)? })
-    }
-
-    fn vacate(&self, number: u32, slot: &Slot) {
-        self.empty.push(number, |next| slot.next.store(next, Ordering::Relaxed));
     }
 
     /// Takes a cell away that stands so, if it still does.
@@ -343,10 +344,6 @@ impl SharedCells {
         }
     }
 
-    pub(super) fn end_lingering(&self) {
-        while self.give_up(usize::MAX) > 0 {}
-    }
-
     #[cold]
     fn begin_watch(&self) {
         let every = Duration::from_millis((self.lingering / 16).clamp(5, 20));
@@ -375,7 +372,7 @@ impl SharedCells {
                     }
                     let unused = now.saturating_sub(slot.seen_since.load(Ordering::Relaxed));
                     let expires = slot.expires.load(Ordering::Relaxed);
-                    if unused >= self.lingering || expires != 0 && expires <= now {
+                    if unused >= self.lingering || self.is_over(expires) {
                         self.take_away(number, slot, Standing::Unused);
                     }
                 }
@@ -413,7 +410,7 @@ struct Vacancy<'s> {
 
 impl Drop for Vacancy<'_> {
     fn drop(&mut self) {
-        self.cells.vacate(self.number, self.slot);
+        self.cells.empty.push(self.number, |next| self.slot.next.store(next, Ordering::Relaxed));
     }
 }
 

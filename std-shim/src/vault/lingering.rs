@@ -8,6 +8,11 @@ pub(crate) trait Keeper: Send + Sync {
     /// Gives up as many as `most`, those first that were not used for the longest time, and says how
     /// many there were.
     fn give_up(&self, most: usize) -> usize;
+
+    /// Gives up all, those too that fall unused meanwhile.
+    fn give_up_all(&self) {
+        while self.give_up(usize::MAX) > 0 {}
+    }
 }
 
 /// All who keep some in a vault.
@@ -42,7 +47,7 @@ impl Lingering {
     /// Has all given up.
     pub(super) fn end_all(&self) {
         if self.is_any.load(Ordering::SeqCst) {
-            self.keepers().iter().for_each(|keeper| while keeper.give_up(usize::MAX) > 0 {});
+            self.keepers().iter().for_each(|keeper| keeper.give_up_all());
         }
     }
 
