@@ -7,7 +7,11 @@ cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never
 published=(strongroom-core strongroom-derive strongroom strongroom-keys strongroom-doctor)
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+# Packages are built from a registry in the target directory, and Cargo keeps what it unpacked by that
+# directory's name and the version: in the same place again, yesterday's core would be built.
+mkdir -p "${CARGO_TARGET_DIR:-target}"
+export CARGO_TARGET_DIR=$(mktemp -d "$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/package-XXXXXX")
+trap 'rm -rf "$log" "$CARGO_TARGET_DIR"' EXIT
 
 for package in "${published[@]}"; do
     files=$(cargo package --quiet --offline --locked --allow-dirty --list -p "$package" 2>/dev/null)
