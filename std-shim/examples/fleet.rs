@@ -5,7 +5,7 @@
 //! cargo run --release --example fleet -- --help
 //! ```
 //!
-//! Each secret is sealed into ordinary memory, with a digest of it beside. Then threads open them
+//! Each secret is sealed into ordinary memory, its record beside all others', with a digest of it. Then threads open them
 //! all in random order into the vault's locked memory, check each against its digest, hold it for a
 //! moment and drop it. Whoever finds no room waits for some. The report at the end says what it
 //! took.
@@ -44,7 +44,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use indicatif::HumanCount;
-use strongroom::{LockedPages, OpenError, Sealed, Trial, Vault};
+use strongroom::{LockedPages, OpenError, RecordCopy, RecordHandle, Records, Sealed, Trial, Vault};
 
 use digest::Digester;
 use kernel::LockWatch;
@@ -103,20 +103,22 @@ fn run(options: &Options) -> Result<(), Failure> {
 struct Fleet<'v> {
     vault: &'v Vault,
     digester: Digester<'v>,
+    records: Records,
     secrets: Vec<Secret>,
     open_now: AtomicUsize,
 }
 
 /// What is kept of one secret, in ordinary memory.
 struct Secret {
-    sealed: Sealed,
+    record: RecordHandle,
     digest: u64,
 }
 
 impl<'v> Fleet<'v> {
     fn new(vault: &'v Vault) -> Result<Self, Failure> {
         let digester = Digester::new(vault)?;
-        Ok(Self { vault, digester, secrets: Vec::new(), open_now: AtomicUsize::new(0) })
+        let (records, secrets, open_now) = (Records::new(), Vec::new(), AtomicUsize::new(0));
+        Ok(Self { vault, digester, records, secrets, open_now })
     }
 
     /// Seals every secret of the source.
@@ -130,14 +132,21 @@ impl<'v> Fleet<'v> {
         source.for_each(self.vault, |secret| {
             let begun = Instant::now();
             let sealed = self.vault.seal(secret, &context(self.secrets.len()))?;
+            let record = self.records.insert(&sealed)?;
             tally.add(secret.len(), begun.elapsed());
-            self.secrets.push(Secret { sealed, digest: self.digester.digest(secret) });
+            self.secrets.push(Secret { record, digest: self.digester.digest(secret) });
             progress.step();
             Ok(())
         })?;
         self.secrets.shrink_to_fit();
-        tally.end();
+        tally.end(self.records.bytes());
         Ok(tally)
+    }
+
+    /// A secret's record.
+    fn sealed(&self, number: usize) -> Result<Sealed<RecordCopy>, Failure> {
+        let sealed = self.records.get(&self.secrets[number].record);
+        sealed.ok_or_else(|| format!("the record of secret {} is gone", number + 1).into())
     }
 
     /// Opens a secret, waiting if there is no room; checks it, holds it for a while and drops it.
@@ -147,8 +156,9 @@ impl<'v> Fleet<'v> {
         options: &Options,
         tally: &mut OpenTally,
     ) -> Result<(), Failure> {
-        let Secret { sealed, digest } = &self.secrets[number];
+        let digest = self.secrets[number].digest;
         let begun = Instant::now();
+        let sealed = &self.sealed(number)?;
         let opened = match self.vault.try_open(sealed, &context(number)) {
             Err(OpenError::Full(_)) => {
                 let opened = self.vault.open_timeout(sealed, &context(number), options.timeout);
@@ -162,7 +172,7 @@ impl<'v> Fleet<'v> {
         };
         let opened = opened.map_err(|error| format!("secret {}: {error}", number + 1))?;
         tally.are_open(self.open_now.fetch_add(1, Ordering::Relaxed) + 1);
-        if self.digester.digest(&opened.expose_secret()) != *digest {
+        if self.digester.digest(&opened.expose_secret()) != digest {
             return Err(format!("secret {} is not what was sealed", number + 1).into());
         }
         if !options.hold.is_zero() {

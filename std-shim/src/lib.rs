@@ -90,7 +90,7 @@
 //! | floor | files |
 //! |---|---|
 //! | 0 | `debug` `sys` |
-//! | 1 | `entropy` `fork` `scratch` |
+//! | 1 | `entropy` `fork` `records` `scratch` |
 //! | 2 | `emergency` `park` |
 //! | 3 | `limits` |
 //! | 4 | `pages` |
@@ -121,6 +121,7 @@ mod locked_arena;
 mod pages;
 #[expect(unsafe_code, reason = "promises that its lock keeps others out")]
 mod park;
+mod records;
 mod scratch;
 #[cfg(feature = "store")]
 mod store;
@@ -148,6 +149,7 @@ pub use limits::Limits;
 pub use locked_arena::{LockedArena, LockedArenaError, LockedOwner, LostArena, OwnedBuffer};
 pub use pages::{Backing, ForkView, LockError, LockedPages, Policy, Protections, Trial, page_size};
 pub use park::{Park, ParkLock};
+pub use records::{RecordCopy, RecordHandle, Records, RecordsFull};
 #[cfg(feature = "serde")]
 #[doc(no_inline)]
 pub use serde;

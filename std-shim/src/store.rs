@@ -4,12 +4,9 @@
 mod cell;
 mod entry;
 mod error;
-mod free_list;
 mod name;
 mod shared;
-mod slab;
 mod sync;
-mod table;
 
 use std::borrow::Borrow;
 use std::fmt::{self, Debug, Formatter};
@@ -31,7 +28,7 @@ pub use self::shared::SharedOpened;
 
 use self::entry::{Entry, Hint, Identity, Word};
 use self::shared::{Attempt, Current, SharedCells};
-use self::slab::{Slab, still};
+use crate::records::{Slab, still};
 use crate::vault::{
     Chance, Keeper, OpenError, Opener, OwnedOpened, Sealed, Shape, Share, Topic, Vault, Waiting,
     Wish,
@@ -828,7 +825,7 @@ impl<N> Current for Standing<'_, N> {
         }
         // A slot that there is not, or a length that it has not, is damage; no record opens as tampered.
         let (record, expires) =
-            copied.as_ref().map_or((&[][..], NEVER), |copied| (copied.record(), copied.expires));
+            copied.as_ref().map_or((&[][..], NEVER), |copied| (copied.as_ref(), copied.expires()));
         let record = Sealed::from_record(record);
         Some(with_context(self.identity(), expires, self.name, |context| {
             open(&record, context, expires)
@@ -874,7 +871,7 @@ where
                     self.len = store
                         .slab
                         .copy(current.word.slot())
-                        .map_or(0, |copied| Sealed::from_record(copied.record()).secret_len());
+                        .map_or(0, |copied| Sealed::from_record(copied).secret_len());
                 }
                 attempt
             });

@@ -8,6 +8,7 @@ use std::{env, fs};
 
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit};
+use strongroom::{RecordHandle, Records};
 use strongroom_core::{Enclave, Sealed};
 
 use crate::harness::{Clock, Spread};
@@ -30,7 +31,7 @@ pub(crate) fn measure(count: usize, rounds: usize) -> Result<Vec<AtRest>, String
         }
         serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
     };
-    [ENCLAVE, CRATE].into_iter().map(run).collect()
+    [ENCLAVE, PACKED, CRATE].into_iter().map(run).collect()
 }
 
 /// The work of such a process.
@@ -41,6 +42,12 @@ pub(crate) fn run(peer: &str, count: usize, rounds: usize) -> Result<AtRest, Str
             let enclave = Enclave::new(room.arena()).map_err(|error| error.to_string())?;
             Ok(Chest::fill(EnclaveKeeper { enclave }, count)?.report(peer, rounds))
         }
+        PACKED => {
+            let room = Strongroom::new(REGION)?;
+            let enclave = Enclave::new(room.arena()).map_err(|error| error.to_string())?;
+            let keeper = PackedKeeper { enclave, records: Records::new() };
+            Ok(Chest::fill(keeper, count)?.report(peer, rounds))
+        }
         CRATE => {
             let cipher = ChaCha20Poly1305::new(&[7; 32].into());
             Ok(Chest::fill(CrateKeeper { cipher }, count)?.report(peer, rounds))
@@ -49,13 +56,13 @@ pub(crate) fn run(peer: &str, count: usize, rounds: usize) -> Result<AtRest, Str
     }
 }
 
-/// Seals into boxes, and opens them.
+/// Seals into memory at rest, and opens from it.
 trait Keeper {
     type Record;
     fn seal(&self, number: u64, secret: &[u8]) -> Option<Self::Record>;
     fn open(&self, record: &Self::Record) -> bool;
     /// Something that both ends of the record are read for.
-    fn ends(record: &Self::Record) -> u8;
+    fn ends(&self, record: &Self::Record) -> u8;
 }
 
 struct EnclaveKeeper<'a> {
@@ -76,8 +83,34 @@ impl Keeper for EnclaveKeeper<'_> {
     }
 
     #[inline(always)]
-    fn ends(record: &Self::Record) -> u8 {
+    fn ends(&self, record: &Self::Record) -> u8 {
         ends(record.record())
+    }
+}
+
+/// Records side by side, each behind a handle.
+struct PackedKeeper<'a> {
+    enclave: Enclave<'a>,
+    records: Records,
+}
+
+impl Keeper for PackedKeeper<'_> {
+    type Record = RecordHandle;
+
+    fn seal(&self, _: u64, secret: &[u8]) -> Option<Self::Record> {
+        let mut record = [0; Enclave::record_len(SIZE)];
+        self.records.insert(&self.enclave.seal(secret, CONTEXT, &mut record[..]).ok()?).ok()
+    }
+
+    #[inline(always)]
+    fn open(&self, record: &Self::Record) -> bool {
+        let sealed = self.records.get(record);
+        sealed.is_some_and(|sealed| black_box(self.enclave.open(&sealed, CONTEXT)).is_ok())
+    }
+
+    #[inline(always)]
+    fn ends(&self, record: &Self::Record) -> u8 {
+        self.records.get(record).map_or(0, |sealed| ends(sealed.record()))
     }
 }
 
@@ -104,7 +137,7 @@ impl Keeper for CrateKeeper {
     }
 
     #[inline(always)]
-    fn ends((_, record): &Self::Record) -> u8 {
+    fn ends(&self, (_, record): &Self::Record) -> u8 {
         ends(record)
     }
 }
@@ -185,7 +218,7 @@ impl<K: Keeper> Chest<K> {
         let (mut read, nothing) = (0, black_box(0));
         for &index in order.iter().cycle().take(count) {
             let index = index as usize + usize::from(read & nothing);
-            read = K::ends(&self.records[index]);
+            read = self.keeper.ends(&self.records[index]);
         }
         black_box(read);
         begun.elapsed().as_secs_f64() * 1e9 / count as f64
@@ -201,6 +234,7 @@ fn resident_bytes() -> Result<f64, String> {
 }
 
 pub(crate) const ENCLAVE: &str = "strongroom (Sealed)";
+pub(crate) const PACKED: &str = "strongroom (Records)";
 pub(crate) const CRATE: &str = "chacha20poly1305 (boxed)";
 
 /// Bytes of each secret.

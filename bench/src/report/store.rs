@@ -9,8 +9,8 @@ pub(super) fn tables(results: &Results) -> [Table; 2] {
     let caption = results.stores.as_ref().map_or_else(String::new, |stores| {
         format!(
             "Secrets of 64 B, opened and dropped, in times of what a program would do without a store; \
-             many are {}. Their records take {:.2} bytes each in the store's slabs, beside a handle of \
-             8; names and their entries are apart.",
+             many are {}. Their records take {:.2} bytes each in the store's slabs, beside a word of \
+             8 that says where; names and their entries are apart.",
             thousands(usize::try_from(stores.count).unwrap_or(usize::MAX)),
             stores.record_bytes
         )

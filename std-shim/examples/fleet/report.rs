@@ -64,7 +64,11 @@ fn resident(f: &mut Formatter<'_>, seals: &SealTally) -> fmt::Result {
     write!(f, "resident memory      {}", BinaryBytes(resident))?;
     // Memory grows by pages: of a few secrets it says nothing.
     if seals.secrets >= MANY {
-        write!(f, ", {} bytes for each secret with its digest", growth / seals.secrets as u64)?;
+        let each = |bytes: u64| bytes / seals.secrets as u64;
+        write!(f, ", {} bytes for each secret with its digest", each(growth))?;
+        if seals.record_bytes > 0 {
+            write!(f, ", {} of them for its record", each(seals.record_bytes as u64))?;
+        }
     }
     writeln!(f)
 }

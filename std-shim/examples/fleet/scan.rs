@@ -47,7 +47,7 @@ impl Sample {
         let sealed_last = (0..order.len()).rev().take(SEALED_LAST);
         let opened_last = order.iter().rev().take(OPENED_LAST).map(|&number| number as usize);
         for number in sealed_last.chain(opened_last) {
-            let secret = fleet.vault.try_open(&fleet.secrets[number].sealed, &context(number))?;
+            let secret = fleet.vault.try_open(&fleet.sealed(number)?, &context(number))?;
             sample.add(number, &secret.expose_secret());
             zeroize_stack::<STACK>();
         }
@@ -79,7 +79,7 @@ impl Sample {
     #[inline(never)]
     fn copy_of_one(&self, fleet: &Fleet<'_>) -> Result<Vec<u8>, Failure> {
         let number = self.secrets.first().copied().unwrap_or(0);
-        let secret = fleet.vault.try_open(&fleet.secrets[number].sealed, &context(number))?;
+        let secret = fleet.vault.try_open(&fleet.sealed(number)?, &context(number))?;
         Ok(secret.expose_secret().to_vec())
     }
 

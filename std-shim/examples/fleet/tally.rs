@@ -45,6 +45,8 @@ pub(crate) struct SealTally {
     /// Bytes of resident memory, and by how much they grew.
     pub(crate) resident: Option<u64>,
     pub(crate) growth: Option<u64>,
+    /// Bytes of ordinary memory for the records.
+    pub(crate) record_bytes: usize,
     begun: Instant,
     before: Option<u64>,
 }
@@ -60,6 +62,7 @@ impl SealTally {
             elapsed: Duration::ZERO,
             resident: None,
             growth: None,
+            record_bytes: 0,
             before: kernel::resident_bytes(),
             begun: Instant::now(),
         })
@@ -74,8 +77,9 @@ impl SealTally {
         self.times.record(time);
     }
 
-    /// All are sealed.
-    pub(crate) fn end(&mut self) {
+    /// All are sealed, into records of so many bytes.
+    pub(crate) fn end(&mut self, record_bytes: usize) {
+        self.record_bytes = record_bytes;
         self.elapsed = self.begun.elapsed();
         self.resident = kernel::resident_bytes();
         self.growth = self.resident.zip(self.before).map(|(now, then)| now.saturating_sub(then));

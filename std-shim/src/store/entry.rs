@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::slab::Slot;
+use crate::records::Slot;
 
 /// One name's secret: where its record is, and in which version.
 pub(super) struct Entry {

@@ -21,8 +21,7 @@ use std::time::{Duration, Instant};
 
 use super::cell::{Cell, Reader, Standing, Unread};
 use super::entry::{Hint, Identity};
-use super::free_list::FreeList;
-use super::table::Table;
+use crate::records::{FreeList, Table};
 use crate::vault::{
     Chance, Exposed, Keeper, Mark, OpenError, OwnedOpened, SealError, Sealed, Share, watch,
 };

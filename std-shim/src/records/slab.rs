@@ -9,6 +9,7 @@
 //! Nothing is locked to read a slot. It may be written anew meanwhile, so it is read word by word, and
 //! whoever reads asks afterwards whether the slot was still the same record's.
 
+use std::fmt::{self, Debug, Formatter};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -17,9 +18,9 @@ use super::table::Table;
 
 /// A place for a record, in four bytes: the number of its chunk, and its own in that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slot(pub(super) u32);
+pub(crate) struct Slot(pub(crate) u32);
 
-pub(super) struct Slab {
+pub(crate) struct Slab {
     shelves: Box<[Shelf]>,
     chunks: Table<OnceLock<Chunk>>,
     /// Held to make a chunk.
@@ -60,24 +61,23 @@ enum Kind {
     Headed,
 }
 
-/// A record as it was in its slot at one time or another.
-pub(super) struct Copied {
+/// A record, copied out of [`Records`](super::Records). Of one of up to 128 bytes nothing is in the heap.
+pub struct RecordCopy {
     few: [u64; FEW],
     many: Vec<u64>,
     begin: usize,
     len: usize,
-    /// Milliseconds of the store's clock; 0 for never.
-    pub(super) expires: u64,
+    expires: u64,
 }
 
 impl Slab {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let shelves = (0..SHELVES).map(|_| Shelf::default()).collect();
         Self { shelves, chunks: Table::new(), growing: Mutex::default() }
     }
 
     /// Writes a record into a slot of its own; `None` if the slab holds no more.
-    pub(super) fn put(&self, record: &[u8], expires: u64) -> Option<Slot> {
+    pub(crate) fn put(&self, record: &[u8], expires: u64) -> Option<Slot> {
         let (number, shape) = shelf_for(record.len(), expires)?;
         let slot = self.slot(number, shape)?;
         let words = self.words(slot)?.1;
@@ -106,9 +106,10 @@ impl Slab {
     }
 
     /// Copies what is in a slot. It may be anything: see [`still`].
-    pub(super) fn copy(&self, slot: Slot) -> Option<Copied> {
+    pub(crate) fn copy(&self, slot: Slot) -> Option<RecordCopy> {
         let (shape, words) = self.words(slot)?;
-        let mut copied = Copied { few: [0; FEW], many: Vec::new(), begin: 0, len: 0, expires: 0 };
+        let mut copied =
+            RecordCopy { few: [0; FEW], many: Vec::new(), begin: 0, len: 0, expires: 0 };
         let copy = if words.len() <= FEW {
             &mut copied.few[..words.len()]
         } else {
@@ -131,8 +132,9 @@ impl Slab {
     }
 
     /// When what is in a slot expires. It may be anything: see [`still`].
+    #[cfg(feature = "store")]
     #[inline]
-    pub(super) fn expires(&self, slot: Slot) -> u64 {
+    pub(crate) fn expires(&self, slot: Slot) -> u64 {
         match self.words(slot) {
             Some((Shape { kind: Kind::Headed, .. }, words)) => words[1].load(Ordering::Relaxed),
             _ => 0,
@@ -140,7 +142,7 @@ impl Slab {
     }
 
     /// Gives a slot up, whose record nobody will ask for any more.
-    pub(super) fn free(&self, slot: Slot) {
+    pub(crate) fn free(&self, slot: Slot) {
         if let (Some(chunk), Some((_, words))) = (self.chunk(slot), self.words(slot)) {
             // As in `put`: whoever reads the link sees that the slot was given up.
             fence(Ordering::Release);
@@ -150,7 +152,7 @@ impl Slab {
     }
 
     /// Bytes of all chunks. What was never written in the last chunk of a shelf takes no memory.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let chunks = self.chunks.iter().filter_map(|(_, chunk)| chunk.get());
         chunks.map(|chunk| chunk.words.len() * WORD).sum()
     }
@@ -225,8 +227,23 @@ impl Chunk {
     }
 }
 
-impl Copied {
-    pub(super) fn record(&self) -> &[u8] {
+#[cfg(feature = "store")]
+impl RecordCopy {
+    /// Milliseconds of the store's clock; 0 for never.
+    pub(crate) fn expires(&self) -> u64 {
+        self.expires
+    }
+}
+
+impl Debug for RecordCopy {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordCopy").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl AsRef<[u8]> for RecordCopy {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
         let words = if self.many.is_empty() { &self.few[..] } else { &self.many };
         &bytemuck::cast_slice(words)[self.begin..][..self.len]
     }
@@ -234,7 +251,8 @@ impl Copied {
 
 /// Whether `word`, which says whose a slot is, says the same as before the slot was copied: then the copy
 /// is whole.
-pub(super) fn still(word: &AtomicU64, before: u64) -> bool {
+#[cfg(feature = "store")]
+pub(crate) fn still(word: &AtomicU64, before: u64) -> bool {
     // Pairs with the fence of whoever writes the slot anew.
     fence(Ordering::Acquire);
     word.load(Ordering::SeqCst) == before
@@ -282,14 +300,15 @@ const FIRST_CHUNK: usize = 4096;
 const MOST_CHUNK: usize = 1 << 20;
 
 #[cfg(test)]
+#[cfg(feature = "store")]
 impl Slab {
-    pub(super) fn words_of(&self, slot: Slot) -> Vec<u64> {
+    pub(crate) fn words_of(&self, slot: Slot) -> Vec<u64> {
         let (_, words) = self.words(slot).unwrap();
         words.iter().map(|word| word.load(Ordering::Relaxed)).collect()
     }
 
     /// As one who writes anywhere could.
-    pub(super) fn overwrite(&self, slot: Slot, with: &[u64]) {
+    pub(crate) fn overwrite(&self, slot: Slot, with: &[u64]) {
         let (_, words) = self.words(slot).unwrap();
         words.iter().zip(with).for_each(|(word, &with)| word.store(with, Ordering::Relaxed));
     }
@@ -314,7 +333,7 @@ mod tests {
         }
         for (slot, len, seed, expires) in put {
             let copied = slab.copy(slot).unwrap();
-            assert_eq!(copied.record(), record(len, seed), "{len}");
+            assert_eq!(copied.as_ref(), record(len, seed), "{len}");
             assert_eq!(copied.expires, expires);
         }
     }
@@ -367,7 +386,7 @@ mod tests {
                         let own = record(40 + round % 3, usize::from(thread) * 50);
                         let slots: Vec<_> = (0..20).map(|_| slab.put(&own, 0).unwrap()).collect();
                         for slot in slots {
-                            assert_eq!(slab.copy(slot).unwrap().record(), own);
+                            assert_eq!(slab.copy(slot).unwrap().as_ref(), own);
                             slab.free(slot);
                         }
                     }
