@@ -55,6 +55,7 @@ pub(crate) const WITHOUT_WORDS: &[Model] = &[
     ("line: one looks while another tries", Some(3), line::one_looks_while_the_other_tries),
     ("shared: one comes while the last leaves", None, shared::one_comes_while_the_last_leaves),
     ("shared: two leave what was retired", None, shared::two_leave_what_was_retired),
+    ("shared: retired while it is claimed", None, shared::retired_while_it_is_claimed),
     ("shared: replaced while it is opened", None, shared::replaced_while_opened),
     ("shared: replaced while it is found", None, shared::replaced_while_found),
     ("shared: taken away, opened for another", Some(3), shared::taken_away_and_opened_for_another),

@@ -20,7 +20,7 @@ impl<T: Default> Table<T> {
         let more = |len| (len < most).then_some(len + 1);
         let number = self.len.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
         let (bucket, _) = place(number);
-        self.buckets[bucket].get_or_init(|| (0..FIRST << bucket).map(|_| T::default()).collect());
+        self.buckets[bucket].get_or_init(|| (0..1_u64 << bucket).map(|_| T::default()).collect());
         Some(number)
     }
 
@@ -40,13 +40,14 @@ impl<T: Default> Table<T> {
 /// The bucket of an element, and where it is in that.
 #[inline]
 fn place(number: u32) -> (usize, usize) {
-    let shifted = number as usize + FIRST;
-    let bucket = (shifted.ilog2() - FIRST.ilog2()) as usize;
-    (bucket, shifted - (FIRST << bucket))
+    let shifted = u64::from(number) + 1;
+    let bucket = shifted.ilog2();
+    #[expect(clippy::cast_possible_truncation, reason = "it is below `number`")]
+    let offset = (shifted - (1 << bucket)) as usize;
+    (bucket as usize, offset)
 }
 
-const FIRST: usize = 16;
-const BUCKETS: usize = 29;
+const BUCKETS: usize = 32;
 
 #[cfg(test)]
 mod tests {

@@ -2,17 +2,22 @@
 //! while nobody does.
 //!
 //! ```text
-//! empty ──begin──▶ opening ──publish──▶ open ──claim, once nobody reads──▶ empty
-//!                     └──drop──▶ empty
+//! empty ──begin──▶ opening ──publish──▶ open ──retire──▶ retired ──claim, once nobody reads──▶ empty
+//!                     └──drop──▶ empty   └──claim, once nobody reads──▶ empty
 //! ```
+//! Readers are counted apart from each other, in as many counts as whoever has the cell brings, so that
+//! those who read the same value do not wait for one cache line. A reader counts itself and then looks
+//! how the cell stands; whoever claims it says so and then looks at the counts. In the order of all
+//! `SeqCst` operations one of the two sees the other.
+//!
 //! Cells are used again. Whoever comes to one may find out only afterwards that what is in it is another's;
 //! to be counted for a moment harms nobody. What is *retired* is shown to nobody any more.
 
-use super::sync::{AtomicU64, AtomicUsize, Ordering, UnsafeCell};
+use super::sync::{AtomicU32, AtomicU64, Ordering, UnsafeCell};
 
 pub(super) struct Cell<T> {
-    /// How many are counted, and in the upper bits how it stands.
-    state: AtomicUsize,
+    /// How it stands: see below.
+    state: AtomicU32,
     contents: UnsafeCell<Option<T>>,
     /// Whom it was last begun for.
     topic: AtomicU64,
@@ -28,7 +33,10 @@ unsafe impl<T: Send> Send for Cell<T> {}
 pub(super) struct Filling<'c, T>(&'c Cell<T>);
 
 /// One who is counted in an open cell, which stays open meanwhile.
-pub(super) struct Reader<'c, T>(&'c Cell<T>);
+pub(super) struct Reader<'c, T> {
+    cell: &'c Cell<T>,
+    count: &'c AtomicU32,
+}
 
 /// Why a cell is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,22 +46,20 @@ pub(super) enum Unread {
     Gone,
 }
 
-/// How a cell stands.
+/// How a cell stands, whether anybody reads it or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It is open, and nobody reads it.
-    Unused,
-    /// The same, and it was retired.
+    /// Nothing can be read, though somebody may be about to open it or to take its value away.
+    Shut,
+    Open,
+    /// It is open for those who read it already.
     Retired,
-    /// Somebody reads it.
-    Read,
-    Empty,
 }
 
 impl<T> Default for Cell<T> {
     fn default() -> Self {
         Self {
-            state: AtomicUsize::new(0),
+            state: AtomicU32::new(EMPTY),
             contents: UnsafeCell::new(None),
             topic: AtomicU64::new(0),
         }
@@ -63,18 +69,19 @@ impl<T> Default for Cell<T> {
 impl<T> Cell<T> {
     /// The right to fill it, for `topic`, if it is empty.
     pub(super) fn begin(&self, topic: u64) -> Option<Filling<'_, T>> {
-        let begun = |state| (state & FLAGS == 0).then_some(state | OPENING);
-        self.state.fetch_update(Ordering::SeqCst, Ordering::Relaxed, begun).ok()?;
+        let begun =
+            self.state.compare_exchange(EMPTY, OPENING, Ordering::SeqCst, Ordering::Relaxed);
+        begun.ok()?;
         self.topic.store(topic, Ordering::Release);
         Some(Filling(self))
     }
 
-    /// Counts one more who reads it, if it is open.
+    /// Counts one more who reads it, if it is open, in one of the cell's counts.
     #[inline]
-    pub(super) fn read(&self) -> Result<Reader<'_, T>, Unread> {
-        let state = self.state.fetch_add(1, Ordering::SeqCst);
-        let counted = Reader(self);
-        match state & FLAGS {
+    pub(super) fn read<'c>(&'c self, count: &'c AtomicU32) -> Result<Reader<'c, T>, Unread> {
+        count.fetch_add(1, Ordering::SeqCst);
+        let counted = Reader { cell: self, count };
+        match self.state.load(Ordering::SeqCst) {
             OPEN => Ok(counted),
             OPENING => Err(Unread::Opening(self.topic.load(Ordering::Acquire))),
             _ => Err(Unread::Gone),
@@ -83,63 +90,73 @@ impl<T> Cell<T> {
 
     #[inline]
     pub(super) fn standing(&self) -> Standing {
-        let state = self.state.load(Ordering::SeqCst);
-        match state & FLAGS {
-            OPEN if state == OPEN => Standing::Unused,
-            RETIRED if state == RETIRED => Standing::Retired,
-            OPEN | RETIRED => Standing::Read,
-            _ => Standing::Empty,
+        match self.state.load(Ordering::SeqCst) {
+            OPEN => Standing::Open,
+            RETIRED => Standing::Retired,
+            _ => Standing::Shut,
         }
     }
 
-    /// Takes the value, if it stands so.
-    pub(super) fn claim(&self, standing: Standing) -> Option<T> {
-        let unread = match standing {
-            Standing::Unused => OPEN,
-            Standing::Retired => RETIRED,
-            Standing::Read | Standing::Empty => return None,
-        };
-        let claim =
-            self.state.compare_exchange(unread, CLAIMED, Ordering::SeqCst, Ordering::Relaxed);
-        claim.ok()?;
-        // SAFETY: nobody reads it, whoever comes now sees that it is not open, and nobody else claims or
-        // begins what is claimed.
-        let value = self.contents.with_mut(|contents| unsafe { (*contents).take() });
-        self.state.fetch_and(!FLAGS, Ordering::SeqCst);
-        value
+    /// Takes the value if it stands so, or is retired, and nobody reads it: `is_read` says so of all the
+    /// cell's counts. If somebody comes in this very moment it is retired.
+    ///
+    /// Whoever leaves while this looks leaves the cell to it.
+    pub(super) fn claim(&self, standing: Standing, is_read: impl Fn() -> bool) -> Option<T> {
+        while !is_read() {
+            let state = self.state.load(Ordering::SeqCst);
+            if state != RETIRED && (state != OPEN || standing != Standing::Open) {
+                return None;
+            }
+            let claim =
+                self.state.compare_exchange(state, CLAIMED, Ordering::SeqCst, Ordering::Relaxed);
+            if claim.is_err() {
+                continue;
+            }
+            if !is_read() {
+                // SAFETY: nobody reads it, whoever comes now sees that it is not open, and nobody else
+                // claims or begins what is claimed.
+                let value = self.contents.with_mut(|contents| unsafe { (*contents).take() });
+                self.state.store(EMPTY, Ordering::Release);
+                return value;
+            }
+            // Not as it was: it was gone for those who came meanwhile, and they look for another.
+            self.state.store(RETIRED, Ordering::SeqCst);
+        }
+        None
     }
 }
 
 impl<'c, T> Filling<'c, T> {
-    /// Opens the cell, with its first reader.
-    pub(super) fn publish(self, value: T) -> Reader<'c, T> {
+    /// Opens the cell, with its first reader, in one of the cell's counts.
+    pub(super) fn publish(self, value: T, count: &'c AtomicU32) -> Reader<'c, T> {
         let cell = self.0;
         // SAFETY: nobody reads what is not open yet, and the right to fill it is here alone.
         cell.contents.with_mut(|contents| unsafe { *contents = Some(value) });
         std::mem::forget(self);
-        cell.state.fetch_add(OPEN.wrapping_sub(OPENING).wrapping_add(1), Ordering::SeqCst);
-        Reader(cell)
+        count.fetch_add(1, Ordering::SeqCst);
+        cell.state.store(OPEN, Ordering::SeqCst);
+        Reader { cell, count }
     }
 }
 
 impl<T> Drop for Filling<'_, T> {
     fn drop(&mut self) {
-        self.0.state.fetch_and(!FLAGS, Ordering::SeqCst);
+        self.0.state.store(EMPTY, Ordering::SeqCst);
     }
 }
 
 impl<T> Reader<'_, T> {
     /// Has the value shown to nobody else any more.
     pub(super) fn retire(&self) {
-        let retired = |state| (state & FLAGS == OPEN).then_some(state ^ (OPEN | RETIRED));
-        // It may be already.
-        let _ = self.0.state.fetch_update(Ordering::SeqCst, Ordering::Relaxed, retired);
+        // What is retired or claimed already is shown to nobody.
+        let _ =
+            self.cell.state.compare_exchange(OPEN, RETIRED, Ordering::SeqCst, Ordering::Relaxed);
     }
 
     #[inline]
     pub(super) fn value(&self) -> &T {
-        // SAFETY: a cell in which somebody is counted that found it open is not claimed.
-        let value = self.0.contents.with(|contents| unsafe { &*contents });
+        // SAFETY: the value of a cell that was open when this one was counted is not taken while it is.
+        let value = self.cell.contents.with(|contents| unsafe { &*contents });
         let Some(value) = value else { unreachable!("an open cell has contents") };
         value
     }
@@ -148,12 +165,12 @@ impl<T> Reader<'_, T> {
 impl<T> Drop for Reader<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.0.state.fetch_sub(1, Ordering::SeqCst);
+        self.count.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-const OPENING: usize = 1 << (usize::BITS - 1);
-const OPEN: usize = 1 << (usize::BITS - 2);
-const RETIRED: usize = 1 << (usize::BITS - 3);
-const CLAIMED: usize = 1 << (usize::BITS - 4);
-const FLAGS: usize = OPENING | OPEN | RETIRED | CLAIMED;
+const EMPTY: u32 = 0;
+const OPENING: u32 = 1;
+const OPEN: u32 = 2;
+const RETIRED: u32 = 3;
+const CLAIMED: u32 = 4;

@@ -19,11 +19,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use strongroom_core::Owner;
+
 use super::cell::{Cell, Reader, Standing, Unread};
 use super::entry::{Hint, Identity};
 use crate::records::{FreeList, Table};
 use crate::vault::{
-    Chance, Exposed, Keeper, Mark, OpenError, OwnedOpened, SealError, Sealed, Share, watch,
+    Chance, Exposed, Keeper, Mark, OpenError, OwnedOpened, SealError, Sealed, Share, VaultOwner,
+    watch,
 };
 
 /// A secret of a [`Store`](super::Store) that is open for whoever asks for it. Whoever else opens the same
@@ -43,14 +46,13 @@ pub struct SharedOpened<'s> {
 /// Takes a cell away that its last reader has left.
 struct LookAfter<'s> {
     cells: &'s SharedCells,
-    number: u32,
-    slot: &'s Slot,
+    place: Place<'s>,
 }
 
 pub(super) struct SharedCells {
     share: Share,
     own: Weak<Self>,
-    cells: Table<Slot>,
+    cells: Table<Block>,
     empty: FreeList,
     /// Milliseconds for which a secret stays open that nobody uses; 0 for none.
     lingering: u64,
@@ -64,6 +66,18 @@ pub(super) struct SharedCells {
     pub(super) opened: AtomicU64,
     pub(super) given_up: AtomicU64,
 }
+
+/// Cells, and who reads them.
+#[derive(Default)]
+struct Block {
+    slots: [Slot; BLOCK as usize],
+    readers: [Counts; SHARDS],
+}
+
+/// How many threads of one group read each cell of a block.
+#[derive(Default)]
+#[repr(align(64))]
+struct Counts([AtomicU32; BLOCK as usize]);
 
 /// A cell, and what is known of it without a look inside.
 #[derive(Default)]
@@ -79,6 +93,14 @@ struct Slot {
     seen_since: AtomicU64,
     /// Milliseconds of the clock; 0 for never.
     expires: AtomicU64,
+}
+
+/// Where a cell is.
+#[derive(Clone, Copy)]
+struct Place<'s> {
+    number: u32,
+    block: &'s Block,
+    slot: &'s Slot,
 }
 
 struct Occupant {
@@ -150,14 +172,14 @@ impl SharedCells {
     #[inline]
     fn find(&self, current: &impl Current, hint: u64) -> Result<SharedOpened<'_>, Unread> {
         let number = Hint::cell(hint).ok_or(Unread::Gone)?;
-        let slot = self.cells.at(number).ok_or(Unread::Gone)?;
-        let reader = slot.cell.read();
+        let place = self.place(number).ok_or(Unread::Gone)?;
+        let reader = place.read();
         // Made at once: to be counted for a moment may make it the last one, who looks after the cell.
-        let after = LookAfter { cells: self, number, slot };
+        let after = LookAfter { cells: self, place };
         let reader = reader?;
         let is_it = reader.value().identity == current.identity() && current.is_current();
         let shared = SharedOpened { reader, _after: after, _held: Mark::new() };
-        if !is_it || self.is_over(slot.expires.load(Ordering::Relaxed)) {
+        if !is_it || self.is_over(place.slot.expires.load(Ordering::Relaxed)) {
             return Err(Unread::Gone);
         }
         Ok(shared)
@@ -199,9 +221,10 @@ impl SharedCells {
     ) -> Attempt<'_> {
         let identity = current.identity();
         let Some(vacancy) = self.vacancy() else { return Attempt::NotNow };
-        let (number, slot) = (vacancy.number, vacancy.slot);
+        let place = vacancy.place;
+        let slot = place.slot;
         let Some(filling) = slot.cell.begin(identity.birth) else { return Attempt::NotNow };
-        if hint.is_some_and(|hint| !current.hint().change(hint, number)) {
+        if hint.is_some_and(|hint| !current.hint().change(hint, place.number)) {
             // Another was faster.
             drop(filling);
             return Attempt::Changed;
@@ -223,9 +246,9 @@ impl SharedCells {
         };
         self.opened.fetch_add(1, Ordering::Relaxed);
         slot.expires.store(expires, Ordering::Relaxed);
-        let reader = filling.publish(Occupant { identity, opened });
+        let reader = filling.publish(Occupant { identity, opened }, place.count());
         mem::forget(vacancy);
-        let after = LookAfter { cells: self, number, slot };
+        let after = LookAfter { cells: self, place };
         if hint.is_none() {
             reader.retire();
         }
@@ -250,9 +273,9 @@ impl SharedCells {
     /// Has a secret shown to nobody any more that its name has just ceased to stand for.
     pub(super) fn retire(&self, hint: &Hint, identity: Identity) {
         let Some(number) = Hint::cell(hint.load()) else { return };
-        let Some(slot) = self.cells.at(number) else { return };
-        let reader = slot.cell.read();
-        let _after = LookAfter { cells: self, number, slot };
+        let Some(place) = self.place(number) else { return };
+        let reader = place.read();
+        let _after = LookAfter { cells: self, place };
         // One that is being opened is retired by whoever opens it.
         if let Ok(reader) = reader
             && reader.value().identity == identity
@@ -264,25 +287,51 @@ impl SharedCells {
     /// An empty cell of its own.
     fn vacancy(&self) -> Option<Vacancy<'_>> {
         let next =
-            |number| self.cells.at(number).map_or(0, |slot| slot.next.load(Ordering::Relaxed));
-        let number = self.empty.pop(next).or_else(|| self.cells.add(MOST_CELLS))?;
-        Some(Vacancy { cells: self, number, slot: self.cells.at(number)? })
+            |number| self.place(number).map_or(0, |place| place.slot.next.load(Ordering::Relaxed));
+        let number = self.empty.pop(next).or_else(|| self.add_block())?;
+        Some(Vacancy { cells: self, place: self.place(number)? })
     }
 
-    /// Takes a cell away that stands so, if it still does.
-    fn take_away(&self, number: u32, slot: &Slot, standing: Standing) -> bool {
-        let Some(occupant) = slot.cell.claim(standing) else { return false };
+    /// Adds cells, and takes one of them.
+    #[cold]
+    fn add_block(&self) -> Option<u32> {
+        let first = self.cells.add(MOST_CELLS / BLOCK)? * BLOCK;
+        let others = (first + 1..first + BLOCK).rev();
+        others.filter_map(|number| self.place(number)).for_each(|place| self.vacate(place));
+        Some(first)
+    }
+
+    fn vacate(&self, place: Place<'_>) {
+        self.empty.push(place.number, |next| place.slot.next.store(next, Ordering::Relaxed));
+    }
+
+    #[inline]
+    fn place(&self, number: u32) -> Option<Place<'_>> {
+        let block = self.cells.at(number / BLOCK)?;
+        Some(Place { number, block, slot: &block.slots[(number % BLOCK) as usize] })
+    }
+
+    fn places(&self) -> impl Iterator<Item = Place<'_>> {
+        self.cells.iter().flat_map(|(first, block)| {
+            let numbers = first * BLOCK..;
+            numbers.zip(&block.slots).map(move |(number, slot)| Place { number, block, slot })
+        })
+    }
+
+    /// Takes a cell away that stands so, if it still does and nobody reads it.
+    fn take_away(&self, place: Place<'_>, standing: Standing) -> bool {
+        let Some(occupant) = place.claim(standing) else { return false };
         // Even if the fault handler panics.
-        let _vacant = Vacancy { cells: self, number, slot };
+        let _vacant = Vacancy { cells: self, place };
         drop(occupant);
         true
     }
 
     #[cold]
-    fn look_after(&self, number: u32, slot: &Slot, standing: Standing) {
+    fn look_after(&self, place: Place<'_>, standing: Standing) {
         // In a forked child there is nothing to take away.
         if !self.share.vault().is_inherited() {
-            self.take_away(number, slot, standing);
+            self.take_away(place, standing);
         }
     }
 
@@ -300,10 +349,9 @@ impl SharedCells {
 
     /// How many cells are open, and how many of them nobody uses.
     pub(super) fn count(&self) -> (usize, usize) {
-        self.cells.iter().fold((0, 0), |(open, unused), (_, slot)| match slot.cell.standing() {
-            Standing::Read | Standing::Retired => (open + 1, unused),
-            Standing::Unused => (open + 1, unused + 1),
-            Standing::Empty => (open, unused),
+        let open = self.places().filter(|place| place.slot.cell.standing() != Standing::Shut);
+        open.fold((0, 0), |(open, unused), place| {
+            (open + 1, unused + usize::from(place.is_unused()))
         })
     }
 
@@ -312,26 +360,24 @@ impl SharedCells {
     }
 
     /// The secret that was not used for the longest time.
-    fn longest_unused(&self) -> Option<(u32, &Slot)> {
+    fn longest_unused(&self) -> Option<Place<'_>> {
         let mut unused = self.unused();
         let mut is_fresh = false;
         loop {
             while let Some((tick, number)) = unused.pop() {
-                let Some(slot) = self.cells.at(number) else { continue };
-                if slot.last_used.load(Ordering::Relaxed) == tick
-                    && slot.cell.standing() == Standing::Unused
-                {
-                    return Some((number, slot));
+                let Some(place) = self.place(number) else { continue };
+                if place.slot.last_used.load(Ordering::Relaxed) == tick && place.is_unused() {
+                    return Some(place);
                 }
             }
             if is_fresh {
                 return None;
             }
             is_fresh = true;
-            let all =
-                self.cells.iter().filter(|(_, slot)| slot.cell.standing() == Standing::Unused);
-            unused
-                .extend(all.map(|(number, slot)| (slot.last_used.load(Ordering::Relaxed), number)));
+            let all = self.places().filter(Place::is_unused);
+            unused.extend(
+                all.map(|place| (place.slot.last_used.load(Ordering::Relaxed), place.number)),
+            );
             unused.sort_unstable_by(|a, b| b.cmp(a));
         }
     }
@@ -359,22 +405,22 @@ impl SharedCells {
         self.passes.fetch_add(1, Ordering::Relaxed);
         let now = self.now();
         let mut is_any = false;
-        for (number, slot) in self.cells.iter() {
-            match slot.cell.standing() {
-                Standing::Empty => {}
-                Standing::Read | Standing::Retired => is_any = true,
-                Standing::Unused => {
-                    is_any = true;
-                    let used = slot.last_used.load(Ordering::Relaxed);
-                    if slot.seen.swap(used, Ordering::Relaxed) != used {
-                        slot.seen_since.store(now, Ordering::Relaxed);
-                    }
-                    let unused = now.saturating_sub(slot.seen_since.load(Ordering::Relaxed));
-                    let expires = slot.expires.load(Ordering::Relaxed);
-                    if unused >= self.lingering || self.is_over(expires) {
-                        self.take_away(number, slot, Standing::Unused);
-                    }
-                }
+        for place in self.places() {
+            let slot = place.slot;
+            if slot.cell.standing() == Standing::Shut {
+                continue;
+            }
+            is_any = true;
+            if !place.is_unused() {
+                continue;
+            }
+            let used = slot.last_used.load(Ordering::Relaxed);
+            if slot.seen.swap(used, Ordering::Relaxed) != used {
+                slot.seen_since.store(now, Ordering::Relaxed);
+            }
+            let unused = now.saturating_sub(slot.seen_since.load(Ordering::Relaxed));
+            if unused >= self.lingering || self.is_over(slot.expires.load(Ordering::Relaxed)) {
+                self.take_away(place, Standing::Open);
             }
         }
         is_any
@@ -391,37 +437,70 @@ impl Keeper for SharedCells {
     fn give_up(&self, most: usize) -> usize {
         let mut count = 0;
         while count < most
-            && let Some((number, slot)) = self.longest_unused()
+            && let Some(place) = self.longest_unused()
         {
-            count += usize::from(self.take_away(number, slot, Standing::Unused));
+            count += usize::from(self.take_away(place, Standing::Open));
         }
         self.given_up.fetch_add(count as u64, Ordering::Relaxed);
         count
     }
 }
 
+impl<'s> Place<'s> {
+    /// Where the calling thread is counted.
+    #[inline]
+    fn count(&self) -> &'s AtomicU32 {
+        let Counts(counts) = &self.block.readers[VaultOwner.shard(SHARDS) % SHARDS];
+        &counts[(self.number % BLOCK) as usize]
+    }
+
+    #[inline]
+    fn read(&self) -> Result<Reader<'s, Occupant>, Unread> {
+        self.slot.cell.read(self.count())
+    }
+
+    /// Whether anybody reads it.
+    fn is_read(&self) -> bool {
+        let own = (self.number % BLOCK) as usize;
+        self.block.readers.iter().any(|Counts(counts)| counts[own].load(Ordering::SeqCst) > 0)
+    }
+
+    /// Whether it is open, to linger, and nobody reads it.
+    fn is_unused(&self) -> bool {
+        self.slot.cell.standing() == Standing::Open && !self.is_read()
+    }
+
+    fn claim(&self, standing: Standing) -> Option<Occupant> {
+        self.slot.cell.claim(standing, || self.is_read())
+    }
+}
+
 /// An empty cell, which goes back to the others when dropped.
 struct Vacancy<'s> {
     cells: &'s SharedCells,
-    number: u32,
-    slot: &'s Slot,
+    place: Place<'s>,
 }
 
 impl Drop for Vacancy<'_> {
     fn drop(&mut self) {
-        self.cells.empty.push(self.number, |next| self.slot.next.store(next, Ordering::Relaxed));
+        self.cells.vacate(self.place);
     }
 }
 
 impl Drop for LookAfter<'_> {
     #[inline]
     fn drop(&mut self) {
-        match self.slot.cell.standing() {
-            Standing::Read | Standing::Empty => {}
-            Standing::Unused if self.cells.lingers() => {
-                self.slot.last_used.store(self.cells.tick(), Ordering::Relaxed);
+        let slot = self.place.slot;
+        match slot.cell.standing() {
+            Standing::Shut => {}
+            Standing::Open if self.cells.lingers() => {
+                let (last_used, tick) = (&slot.last_used, self.cells.tick());
+                // Others read it in this very moment.
+                if last_used.load(Ordering::Relaxed) != tick {
+                    last_used.store(tick, Ordering::Relaxed);
+                }
             }
-            standing => self.cells.look_after(self.number, self.slot, standing),
+            standing => self.cells.look_after(self.place, standing),
         }
     }
 }
@@ -519,3 +598,9 @@ impl Debug for SharedOpened<'_> {
 
 /// Each takes locked memory.
 const MOST_CELLS: u32 = u32::MAX - 1;
+
+/// Cells in a block.
+const BLOCK: u32 = 16;
+
+/// Groups of threads that are counted apart.
+const SHARDS: usize = 8;

@@ -2,7 +2,7 @@
 //! place.
 
 use std::cell;
-pub(super) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+pub(super) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// What is behind it is reached by a closure, which loom watches.
 pub(super) struct UnsafeCell<T>(cell::UnsafeCell<T>);
