@@ -77,49 +77,68 @@ fn many_names(
 ) -> Result<(Vec<StoreTime>, f64), String> {
     let mut order: Vec<u64> = (0..count).collect();
     Random::new(1).shuffle(&mut order);
-    let (mut inserts, mut opens) = ((Vec::new(), 0.0), (Vec::new(), 0.0));
+    let (mut inserts, mut with_room, mut opens) = (Vec::new(), Vec::new(), Vec::new());
     let mut record_bytes = 0.0;
-    let each = |begun: Clock| begun.elapsed().as_secs_f64() * 1e9 / count as f64;
     for _ in 0..passes {
-        let begun = Clock::start();
-        let mut map = HashMap::<Number, Sealed>::new();
-        for number in 0..count {
-            let name = Number::of(number);
-            let sealed = vault.seal(&SECRET, &name.0).map_err(|error| error.to_string())?;
-            map.insert(name, sealed);
+        for (capacity, inserts) in [(0, &mut inserts), (order.len(), &mut with_room)] {
+            let of_map = fill_map(vault, capacity, &order)?;
+            let (of_store, bytes) = fill_store(vault, capacity, &order)?;
+            inserts.push((of_store.insert / of_map.insert, of_store.insert));
+            opens.push((of_store.open / of_map.open, of_store.open));
+            record_bytes = bytes / count as f64;
         }
-        let map_inserts = each(begun);
-        let begun = Clock::start();
-        for &number in &order {
-            let name = Number::of(number);
-            drop(vault.try_open(&map[&name], &name.0).map_err(|error| error.to_string())?);
-        }
-        let map_opens = each(begun);
-        drop(map);
-
-        let begun = Clock::start();
-        let store = Store::new(vault.share());
-        for number in 0..count {
-            store.insert(Number::of(number), &SECRET).map_err(|error| error.to_string())?;
-        }
-        let store_inserts = each(begun);
-        let begun = Clock::start();
-        for &number in &order {
-            drop(store.try_open(&Number::of(number)).map_err(|error| error.to_string())?);
-        }
-        let store_opens = each(begun);
-        record_bytes = store.metrics().record_bytes as f64 / count as f64;
-        inserts.0.push(store_inserts / map_inserts);
-        opens.0.push(store_opens / map_opens);
-        (inserts.1, opens.1) = (store_inserts, store_opens);
     }
-    let time = |what, (ratios, ns): (Vec<f64>, f64)| StoreTime {
+    let time = |what, times: Vec<(f64, f64)>| StoreTime {
         what,
         floor: MAP,
-        ratio: Spread::of(&ratios),
-        ns,
+        ratio: Spread::of(&times.iter().map(|&(ratio, _)| ratio).collect::<Vec<_>>()),
+        ns: times.last().map_or(0.0, |&(_, ns)| ns),
     };
-    Ok((vec![time(INSERT, inserts), time(OPEN_RANDOM, opens)], record_bytes))
+    let times =
+        vec![time(INSERT, inserts), time(INSERT_WITH_ROOM, with_room), time(OPEN_RANDOM, opens)];
+    Ok((times, record_bytes))
+}
+
+/// Nanoseconds for each.
+struct Filled {
+    insert: f64,
+    open: f64,
+}
+
+fn fill_map(vault: &Vault, capacity: usize, order: &[u64]) -> Result<Filled, String> {
+    let begun = Clock::start();
+    let mut map = HashMap::<Number, Sealed>::with_capacity(capacity);
+    for number in 0..order.len() as u64 {
+        let name = Number::of(number);
+        let sealed = vault.seal(&SECRET, &name.0).map_err(|error| error.to_string())?;
+        map.insert(name, sealed);
+    }
+    let insert = each(begun, order);
+    let begun = Clock::start();
+    for &number in order {
+        let name = Number::of(number);
+        drop(vault.try_open(&map[&name], &name.0).map_err(|error| error.to_string())?);
+    }
+    Ok(Filled { insert, open: each(begun, order) })
+}
+
+fn fill_store(vault: &Arc<Vault>, capacity: usize, order: &[u64]) -> Result<(Filled, f64), String> {
+    let begun = Clock::start();
+    let store = Store::with_capacity(vault.share(), capacity);
+    for number in 0..order.len() as u64 {
+        store.insert(Number::of(number), &SECRET).map_err(|error| error.to_string())?;
+    }
+    let insert = each(begun, order);
+    let begun = Clock::start();
+    for &number in order {
+        drop(store.try_open(&Number::of(number)).map_err(|error| error.to_string())?);
+    }
+    let open = each(begun, order);
+    Ok((Filled { insert, open }, store.metrics().record_bytes as f64))
+}
+
+fn each(begun: Clock, order: &[u64]) -> f64 {
+    begun.elapsed().as_secs_f64() * 1e9 / order.len() as f64
 }
 
 fn filled(vault: &Arc<Vault>, lingering: Duration) -> Result<Store<Number>, String> {
@@ -149,6 +168,7 @@ impl Name for Number {
 pub(crate) const OPEN_AGAIN: &str = "open again what lingers";
 pub(crate) const OPEN_FIRST: &str = "open and decrypt";
 pub(crate) const INSERT: &str = "insert one of many";
+pub(crate) const INSERT_WITH_ROOM: &str = "insert one of many, with room made before";
 pub(crate) const OPEN_RANDOM: &str = "open one of many, at random";
 pub(crate) const OWN_NAMES: &str = "each its own name";
 pub(crate) const ONE_NAME: &str = "both the same name";
