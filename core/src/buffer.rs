@@ -243,10 +243,11 @@ mod tests {
 
     use super::*;
     use crate::error::FaultKind;
+    use crate::owner::Door;
     use crate::testing::{Counting, with_arena};
 
     /// As many more as there is room for.
-    fn fill<'a>(arena: &'a Arena<'_>, len: usize) -> Vec<Buffer<'a>> {
+    fn fill<'a, O: Owner>(arena: &'a Arena<'_, O>, len: usize) -> Vec<Buffer<'a, O>> {
         core::iter::from_fn(|| Buffer::new(arena, len).ok()).collect()
     }
 
@@ -278,8 +279,10 @@ mod tests {
                 // SAFETY: the end of the secret is within the region.
                 let behind = unsafe { secret.memory.pointer().add(len) };
                 // All of a canary: Miri itself fails at an atomic word of which a part was written.
+                let window = arena.owner().open(Door::Whole);
                 // SAFETY: the canary after the secret, or slack of it, which nobody else uses now.
                 unsafe { behind.cast::<[u8; 8]>().write([1; 8]) };
+                drop(window);
                 let panic = catch_unwind(AssertUnwindSafe(|| drop(secret))).unwrap_err();
                 let message = FaultKind::CanaryAfter.message();
                 assert_eq!(panic.downcast_ref::<std::string::String>().unwrap(), message);
@@ -297,8 +300,10 @@ mod tests {
                 let secret = Buffer::new(arena, len).unwrap();
                 let place = secret.memory.pointer();
                 drop(secret);
+                let window = arena.owner().open(Door::Whole);
                 // SAFETY: memory of the region that nobody uses now.
                 unsafe { place.write(1) };
+                drop(window);
                 assert!(catch_unwind(AssertUnwindSafe(|| drop(fill(arena, len)))).is_err());
                 assert_goes_on(arena);
             });
@@ -306,7 +311,7 @@ mod tests {
     }
 
     /// One place of the arena is out of use, and no other.
-    fn assert_goes_on(arena: &Arena<'_>) {
+    fn assert_goes_on<O: Owner>(arena: &Arena<'_, O>) {
         drop(fill(arena, 8));
         drop(fill(arena, 300));
         let stats = arena.stats();

@@ -362,27 +362,31 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-    use crate::owner::Spin;
     use crate::testing::{rounds, with_arena};
 
-    fn joined(key: &Key<'_, Spin>) -> [u8; KEY] {
+    fn joined<O: Owner>(key: &Key<'_, O>) -> [u8; KEY] {
         key.with(|key| *key).unwrap_or_default()
     }
 
-    fn words(share: &Secret<'_, Share>) -> Vec<usize> {
-        share.value().iter().map(|word| word.load(Relaxed)).collect()
+    /// Both shares.
+    fn words<O: Owner>(key: &Key<'_, O>) -> [Vec<usize>; 2] {
+        let _window = key.arena.owner().open(Door::Key);
+        let one = |share: &Secret<'_, Share, O>| {
+            share.value().iter().map(|word| word.load(Relaxed)).collect()
+        };
+        key.shares.each_ref().map(one)
     }
 
     #[test]
     fn refresh_changes_both_shares_and_not_the_key() {
         with_arena(4096, |arena| {
             let key = Key::random(arena).unwrap();
-            let (before, shares) = (joined(&key), key.shares.each_ref().map(words));
+            let (before, shares) = (joined(&key), words(&key));
             assert_ne!(before, [0; KEY]);
             key.refresh();
             assert_eq!(joined(&key), before);
-            assert_ne!(words(&key.shares[0]), shares[0]);
-            assert_ne!(words(&key.shares[1]), shares[1]);
+            assert_ne!(words(&key)[0], shares[0]);
+            assert_ne!(words(&key)[1], shares[1]);
         });
     }
 
@@ -392,7 +396,7 @@ mod tests {
             let key = Key::random(arena).unwrap();
             key.destroy();
             assert!(key.with(|_| ()).is_err());
-            assert!(key.shares.iter().all(|share| words(share).iter().all(|&word| word == 0)));
+            assert!(words(&key).iter().flatten().all(|&word| word == 0));
             key.refresh();
             assert!(key.with(|_| ()).is_err(), "refresh brings nothing back");
         });
@@ -510,10 +514,10 @@ mod tests {
         let (shelf, other) = (Shelf::default(), Shelf::default());
         with_arena(4096, |arena| {
             let mut key = Key::random(arena).unwrap();
-            let (before, [own, handed]) = (joined(&key), key.shares.each_ref().map(words));
+            let (before, [own, handed]) = (joined(&key), words(&key));
             key.keep_share_with(&shelf).unwrap();
             assert_eq!(joined(&key), before);
-            assert_eq!((words(&key.shares[0]), words(&key.shares[1])), (own, [0; WORDS].to_vec()));
+            assert_eq!(words(&key), [own, [0; WORDS].to_vec()]);
             let handed: Vec<_> = handed.iter().flat_map(|word| word.to_ne_bytes()).collect();
             assert_eq!(shelf.kept()[..KEY], handed);
             key.keep_share_with(&other).unwrap();
@@ -530,10 +534,10 @@ mod tests {
             let before = joined(&key);
             key.keep_share_with(&shelf).unwrap();
             for _ in 0..3 {
-                let (shares, kept) = (key.shares.each_ref().map(words), shelf.kept());
+                let (shares, kept) = (words(&key), shelf.kept());
                 key.refresh();
                 assert_eq!(joined(&key), before);
-                let now = key.shares.each_ref().map(words);
+                let now = words(&key);
                 assert!(
                     now.iter().any(|share| share.iter().all(|&word| word == 0)),
                     "one own share"
@@ -542,9 +546,9 @@ mod tests {
                 assert_ne!(shelf.kept()[..KEY], kept[..KEY]);
             }
             shelf.refuses.store(true, Relaxed);
-            let shares = key.shares.each_ref().map(words);
+            let shares = words(&key);
             key.refresh();
-            assert_eq!(key.shares.each_ref().map(words), shares, "refused, so nothing has changed");
+            assert_eq!(words(&key), shares, "refused, so nothing has changed");
             assert!(matches!(key.with(|_| ()), Err(NoKey::Share(REFUSED))));
             shelf.refuses.store(false, Relaxed);
             assert_eq!(joined(&key), before);
@@ -574,7 +578,7 @@ mod tests {
             key.destroy();
             assert!(matches!(key.with(|_| ()), Err(NoKey::Destroyed)));
             assert!(shelf.kept.lock().unwrap().is_none());
-            assert!(key.shares.iter().all(|share| words(share).iter().all(|&word| word == 0)));
+            assert!(words(&key).iter().flatten().all(|&word| word == 0));
             key.refresh();
             assert!(matches!(key.with(|_| ()), Err(NoKey::Destroyed)));
         });

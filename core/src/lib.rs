@@ -170,6 +170,7 @@ mod stack_probe;
 mod string;
 mod sync;
 #[cfg(test)]
+#[expect(unsafe_code, reason = "maps memory and shuts it")]
 mod testing;
 mod vec;
 mod wipe;

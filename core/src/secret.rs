@@ -216,7 +216,7 @@ mod tests {
         with_arena(2500, |arena| {
             for is_written in [false, true] {
                 let built = catch_unwind(AssertUnwindSafe(|| {
-                    Secret::<[Stubborn; 3]>::build(arena, |place| {
+                    Secret::<[Stubborn; 3], _>::build(arena, |place| {
                         if is_written {
                             place.write([7, 8, 9].map(Stubborn));
                         }
@@ -233,7 +233,7 @@ mod tests {
     fn a_value_whose_drop_panics_is_given_back() {
         with_arena(2500, |arena| {
             let build = || Secret::build(arena, |place| place.write(Stubborn(7))).unwrap();
-            for end in [drop, |secret: Secret<'_, Stubborn>| secret.release().unwrap()] {
+            for end in [drop, |secret: Secret<'_, Stubborn, _>| secret.release().unwrap()] {
                 let secret = build();
                 assert_eq!(secret.expose_secret().0, 7);
                 assert!(catch_unwind(AssertUnwindSafe(|| end(secret))).is_err());

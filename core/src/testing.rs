@@ -1,9 +1,10 @@
 //! What the unit tests share.
 
-use core::mem::MaybeUninit;
-use std::vec;
+mod gate;
+
 use std::vec::Vec;
 
+use self::gate::{Gated, Pages};
 use crate::arena::Arena;
 use crate::entropy::Entropy;
 use crate::error::EntropyError;
@@ -46,8 +47,18 @@ pub(crate) const fn rounds(natively: usize, in_miri: usize) -> usize {
     if cfg!(miri) { in_miri } else { natively }
 }
 
-/// Calls `test` with an arena over `bytes` bytes.
-pub(crate) fn with_arena<R>(bytes: usize, test: impl FnOnce(&Arena<'_>) -> R) -> R {
-    let mut region = vec![MaybeUninit::uninit(); bytes];
+/// Calls `test` with an arena over `bytes` bytes, behind a gate: what touches them through no door ends
+/// the process.
+pub(crate) fn with_arena<R>(bytes: usize, test: impl FnOnce(&Arena<'_, Gated<'_>>) -> R) -> R {
+    let pages = Pages::new(bytes);
+    // SAFETY: the pages are of this function.
+    let region = unsafe { pages.region(bytes) };
+    test(&Arena::with_owner(region, &mut Counting(1), Gated(&pages)).unwrap())
+}
+
+/// The same without a gate, for what hands out plain memory.
+#[cfg(feature = "allocator-api2-0_2")]
+pub(crate) fn with_open_arena<R>(bytes: usize, test: impl FnOnce(&Arena<'_>) -> R) -> R {
+    let mut region = std::vec![core::mem::MaybeUninit::uninit(); bytes];
     test(&Arena::new(&mut region[..], &mut Counting(1)).unwrap())
 }

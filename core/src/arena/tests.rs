@@ -20,6 +20,7 @@ fn what_was_given_up_is_not_looked_at_while_it_is_wiped() {
     with_arena(4096, |arena| {
         let layout = Layout::array::<u8>(57).unwrap();
         let secret = arena.allocate(layout).unwrap();
+        let _window = arena.owner().open(Door::Whole);
         let offset = arena.cells.leaves.offset_of(secret.cast()).unwrap();
         let cell = arena.cells.runs.occupancy().cell_at(offset).unwrap();
         // SAFETY: the secret was just allocated, and is given up here.
@@ -52,6 +53,7 @@ fn what_is_free_but_not_ready_is_in_use_a_moment_longer_or_damaged() {
     let never_free = [State::EDGE, State::QUARANTINED];
     with_arena(4096, |arena| {
         let secret = arena.allocate(Layout::new::<[u8; 64]>()).unwrap();
+        let _window = arena.owner().open(Door::Whole);
         let offset = arena.cells.leaves.offset_of(secret.cast()).unwrap();
         let cell = arena.cells.runs.occupancy().cell_at(offset).unwrap();
         let after_reset = |state| {
@@ -80,6 +82,7 @@ fn the_ledger_counts_what_is_left_when_empty_runs_are_returned() {
         }
         let before = arena.ledger.lock().cut;
         let mut walk = EmptyRuns::default();
+        let _window = arena.owner().open(Door::Allocate);
         while arena.return_empty_runs(&mut arena.ledger.lock(), &mut walk) {}
         let left = arena.stats().classes[7].cells;
         let ledger = *arena.ledger.lock();
@@ -93,6 +96,7 @@ fn the_ledger_counts_what_is_left_when_empty_runs_are_returned() {
 #[test]
 fn leaves_that_were_just_taken_are_not_looked_at() {
     with_arena(16384, |arena| {
+        let _window = arena.owner().open(Door::Whole);
         let leaf = arena.buddy.take(1, 1, 0).unwrap();
         // SAFETY: the leaf was just taken, and nobody else knows of it.
         unsafe { arena.cells.leaves.bytes_mut(leaf * LEAF..leaf * LEAF + 1) }.fill(1);

@@ -7,7 +7,7 @@ use super::*;
 use crate::secret::Secret;
 use crate::testing::{Counting, rounds, with_arena};
 
-fn seal(enclave: &Enclave<'_>, secret: &[u8], context: &[u8]) -> Sealed<Vec<u8>> {
+fn seal<O: Owner>(enclave: &Enclave<'_, O>, secret: &[u8], context: &[u8]) -> Sealed<Vec<u8>> {
     enclave.seal(secret, context, vec![0; Enclave::record_len(secret.len())]).unwrap()
 }
 
@@ -272,10 +272,10 @@ fn a_panic_while_a_secret_is_open_in_place_seals_it() {
 fn values_are_opened_as_what_they_were_sealed() {
     with_arena(4096, |arena| {
         let enclave = Enclave::new(arena).unwrap();
-        let key = Secret::<[u64; 4]>::random(arena).unwrap();
+        let key = Secret::<[u64; 4], _>::random(arena).unwrap();
         let mut record = [0; Enclave::record_len(32)];
         let sealed = enclave.seal_value(&*key.expose_secret(), b"key", &mut record[..]).unwrap();
-        let opened: Secret<'_, [u64; 4]> = enclave.open_value(&sealed, b"key").unwrap();
+        let opened: Secret<'_, [u64; 4], _> = enclave.open_value(&sealed, b"key").unwrap();
         assert!(key.constant_time_eq(&opened.expose_secret()));
         assert_eq!(opened.expose_secret().as_ptr().addr() % align_of::<u64>(), 0);
         let other = enclave.open_value::<[u32; 9], _>(&sealed, b"key").unwrap_err();

@@ -106,7 +106,7 @@ mod tests {
     fn values_and_what_grows_compare_too() {
         with_arena(8192, |arena| {
             let [one, same, other] = [5_u64, 5, 5 << 60].map(|word| {
-                Secret::<[u64; 2]>::build(arena, |place| place.write([word, 1])).unwrap()
+                Secret::<[u64; 2], _>::build(arena, |place| place.write([word, 1])).unwrap()
             });
             assert!(are_equal(&one, &same) && !are_equal(&one, &other));
             let [one, same, other] = ["hunter2", "hunter2", "hunter3"].map(|password| {

@@ -67,9 +67,11 @@ mod tests {
             let mut text = SecretString::new(arena);
             text.push_str("hunter2").unwrap();
             use_up(Buffer::wiping(arena, &mut [7; 40]).unwrap());
-            use_up::<Secret<'_, _>>(Secret::build(arena, |place| place.write([7_u64; 3])).unwrap());
-            use_up::<SecretVec<u16, &Arena<'_>>>(line);
-            use_up::<SecretString<&Arena<'_>>>(text);
+            use_up::<Secret<'_, _, _>>(
+                Secret::build(arena, |place| place.write([7_u64; 3])).unwrap(),
+            );
+            use_up::<SecretVec<u16, &Arena<'_, _>>>(line);
+            use_up::<SecretString<&Arena<'_, _>>>(text);
             // It looks at every free byte.
             assert_eq!((arena.stats().live, arena.verify()), (0, Ok(())));
         });

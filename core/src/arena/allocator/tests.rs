@@ -19,12 +19,12 @@ use crate::classes::CANARY;
 use crate::lock::SpinLock;
 use crate::shards::Shards;
 use crate::sync::AtomicUsize;
-use crate::testing::{Counting, Noise, rounds, with_arena};
+use crate::testing::{Counting, Noise, rounds, with_open_arena};
 use core::sync::atomic::Ordering::Relaxed;
 
 #[test]
 fn a_vec_in_the_arena_does_what_one_of_std_does() {
-    with_arena(LARGE, |arena| {
+    with_open_arena(LARGE, |arena| {
         let mut noise = Noise(1);
         for _ in 0..rounds(40, 2) {
             let (mut ours, mut theirs) = (Vec::new_in(arena), StdVec::new());
@@ -74,7 +74,7 @@ fn step(noise: &mut Noise, ours: &mut Vec<u64, &Arena<'_>>, theirs: &mut StdVec<
 
 #[test]
 fn a_map_in_the_arena_does_what_one_of_std_does() {
-    with_arena(LARGE, |arena| {
+    with_open_arena(LARGE, |arena| {
         let mut noise = Noise(2);
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         let mut ours = HashMap::with_hasher_in(hasher, arena);
@@ -101,7 +101,7 @@ fn a_map_in_the_arena_does_what_one_of_std_does() {
 
 #[test]
 fn a_box_in_the_arena_drops_its_value_and_is_wiped() {
-    with_arena(8192, |arena| {
+    with_open_arena(8192, |arena| {
         let drops = AtomicUsize::new(0);
         let boxed = Box::try_new_in([MARK; 32], arena).unwrap();
         let dropped = Box::new_in(Dropped(&drops), arena);
@@ -124,7 +124,7 @@ impl Drop for Dropped<'_> {
 
 #[test]
 fn what_was_grown_or_shrunk_from_is_wiped() {
-    with_arena(LARGE, |arena| {
+    with_open_arena(LARGE, |arena| {
         let mut grown = Vec::new_in(arena);
         // Cells of all classes, and blocks.
         for len in 1..rounds(6000, 400) {
@@ -144,7 +144,7 @@ fn what_was_grown_or_shrunk_from_is_wiped() {
 
 #[test]
 fn layouts_of_every_alignment_are_served_or_refused() {
-    with_arena(LARGE, |arena| {
+    with_open_arena(LARGE, |arena| {
         let layout = |size, align| Layout::from_size_align(size, align).unwrap();
         for align in (0..=12).map(|log2| 1 << log2) {
             let [small, large] = [layout(3, align), layout(700, align)];
@@ -168,7 +168,7 @@ fn layouts_of_every_alignment_are_served_or_refused() {
 
 #[test]
 fn nothing_has_a_layout_too() {
-    with_arena(8192, |arena| {
+    with_open_arena(8192, |arena| {
         let (none, some) = (Layout::new::<[u64; 0]>(), Layout::new::<[u64; 4]>());
         let nothing = Allocator::allocate(&arena, none).unwrap();
         assert_eq!((nothing.len(), nothing.addr().get() % 8, arena.stats().live), (0, 0, 0));
@@ -191,7 +191,7 @@ fn nothing_has_a_layout_too() {
 
 #[test]
 fn a_full_arena_is_an_error_and_the_collection_stays() {
-    with_arena(4096, |arena| {
+    with_open_arena(4096, |arena| {
         let mut line = Vec::new_in(arena);
         line.extend_from_slice(b"hunter2");
         assert!(line.try_reserve(arena.capacity()).is_err());
@@ -223,7 +223,7 @@ fn damage_is_told_once_by_what_grows_and_by_what_is_dropped() {
 #[test]
 fn a_handler_that_panics_while_a_vec_grows_panics_once() {
     for bytes in [64, 5000] {
-        with_arena(1 << 15, |arena| {
+        with_open_arena(1 << 15, |arena| {
             let mut damaged = overrun(arena, bytes);
             // The vector is dropped by the unwinding: another panic would end the process.
             let panic = catch_unwind(AssertUnwindSafe(move || damaged.push(MARK))).unwrap_err();
