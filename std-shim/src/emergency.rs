@@ -6,10 +6,11 @@
 use std::iter;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::thread;
 
 use crate::fork::Generation;
-use crate::sys::{self, Backoff, KernelKey};
+use crate::sys::{self, Backoff, KernelKey, ProtectionKey, Shutter};
 
 /// Overwrites the locked memory of every vault of this process with zeros, keys included, and revokes
 /// the shares of keys that the kernel keeps ([`KeyShare`](crate::KeyShare)).
@@ -34,9 +35,36 @@ use crate::sys::{self, Backoff, KernelKey};
 /// ```
 pub fn wipe_all() {
     WIPED.store(true, Ordering::SeqCst);
+    // Who began to shut memory before that ends with the next system call, unless it is the very thread
+    // that this interrupted.
+    for _ in 0..MOST_YIELDS {
+        if SHUTTING.load(Ordering::SeqCst) == 0 {
+            break;
+        }
+        thread::yield_now();
+    }
     for _ in 0..2 {
         nodes().for_each(Node::wipe);
     }
+}
+
+/// Shuts memory, unless all was wiped: who wipes opens it, and it stays open then.
+pub(crate) fn unless_wiped(shut: impl FnOnce()) {
+    SHUTTING.fetch_add(1, Ordering::SeqCst);
+    if !WIPED.load(Ordering::SeqCst) {
+        shut();
+    }
+    SHUTTING.fetch_sub(1, Ordering::SeqCst);
+}
+
+/// What keeps a region from being wiped as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Shut {
+    #[default]
+    Never,
+    ByPages,
+    /// For each thread by itself, a signal handler among them.
+    ByKey(ProtectionKey),
 }
 
 /// Takes from everybody the keys that the kernel keeps for this process. Like [`wipe_all`], it takes no
@@ -66,6 +94,8 @@ struct Node {
     state: AtomicUsize,
     base: AtomicPtr<MaybeUninit<u8>>,
     len: AtomicUsize,
+    /// What shuts it: [`NEVER`], [`BY_PAGES`], or a protection key's number.
+    shut: AtomicU32,
     /// A key in the kernel's keyring instead of a region.
     key: AtomicI32,
     /// The process whose region this is.
@@ -74,19 +104,25 @@ struct Node {
 
 impl Registration {
     /// Enters a region, which must stay valid until [`end`](Self::end).
-    pub(crate) fn new(region: NonNull<[MaybeUninit<u8>]>) -> Self {
-        Self::enter(region.as_ptr().cast(), region.len(), NO_KEY)
+    pub(crate) fn new(region: NonNull<[MaybeUninit<u8>]>, shut: Shut) -> Self {
+        Self::enter(region.as_ptr().cast(), region.len(), shut, NO_KEY)
     }
 
     /// Enters a key of the kernel's.
     pub(crate) fn of_key(key: KernelKey) -> Self {
-        Self::enter(ptr::null_mut(), 0, key.serial())
+        Self::enter(ptr::null_mut(), 0, Shut::Never, key.serial())
     }
 
-    fn enter(base: *mut MaybeUninit<u8>, len: usize, key: i32) -> Self {
+    fn enter(base: *mut MaybeUninit<u8>, len: usize, shut: Shut, key: i32) -> Self {
         let node = Node::unused().unwrap_or_else(Node::add);
         node.base.store(base, Ordering::Relaxed);
         node.len.store(len, Ordering::Relaxed);
+        let shut = match shut {
+            Shut::Never => NEVER,
+            Shut::ByPages => BY_PAGES,
+            Shut::ByKey(key) => key.number(),
+        };
+        node.shut.store(shut, Ordering::Relaxed);
         node.key.store(key, Ordering::Relaxed);
         node.owner.store(Generation::current().number(), Ordering::Relaxed);
         node.state.store(IN_USE, Ordering::Release);
@@ -165,6 +201,7 @@ impl Node {
             state: AtomicUsize::new(TAKEN),
             base: AtomicPtr::new(ptr::null_mut()),
             len: AtomicUsize::new(0),
+            shut: AtomicU32::new(NEVER),
             key: AtomicI32::new(NO_KEY),
             owner: AtomicUsize::new(0),
         }));
@@ -192,13 +229,30 @@ impl Node {
             }
             let base = self.base.load(Ordering::Relaxed);
             if let Some(base) = NonNull::new(base) {
-                // SAFETY: the region is mapped while it is entered, and it cannot be taken out while
-                // it is being wiped. Whoever uses it at this moment reads zeros or its own bytes:
-                // the process ends, and that is better than a secret that survives it.
-                unsafe { sys::wipe_raw(base, self.len.load(Ordering::Relaxed)) };
+                self.wipe_region(base, self.len.load(Ordering::Relaxed));
             }
         }
         self.state.store(IN_USE, Ordering::Release);
+    }
+
+    fn wipe_region(&self, base: NonNull<MaybeUninit<u8>>, len: usize) {
+        let shut = self.shut.load(Ordering::Relaxed);
+        let key = ![NEVER, BY_PAGES].contains(&shut);
+        let key = key.then(|| ProtectionKey::from_number(shut)).filter(|key| !key.is_open());
+        if let Some(key) = key {
+            key.set_open(true);
+        }
+        if shut == BY_PAGES {
+            // SAFETY: the region is mapped while it is entered. It stays open.
+            let _ = unsafe { Shutter::new(base, len).set_open(true) };
+        }
+        // SAFETY: the region is mapped while it is entered, and it cannot be taken out while
+        // it is being wiped. Whoever uses it at this moment reads zeros or its own bytes:
+        // the process ends, and that is better than a secret that survives it.
+        unsafe { sys::wipe_raw(base, len) };
+        if let Some(key) = key {
+            key.set_open(false);
+        }
     }
 }
 
@@ -206,7 +260,17 @@ static FIRST: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut());
 static UNUSED_NODES: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut());
 static WIPED: AtomicBool = AtomicBool::new(false);
 
+/// Who shuts memory at this moment.
+static SHUTTING: AtomicUsize = AtomicUsize::new(0);
+
+/// How often another is given way to that may be in the middle of a system call, or may never come.
+const MOST_YIELDS: usize = 1000;
+
 const NO_KEY: i32 = 0;
+
+/// No key of a protection has either number.
+const NEVER: u32 = 0;
+const BY_PAGES: u32 = u32::MAX;
 
 const UNUSED: usize = 0;
 const TAKEN: usize = 1;

@@ -92,7 +92,7 @@
 //! | 0 | `debug` `sys` |
 //! | 1 | `entropy` `fork` `records` `scratch` |
 //! | 2 | `emergency` `park` |
-//! | 3 | `limits` |
+//! | 3 | `limits` `windows` |
 //! | 4 | `pages` |
 //! | 5 | `locked_arena` `vault` |
 //! | 6 | `global` `io` `store` `stream` |
@@ -129,6 +129,8 @@ mod stream;
 #[expect(unsafe_code, reason = "system calls, and the one mapping they work on")]
 mod sys;
 mod vault;
+#[expect(unsafe_code, reason = "shuts and opens the memory of a vault")]
+mod windows;
 
 #[cfg(any(feature = "json", feature = "toml"))]
 pub use document::DocumentError;
@@ -167,6 +169,7 @@ pub use vault::{
 };
 #[cfg(feature = "allocator-api2-0_2")]
 pub use vault::{OwnedAllocator, VaultAllocator};
+pub use windows::{Window, WindowError, WindowKind, Windows};
 
 /// Parts below the public interface, for the workspace's own fuzz targets. No promise is made about
 /// them.

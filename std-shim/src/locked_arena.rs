@@ -17,7 +17,7 @@ pub use self::error::{LockedArenaError, LostArena};
 pub use self::owned::OwnedBuffer;
 pub use self::owner::LockedOwner;
 
-use crate::emergency::Registration;
+use crate::emergency::{Registration, Shut};
 use crate::entropy::OsEntropy;
 use crate::pages::LockedPages;
 
@@ -90,7 +90,7 @@ impl LockedArena {
         // not used; nobody else gets at them but the wipe of an emergency.
         let region = unsafe { Region::from_raw(data.cast(), data.len()) };
         let arena = Arena::with_owner(region, &mut OsEntropy, owner)?;
-        let registration = Registration::new(data);
+        let registration = Registration::new(data, Shut::Never);
         Ok(Self { arena: Box::new(ManuallyDrop::new(arena)), registration, pages })
     }
 

@@ -28,6 +28,7 @@ use self::refusal::{Call, Refusal};
 use crate::fork::Generation;
 pub use crate::sys::ForkView;
 use crate::sys::{self, Mapping};
+use crate::windows::{Gate, Role, Shuts, WindowError, WindowKind};
 
 /// Whole pages of memory that never reach the swap device, a core dump or a forked child, with a
 /// guard page on each side that ends the process (SIGSEGV) when touched.
@@ -171,6 +172,21 @@ impl LockedPages {
         if self.is_inherited() { None } else { self.mapping.unlocked_bytes().ok() }
     }
 
+    /// Shuts the pages but for windows: what opens them.
+    pub(crate) fn shut(&mut self, shuts: Shuts, role: Role) -> Result<Gate, WindowError> {
+        let gate = match shuts {
+            Shuts::Nothing => Ok(Gate::None),
+            Shuts::Keys(keys) => {
+                let key = keys[role as usize];
+                self.mapping.set_key(Some(key)).map(|()| Gate::Keys(role, key))
+            }
+            Shuts::Pages => Gate::of_pages(&self.mapping),
+        };
+        let gate = gate.map_err(WindowError::from)?;
+        self.protections.windows = gate.kind();
+        Ok(gate)
+    }
+
     /// Why the pages are not locked. `None` if they are, as pages from [`new`](Self::new) always.
     #[must_use]
     pub fn lock_refusal(&self) -> Option<&LockError> {
@@ -241,6 +257,7 @@ impl LockedPages {
             fork_view: policy.settle(forks, ForkView::Copied)?,
             guarded: policy.settle(guards.map(|()| true), false)?,
             secret_memory,
+            windows: WindowKind::None,
         };
         let pages = Self { mapping, owner, protections, lock_refusal: None, secret_refusal: None };
         Ok(Made { pages, lock_refusal, secret_refusal })
@@ -272,7 +289,14 @@ impl Drop for LockedPages {
             self.mapping.abandon();
             return;
         }
-        self.mapping.wipe();
+        let opened = match self.protections.windows {
+            WindowKind::None => Ok(()),
+            WindowKind::Keys => self.mapping.set_key(None),
+            WindowKind::Pages => self.mapping.open(),
+        };
+        if opened.is_ok() {
+            self.mapping.wipe();
+        }
         // Unmapping unlocks too, but could fail. Secret memory stays locked until it is unmapped.
         let _ = self.mapping.unlock();
     }

@@ -6,6 +6,7 @@ mod child;
 mod descriptor;
 mod fork_view;
 mod keyring;
+mod keys;
 mod terminal;
 mod wipe;
 
@@ -15,6 +16,7 @@ pub(crate) use child::{Ended, in_child};
 pub(crate) use descriptor::duplicate;
 pub use fork_view::ForkView;
 pub(crate) use keyring::{KernelKey, Ring};
+pub(crate) use keys::{NoKey, ProtectionKey};
 #[cfg(test)]
 pub(crate) use terminal::pseudo_terminal;
 pub(crate) use terminal::{Echo, echo_off};
@@ -49,8 +51,8 @@ pub(crate) use secret::ask_for_secret_memory;
 pub(crate) use unix::descriptor_limit;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 pub(crate) use unix::{
-    Mapping, ResourceLimit, address_space_limit, core_limit, data_limit, memlock_limit, page_size,
-    raise_memlock_limit,
+    Mapping, ResourceLimit, Shutter, address_space_limit, core_limit, data_limit, memlock_limit,
+    page_size, raise_memlock_limit,
 };
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]

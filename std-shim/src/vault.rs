@@ -407,7 +407,12 @@ impl Vault {
         if self.admission.check_process().is_err() {
             return Ok(());
         }
-        let verified = self.admission.users().try_for_each(|user| user.arena().verify());
+        let mut verified = Ok(());
+        self.admission.look(|_, arena| {
+            if verified.is_ok() {
+                verified = arena.verify();
+            }
+        });
         // What an emergency has wiped meanwhile looks like damage.
         if emergency::is_wiped() { Ok(()) } else { verified }
     }
@@ -420,7 +425,9 @@ impl Vault {
         if self.admission.check_process().is_err() {
             return Vec::new();
         }
-        self.admission.users().map(|user| user.arena().stats()).collect()
+        let mut stats = Vec::new();
+        self.admission.look(|_, arena| stats.push(arena.stats()));
+        stats
     }
 
     /// Whether this is a forked child, which sees nothing of the vault.
@@ -462,8 +469,9 @@ impl Vault {
     /// says [`unlocked_bytes`](Self::unlocked_bytes).
     #[must_use]
     pub fn protections(&self) -> Protections {
-        let first = self.admission.common.pool.pages().protections();
-        self.admission.users().fold(first, |all, user| all.and(user.pages().protections()))
+        let mut all = self.admission.common.pool.pages().protections();
+        self.admission.look(|pages, _| all = all.and(pages.protections()));
+        all
     }
 
     /// How many bytes of the vault's memory are not locked now, as the kernel says: more than none if
@@ -476,13 +484,23 @@ impl Vault {
     #[must_use]
     pub fn unlocked_bytes(&self) -> Option<usize> {
         self.admission.check_process().ok()?;
-        self.admission.users().map(|user| user.pages().unlocked_bytes()).sum()
+        let mut unlocked = Some(0);
+        self.admission.look(|pages, _| {
+            unlocked = unlocked.zip(pages.unlocked_bytes()).map(|(sum, more)| sum + more);
+        });
+        unlocked
     }
 
     /// Why some of the memory is not locked; `None` if all is, as under [`Policy::Require`](crate::Policy::Require) always.
     #[must_use]
     pub fn lock_refusal(&self) -> Option<LockError> {
-        self.admission.users().find_map(|user| user.pages().lock_refusal().cloned())
+        let mut refusal = None;
+        self.admission.look(|pages, _| {
+            if refusal.is_none() {
+                refusal = pages.lock_refusal().cloned();
+            }
+        });
+        refusal
     }
 
     /// Where one of the two shares of the key rests: [`KeyShare::LockedMemory`], or a keyring that was
@@ -541,7 +559,9 @@ impl Builder {
     /// [`VaultError`] if the floor and the reserves cannot be locked, with the numbers and what to
     /// change; if they are too little to open anything; or if the ceiling is below the floor.
     pub fn build(self) -> Result<Vault, VaultError> {
-        Ok(Vault { admission: Admission::new(&self.options)? })
+        let mut options = self.options;
+        options.settle_windows()?;
+        Ok(Vault { admission: Admission::new(&options)? })
     }
 }
 

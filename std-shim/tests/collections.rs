@@ -21,7 +21,7 @@ mod support;
 fn a_map_lies_in_the_vault_with_its_keys() {
     let vault = Vault::builder().budget(4096..=262_144).linger(Duration::ZERO).build().unwrap();
     // SAFETY: this program neither forks nor wipes.
-    let memory = unsafe { vault.allocator() };
+    let memory = unsafe { vault.allocator() }.unwrap();
     let mut map = HashMap::with_hasher_in(RandomState::new(), memory);
     for number in 0..300_u64 {
         let mut name = Vec::new_in(memory);
@@ -55,14 +55,14 @@ fn where_there_is_no_room_nothing_is_lost_and_those_who_wait_are_served() {
     let vault =
         Arc::new(Vault::builder().budget(4096..=4096).reserve("own", 4096).build().unwrap());
     // SAFETY: this program neither forks nor wipes.
-    let owned = unsafe { vault.share().allocator() };
+    let owned = unsafe { vault.share().allocator() }.unwrap();
     let mut bytes = Vec::new_in(owned);
     while bytes.try_reserve(1).is_ok() {
         bytes.push(0x5a_u8);
     }
     assert!(bytes.len() > 500 && bytes.iter().all(|&byte| byte == 0x5a));
     // SAFETY: as above.
-    let reserved = unsafe { vault.reserve("own").unwrap().allocator() };
+    let reserved = unsafe { vault.reserve("own").unwrap().allocator() }.unwrap();
     assert!(Box::try_new_in([7_u128; 50], reserved).is_ok_and(|value| value[49] == 7));
     let others: std::vec::Vec<_> = std::iter::from_fn(|| vault.try_allocate(100).ok()).collect();
     thread::scope(|scope| {
@@ -77,7 +77,7 @@ fn where_there_is_no_room_nothing_is_lost_and_those_who_wait_are_served() {
     assert_eq!((vault.held(), vault.verify()), (0, Ok(())));
     // The last owner of the vault may be a collection.
     // SAFETY: as above.
-    let last = Box::new_in([7_u64; 8], unsafe { vault.share().allocator() });
+    let last = Box::new_in([7_u64; 8], unsafe { vault.share().allocator() }.unwrap());
     drop(vault);
     assert_eq!(thread::spawn(move || last[7]).join().unwrap(), 7);
 }
@@ -86,7 +86,7 @@ fn where_there_is_no_room_nothing_is_lost_and_those_who_wait_are_served() {
 fn what_takes_no_memory_takes_no_place() {
     let vault = Vault::new(4096).unwrap();
     // SAFETY: this program neither forks nor wipes.
-    let nothing = Box::new_in((), unsafe { vault.allocator() });
+    let nothing = Box::new_in((), unsafe { vault.allocator() }.unwrap());
     assert_eq!((*nothing, vault.held()), ((), 0));
 }
 
@@ -96,7 +96,7 @@ fn what_one_thread_allocates_another_releases() {
     const THREADS: usize = 4;
     let vault = Vault::builder().budget(4096..=65_536).linger(Duration::ZERO).build().unwrap();
     // SAFETY: this program neither forks nor wipes.
-    let memory = unsafe { vault.allocator() };
+    let memory = unsafe { vault.allocator() }.unwrap();
     let all_there = Barrier::new(THREADS);
     thread::scope(|scope| {
         let (senders, receivers): (std::vec::Vec<_>, std::vec::Vec<_>) =
@@ -138,7 +138,7 @@ fn damage_is_told_of_once() {
     }
     let vault = Vault::builder().budget(8192..=8192).on_fault(count).build().unwrap();
     // SAFETY: this program neither forks nor wipes.
-    let memory = unsafe { vault.allocator() };
+    let memory = unsafe { vault.allocator() }.unwrap();
     let _beside = vault.try_allocate(64).unwrap();
     let mut bytes = Vec::with_capacity_in(64, memory);
     bytes.extend_from_slice(&[7_u8; 64]);
@@ -159,7 +159,7 @@ fn a_forked_child_and_a_wiped_process_get_nothing() {
     support::alone("a_forked_child_and_a_wiped_process_get_nothing", || {
         let vault = Vault::new(8192).unwrap();
         // SAFETY: what lies there is looked at no more after the fork and the wipe.
-        let memory = unsafe { vault.allocator() };
+        let memory = unsafe { vault.allocator() }.unwrap();
         let layout = std::alloc::Layout::new::<[u64; 8]>();
         let before = memory.allocate(layout).unwrap();
         let child = support::forked(|| {

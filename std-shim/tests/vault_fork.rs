@@ -25,6 +25,15 @@ fn forked(child: impl FnOnce() -> bool) -> i32 {
     status
 }
 
+/// What holds, each found out before the next: no guard lives longer than its own expression.
+macro_rules! one_by_one {
+    ($($holds:expr),* $(,)?) => {{
+        let mut told: Vec<bool> = Vec::new();
+        $(told.extend([$holds]);)*
+        told
+    }};
+}
+
 #[test]
 fn a_child_sees_nothing_and_is_told_so() {
     for backing in [Backing::Anonymous, Backing::PreferSecretMemory] {
@@ -39,7 +48,7 @@ fn a_child_sees_nothing_and_is_told_so() {
         words.push(7).unwrap();
         let status = forked(|| {
             let mut random = [0; 8];
-            let told = [
+            let told = one_by_one![
                 opened.expose_secret().iter().all(|&byte| byte == 0),
                 !opened.constant_time_eq(b"hunter2"),
                 matches!(vault.try_open(&sealed, b""), Err(OpenError::Forked)),
@@ -53,7 +62,8 @@ fn a_child_sees_nothing_and_is_told_so() {
                 matches!(vault.fill_random(&mut random), Err(OpenError::Forked)),
                 vault.verify().is_ok() && vault.stats().is_empty(),
                 vault.metrics().live == 0,
-                *value.expose_secret() == [0; 7] && *value.expose_secret_mut() == [0; 7],
+                *value.expose_secret() == [0; 7],
+                *value.expose_secret_mut() == [0; 7],
                 !value.constant_time_eq(b"hunter2"),
                 matches!(value.seal(b""), Err(SealError::Forked)),
                 matches!(value.fill_random(), Err(OpenError::Forked)),

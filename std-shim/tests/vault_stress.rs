@@ -420,6 +420,7 @@ impl Worker {
         let byte = unsafe { behind.read() };
         // SAFETY: the same byte.
         unsafe { behind.write(!byte) };
+        drop(secret);
         drop(opened);
     }
 
@@ -460,7 +461,7 @@ impl Worker {
                 #[cfg(feature = "allocator-api2-0_2")]
                 {
                     // SAFETY: bytes may be zero at any time, and no child looks at them.
-                    let memory = unsafe { vault.allocator() };
+                    let memory = unsafe { vault.allocator() }.unwrap();
                     let mut bytes = allocator_api2::vec::Vec::new_in(memory);
                     for _ in 0..len.min(300) {
                         if bytes.try_reserve(1).is_err() {

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::sys::ForkView;
+use crate::windows::WindowKind;
 
 /// What the operating system has granted for some pages.
 ///
@@ -13,6 +14,7 @@ use crate::sys::ForkView;
 /// | `fork_view` | `MADV_WIPEONFORK`, else `MADV_DONTFORK` | `VM_INHERIT_NONE` |
 /// | `guarded` | `mprotect` | `mprotect` |
 /// | `secret_memory` | `memfd_secret`, where [`Backing`](crate::Backing) asks for it | never |
+/// | `windows` | protection keys or `mprotect`, where a vault's [`Windows`](crate::Windows) ask for them | `mprotect` |
 ///
 /// Secret memory is locked, excluded from dumps and absent from children by its nature.
 ///
@@ -36,6 +38,9 @@ pub struct Protections {
     /// The pages are secret memory, `memfd_secret(2)`: gone from the kernel's own map of memory, so
     /// that no other process reads them through it, not even root by `ptrace` or `/proc/PID/mem`.
     pub secret_memory: bool,
+    /// What shuts the pages but for the moments in which somebody uses them; see
+    /// [`Windows`](crate::Windows).
+    pub windows: WindowKind,
 }
 
 impl Protections {
@@ -45,6 +50,7 @@ impl Protections {
         self.dump_excluded &= other.dump_excluded;
         self.guarded &= other.guarded;
         self.secret_memory &= other.secret_memory;
+        self.windows = self.windows.min(other.windows);
         if self.fork_hidden() {
             self.fork_view = other.fork_view;
         }
@@ -69,7 +75,11 @@ impl Display for Protections {
             without(self.fork_hidden()),
             without(self.guarded)
         )?;
-        f.write_str(if self.secret_memory { ", secret memory" } else { "" })
+        f.write_str(if self.secret_memory { ", secret memory" } else { "" })?;
+        match self.windows {
+            WindowKind::None => Ok(()),
+            kind => write!(f, ", {kind}"),
+        }
     }
 }
 
@@ -85,14 +95,18 @@ mod tests {
             fork_view: ForkView::Zeroed,
             guarded: true,
             secret_memory: true,
+            windows: WindowKind::Keys,
         };
-        assert_eq!(all.to_string(), "locked, dump-excluded, fork-hidden, guarded, secret memory");
+        let expected =
+            "locked, dump-excluded, fork-hidden, guarded, secret memory, windows by keys";
+        assert_eq!(all.to_string(), expected);
         let none = Protections {
             locked: false,
             dump_excluded: false,
             fork_view: ForkView::Copied,
             guarded: false,
             secret_memory: false,
+            windows: WindowKind::None,
         };
         assert_eq!(none.to_string(), "not locked, not dump-excluded, not fork-hidden, not guarded");
     }

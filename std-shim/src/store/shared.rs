@@ -23,10 +23,10 @@ use strongroom_core::Owner;
 
 use super::cell::{Cell, Reader, Standing, Unread};
 use super::entry::{Hint, Identity};
+use crate::park::Park;
 use crate::records::{FreeList, Table};
 use crate::vault::{
-    Chance, Exposed, Keeper, Mark, OpenError, OwnedOpened, SealError, Sealed, Share, VaultOwner,
-    watch,
+    Chance, Exposed, Keeper, Mark, OpenError, OwnedOpened, SealError, Sealed, Share, watch,
 };
 
 /// A secret of a [`Store`](super::Store) that is open for whoever asks for it. Whoever else opens the same
@@ -450,7 +450,7 @@ impl<'s> Place<'s> {
     /// Where the calling thread is counted.
     #[inline]
     fn count(&self) -> &'s AtomicU32 {
-        let Counts(counts) = &self.block.readers[VaultOwner.shard(SHARDS) % SHARDS];
+        let Counts(counts) = &self.block.readers[Park.shard(SHARDS) % SHARDS];
         &counts[(self.number % BLOCK) as usize]
     }
 

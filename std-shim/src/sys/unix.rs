@@ -118,6 +118,18 @@ impl Mapping {
         Ok(())
     }
 
+    /// What opens and shuts the data, for all threads.
+    pub(crate) fn shutter(&self) -> Shutter {
+        let data = self.data();
+        Shutter::new(data.cast(), data.len())
+    }
+
+    /// Gives all threads access to the data.
+    pub(crate) fn open(&mut self) -> io::Result<()> {
+        // SAFETY: the mapping is there.
+        unsafe { self.shutter().set_open(true) }
+    }
+
     /// Overwrites the data with zeros, in a way the compiler cannot leave out.
     pub(crate) fn wipe(&mut self) {
         super::wipe(self.bytes());
@@ -164,6 +176,36 @@ impl Drop for Mapping {
         // SAFETY: the mapping is owned by `self`, which is going, so no reference to it is left.
         // A failure leaves the pages mapped, and nobody is left to be told.
         let _ = unsafe { libc::munmap(whole.as_ptr().cast(), whole.len()) };
+    }
+}
+
+/// What opens and shuts the data of a mapping for all threads, `mprotect(2)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shutter {
+    base: NonNull<MaybeUninit<u8>>,
+    len: usize,
+}
+
+// SAFETY: it is an address and a length, and the kernel orders what is done with them.
+unsafe impl Send for Shutter {}
+// SAFETY: as above.
+unsafe impl Sync for Shutter {}
+
+impl Shutter {
+    /// Of whole pages.
+    pub(crate) fn new(base: NonNull<MaybeUninit<u8>>, len: usize) -> Self {
+        Self { base, len }
+    }
+
+    /// Gives all threads access, or takes it from them. Takes no lock; async-signal-safe.
+    ///
+    /// # Safety
+    /// The mapping is there.
+    pub(crate) unsafe fn set_open(self, is_open: bool) -> io::Result<()> {
+        let access = if is_open { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_NONE };
+        // SAFETY: the mapping is there, as is promised. No byte of it changes, and what is touched while
+        // it is shut ends the process.
+        check(unsafe { libc::mprotect(self.base.as_ptr().cast(), self.len, access) })
     }
 }
 

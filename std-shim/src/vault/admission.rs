@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use strongroom_core::Enclave;
+use strongroom_core::{Arena, Enclave};
 
 use super::counts::Counts;
 use super::error::{Denied, OpenError, Shortage, VaultError};
@@ -29,6 +29,9 @@ use super::queue::{Kind, Place, Queue, Shape, Topic};
 use super::request::Request;
 use super::segment::{ENTRY, User, VaultOwner};
 use crate::emergency;
+use crate::pages::LockedPages;
+#[cfg(feature = "allocator-api2-0_2")]
+use crate::windows::WindowKind;
 
 pub(super) struct Admission {
     pub(super) lingering: Lingering,
@@ -85,6 +88,12 @@ impl Admission {
         }
     }
 
+    /// Whether the memory is shut but for windows.
+    #[cfg(feature = "allocator-api2-0_2")]
+    pub(super) fn has_windows(&self) -> bool {
+        self.common.pool.pages().protections().windows != WindowKind::None
+    }
+
     pub(super) fn desks(&self) -> impl Iterator<Item = &Desk> {
         std::iter::once(&self.common).chain(self.reserves.iter().map(|(_, desk)| desk))
     }
@@ -92,6 +101,14 @@ impl Admission {
     /// Those who use a segment each, reserves last, as long as they are kept.
     pub(super) fn users(&self) -> impl Iterator<Item = User<'_>> {
         self.desks().flat_map(|desk| desk.pool.users())
+    }
+
+    /// Looks at all memory, the key's too if that lies apart, piece by piece.
+    pub(super) fn look(&self, mut look: impl FnMut(&LockedPages, &Arena<'_, VaultOwner>)) {
+        self.users().for_each(|user| look(user.pages(), user.arena()));
+        if let Some(memory) = self.common.pool.key_memory() {
+            look(memory.pages(), memory.arena());
+        }
     }
 
     /// How many secrets are open, or looked for room for, at this moment. Whoever was not counted any

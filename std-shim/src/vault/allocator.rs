@@ -14,8 +14,9 @@ use super::error::OpenError;
 use super::lease::Lease;
 use super::request::Request;
 use super::reserve::Reserve;
-use super::segment::{User, VaultOwner};
+use super::segment::{NO_GATE, User};
 use super::share::Share;
+use crate::windows::WindowError;
 
 impl Vault {
     /// With the feature `allocator-api2-0_2`: what a collection of `allocator-api2`, `hashbrown` and others
@@ -36,7 +37,7 @@ impl Vault {
     ///
     /// let vault = Vault::new(64 * 1024)?;
     /// // SAFETY: this program neither forks nor wipes.
-    /// let mut line = Vec::new_in(unsafe { vault.allocator() });
+    /// let mut line = Vec::new_in(unsafe { vault.allocator() }?);
     /// assert!(line.try_reserve(7).is_ok(), "there was no room");
     /// line.extend_from_slice(b"hunter2");
     /// assert_eq!(vault.held(), 1);
@@ -47,9 +48,11 @@ impl Vault {
     /// What lies there is zeros after [`wipe_all`](crate::wipe_all), and zeros or no memory at all in a
     /// forked child, whatever type it has. Nobody reads, changes or drops a value there, nor a collection
     /// of them, in a forked child or after an emergency.
-    #[must_use]
-    pub unsafe fn allocator(&self) -> VaultAllocator<'_> {
-        VaultAllocator(self.admission.everybody())
+    ///
+    /// # Errors
+    /// [`WindowError::PlainPointers`] if the vault has windows.
+    pub unsafe fn allocator(&self) -> Result<VaultAllocator<'_>, WindowError> {
+        VaultAllocator::of(self.admission.everybody())
     }
 }
 
@@ -58,9 +61,11 @@ impl<'v> Reserve<'v> {
     ///
     /// # Safety
     /// As for [`Vault::allocator`].
-    #[must_use]
-    pub unsafe fn allocator(self) -> VaultAllocator<'v> {
-        VaultAllocator(self.party)
+    ///
+    /// # Errors
+    /// As for [`Vault::allocator`].
+    pub unsafe fn allocator(self) -> Result<VaultAllocator<'v>, WindowError> {
+        VaultAllocator::of(self.party)
     }
 }
 
@@ -69,15 +74,27 @@ impl Share {
     ///
     /// # Safety
     /// As for [`Vault::allocator`].
-    #[must_use]
-    pub unsafe fn allocator(&self) -> OwnedAllocator {
-        OwnedAllocator(self.clone())
+    ///
+    /// # Errors
+    /// As for [`Vault::allocator`].
+    pub unsafe fn allocator(&self) -> Result<OwnedAllocator, WindowError> {
+        VaultAllocator::of(self.party()).map(|_| OwnedAllocator(self.clone()))
     }
 }
 
 /// A vault's locked memory, for collections that borrow the vault; see [`Vault::allocator`].
 #[derive(Clone, Copy)]
 pub struct VaultAllocator<'v>(Party<'v>);
+
+impl<'v> VaultAllocator<'v> {
+    fn of(party: Party<'v>) -> Result<Self, WindowError> {
+        if party.admission.has_windows() {
+            Err(WindowError::PlainPointers)
+        } else {
+            Ok(Self(party))
+        }
+    }
+}
 
 /// A vault's locked memory, for collections that own a share of it; see [`Share::allocator`].
 #[derive(Clone)]
@@ -114,7 +131,7 @@ unsafe impl Allocator for VaultAllocator<'_> {
         drop(user);
         admission.released();
         if let Err(fault) = released {
-            VaultOwner.report(fault, admission.common.pool.on_fault());
+            NO_GATE.report(fault, admission.common.pool.on_fault());
         }
     }
 }

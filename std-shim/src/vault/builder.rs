@@ -8,6 +8,7 @@ use strongroom_core::Fault;
 use super::key_share::KeyShare;
 use super::options::Options;
 use crate::pages::{Backing, Policy};
+use crate::windows::Windows;
 
 /// Makes a [`Vault`](crate::Vault); see [`Vault::builder`](crate::Vault::builder).
 ///
@@ -58,6 +59,26 @@ impl Builder {
     /// [`Backing::Anonymous`].
     pub fn backing(mut self, backing: Backing) -> Self {
         self.options.backing = backing;
+        self
+    }
+
+    /// Whether the memory is shut but for the moments in which somebody uses it; SECURITY.md says against
+    /// whom that is of use. The default is [`Windows::None`].
+    ///
+    /// With windows the vault's own key lies in a page of its own, and the budget begins at two pages.
+    ///
+    /// ```
+    /// use strongroom::{Vault, WindowKind, Windows};
+    ///
+    /// let vault = Vault::builder().windows(Windows::KeysOrPages).build()?;
+    /// assert!(vault.protections().windows != WindowKind::None);
+    /// let sealed = vault.seal(b"hunter2", b"")?;
+    /// let password = vault.try_open(&sealed, b"")?;
+    /// assert_eq!(password.expose_secret(), b"hunter2"); // Here it can be read, and nowhere else.
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn windows(mut self, windows: Windows) -> Self {
+        self.options.windows = windows;
         self
     }
 

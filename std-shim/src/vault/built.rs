@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
-use strongroom_core::wiping_stack;
+use strongroom_core::{Door, Owner, wiping_stack};
 
 use super::error::OpenError;
 use super::opened::{Exposed, ExposedMut, Opened};
@@ -32,10 +32,12 @@ impl<T, S: Holds> Built<T, S> {
         build: impl for<'p> FnOnce(&'p mut MaybeUninit<T>) -> &'p mut T,
     ) -> Result<Self, OpenError> {
         let mut pointer = place::<MaybeUninit<T>>(&memory)?;
+        let window = memory.owner().open(Door::Expose);
         // SAFETY: the memory was allocated for a `T` and is this function's alone.
         let place = unsafe { pointer.as_mut() };
         let value = wiping_stack::<STACK, _>(|| ptr::from_mut(build(place)));
         assert!(ptr::eq(value, pointer.as_ptr().cast()), "another place was built in");
+        drop(window);
         Ok(Self { memory, value: PhantomData })
     }
 
@@ -48,7 +50,7 @@ impl<T, S: Holds> Built<T, S> {
     pub fn try_expose_secret(&self) -> Result<Exposed<'_, T>, OpenError> {
         let pointer = place::<T>(&self.memory)?;
         // SAFETY: `new` has built the value, which nothing has changed but through this guard's like.
-        Ok(Exposed::new(&VaultOwner, unsafe { pointer.as_ref() }))
+        Ok(Exposed::new(self.memory.owner(), unsafe { pointer.as_ref() }))
     }
 
     /// The value, to be changed for as long as the guard lives.
@@ -59,7 +61,7 @@ impl<T, S: Holds> Built<T, S> {
     pub fn try_expose_secret_mut(&mut self) -> Result<ExposedMut<'_, T>, OpenError> {
         let mut pointer = place::<T>(&self.memory)?;
         // SAFETY: as above, and it is borrowed mutably.
-        Ok(ExposedMut::new(&VaultOwner, unsafe { pointer.as_mut() }))
+        Ok(ExposedMut::new(self.memory.owner(), unsafe { pointer.as_mut() }))
     }
 }
 
@@ -71,6 +73,7 @@ fn place<T>(memory: &impl Holds) -> Result<NonNull<T>, OpenError> {
 impl<T, S: Holds> Drop for Built<T, S> {
     fn drop(&mut self) {
         if let Ok(pointer) = place::<T>(&self.memory) {
+            let _window = self.memory.owner().open(Door::Expose);
             // SAFETY: the value is there, and ends here; its memory goes after it.
             unsafe { pointer.drop_in_place() };
         }
@@ -92,11 +95,14 @@ impl<T: ?Sized> Holds for OwnedOpened<T> {}
 mod sealed {
     use std::ptr::NonNull;
 
-    use super::{Exposed, OpenError, Opened, OwnedOpened};
+    use super::{Exposed, OpenError, Opened, OwnedOpened, VaultOwner};
 
     pub trait Sealed {
         /// Where the secret is, as long as there is anything left of it.
         fn intact(&self) -> Option<NonNull<u8>>;
+
+        /// Has the gate before the memory.
+        fn owner(&self) -> &VaultOwner;
 
         /// Why there is nothing left of it.
         fn gone(&self) -> OpenError;
@@ -108,6 +114,10 @@ mod sealed {
     impl<T: ?Sized> Sealed for Opened<'_, T> {
         fn intact(&self) -> Option<NonNull<u8>> {
             self.intact()
+        }
+
+        fn owner(&self) -> &VaultOwner {
+            self.owner()
         }
 
         fn gone(&self) -> OpenError {
@@ -122,6 +132,10 @@ mod sealed {
     impl<T: ?Sized> Sealed for OwnedOpened<T> {
         fn intact(&self) -> Option<NonNull<u8>> {
             self.opened().intact()
+        }
+
+        fn owner(&self) -> &VaultOwner {
+            self.opened().owner()
         }
 
         fn gone(&self) -> OpenError {

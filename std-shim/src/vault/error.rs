@@ -9,6 +9,7 @@ use strongroom_core::{AllocateError, ArenaError};
 use super::key_share::KeyShareError;
 use crate::debug::debug_as_displayed;
 use crate::pages::LockError;
+use crate::windows::WindowError;
 
 debug_as_displayed!(VaultError, OpenError, SealError);
 
@@ -25,6 +26,8 @@ pub enum VaultError {
     NoRoomForKey(AllocateError),
     /// A share of the key cannot rest where it was asked to.
     KeyShare(KeyShareError),
+    /// The memory cannot have the windows that were asked for.
+    Windows(WindowError),
     /// All memory of this process was wiped ([`wipe_all`](crate::wipe_all)): it is about to end.
     Wiped,
     /// The budget's end is below its start.
@@ -44,6 +47,7 @@ impl Display for VaultError {
             Self::NoEntropy => Display::fmt(&OpenError::NoEntropy, f),
             Self::NoRoomForKey(error) => write!(f, "the budget is too small for the key: {error}"),
             Self::KeyShare(error) => Display::fmt(error, f),
+            Self::Windows(error) => Display::fmt(error, f),
             Self::Wiped => f.write_str(
                 "wipe_all was called: this process is about to end and makes no vault any more",
             ),
@@ -63,6 +67,7 @@ impl Error for VaultError {
             Self::Arena(error) => Some(error),
             Self::NoRoomForKey(error) => Some(error),
             Self::KeyShare(error) => Some(error),
+            Self::Windows(error) => Some(error),
             Self::NoEntropy | Self::Wiped | Self::CeilingBelowFloor { .. } => None,
         }
     }
@@ -77,6 +82,12 @@ impl From<LockError> for VaultError {
 impl From<KeyShareError> for VaultError {
     fn from(error: KeyShareError) -> Self {
         Self::KeyShare(error)
+    }
+}
+
+impl From<WindowError> for VaultError {
+    fn from(error: WindowError) -> Self {
+        Self::Windows(error)
     }
 }
 

@@ -38,7 +38,7 @@ fn allocate(lens: &mut Vec<usize>, bytes: usize, has_key: bool) {
         // Not known; so nobody is refused for it.
         return lens.clear();
     };
-    let Ok(arena) = Arena::with_owner(region, &mut OsEntropy, VaultOwner) else {
+    let Ok(arena) = Arena::with_owner(region, &mut OsEntropy, VaultOwner::default()) else {
         return;
     };
     let _key = has_key.then(|| Enclave::new(&arena));

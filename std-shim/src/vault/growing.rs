@@ -10,7 +10,7 @@ use super::opener::Opener;
 use super::owned::OwnedOpened;
 use super::request::Request;
 use super::reserve::Reserve;
-use super::segment::VaultOwner;
+use super::segment::{NO_GATE, VaultOwner};
 use super::share::Share;
 
 macro_rules! growing {
@@ -23,7 +23,8 @@ macro_rules! growing {
             type Error = OpenError;
 
             fn owner(&self) -> &VaultOwner {
-                &VaultOwner
+                // Of nothing yet.
+                &NO_GATE
             }
 
             fn buffer<T: Pod>(&self, len: usize) -> Result<Self::Buffer<T>, OpenError> {

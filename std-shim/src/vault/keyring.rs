@@ -18,7 +18,7 @@ use strongroom_core::{Entropy, SHARE_BYTES, ShareError, ShareKeeper};
 use super::error::VaultError;
 use super::key_share::{KeyShareError, Keyring};
 use super::options::Options;
-use crate::emergency::{self, Registration};
+use crate::emergency::{self, Registration, Shut};
 use crate::entropy::OsEntropy;
 use crate::fork::Generation;
 use crate::pages::LockedPages;
@@ -60,7 +60,7 @@ impl KeyringShare {
         let share = Self { held, registration: Registration::of_key(key), keyring };
         if !kept.is_zero() {
             let pages = options.pages(SHARE_BYTES, None)?;
-            let registration = Registration::new(pages.as_non_null());
+            let registration = Registration::new(pages.as_non_null(), Shut::Never);
             share.held.near().page = Some((registration, pages));
         }
         match keyring {

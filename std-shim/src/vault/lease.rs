@@ -4,7 +4,7 @@ use std::alloc::Layout;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
-use strongroom_core::{Enclave, Exposed, ExposedMut, Fault};
+use strongroom_core::{Door, Enclave, Exposed, ExposedMut, Fault, Owner};
 
 use super::error::Denied;
 use super::request::Request;
@@ -36,8 +36,10 @@ impl<'v> Lease<'v> {
         let layout = request.layout().ok_or(Denied::NotNow)?;
         let memory = user.arena().allocate(layout)?.cast();
         let lease = Self { memory, layout, user };
+        let window = lease.owner().open(Door::Expose);
         // SAFETY: it was just allocated, all zero, and is this lease's alone.
         request.fulfil(enclave, unsafe { lease.bytes().as_mut() })?;
+        drop(window);
         lease.user.note_use();
         Ok(lease)
     }
@@ -77,11 +79,17 @@ impl<'v> Lease<'v> {
         self.user.pages().is_absent()
     }
 
+    /// Has the gate before the memory.
+    #[inline]
+    pub(super) fn owner(&self) -> &VaultOwner {
+        self.user.arena().owner()
+    }
+
     /// Empty in a forked child that has no such memory.
     #[inline]
     pub(super) fn expose(&self) -> Exposed<'_, [u8], VaultOwner> {
         // SAFETY: the bytes are this lease's alone, were zeroed, and are borrowed with it; or they are none.
-        Exposed::new(&VaultOwner, unsafe { self.present().as_ref() })
+        Exposed::new(self.owner(), unsafe { self.present().as_ref() })
     }
 
     /// As [`expose`](Self::expose), to be changed.
@@ -89,7 +97,8 @@ impl<'v> Lease<'v> {
     pub(super) fn expose_mut(&mut self) -> ExposedMut<'_, [u8], VaultOwner> {
         // SAFETY: the bytes are this lease's alone, were zeroed, and are borrowed mutably with it; or they
         // are none.
-        ExposedMut::new(&VaultOwner, unsafe { self.present().as_mut() })
+        let bytes = unsafe { self.present().as_mut() };
+        ExposedMut::new(self.owner(), bytes)
     }
 
     pub(super) fn constant_time_eq(&self, other: &[u8]) -> bool {

@@ -64,9 +64,9 @@ impl Metrics {
             unlocked: Some(0),
             ..Self::default()
         };
-        for user in admission.users() {
-            let (pages, stats) = (user.pages(), user.arena().stats());
-            metrics.rooms += 1;
+        metrics.rooms = admission.users().count();
+        admission.look(|pages, arena| {
+            let stats = arena.stats();
             let unlocked = pages.unlocked_bytes();
             metrics.unlocked = metrics.unlocked.zip(unlocked).map(|(sum, more)| sum + more);
             metrics.locked += match unlocked {
@@ -76,7 +76,7 @@ impl Metrics {
             };
             metrics.used += stats.used;
             metrics.faults += stats.faults;
-        }
+        });
         metrics
     }
 }

@@ -15,7 +15,7 @@ use super::error::{OpenError, SealError};
 use super::holding::Mark;
 use super::lease::Lease;
 use super::request::Request;
-use super::segment::VaultOwner;
+use super::segment::{NO_GATE, VaultOwner};
 
 /// A secret that is open in a vault's locked memory: bytes, or with a parameter a plain value
 /// ([`Opener`](super::Opener)). Dropping it wipes it and makes room for those who wait.
@@ -136,6 +136,10 @@ impl<T: ?Sized> Opened<'_, T> {
     }
 
     /// Where the value is, as long as there is anything left of it.
+    pub(super) fn owner(&self) -> &VaultOwner {
+        self.lease.owner()
+    }
+
     pub(super) fn intact(&self) -> Option<NonNull<u8>> {
         self.lease.intact()
     }
@@ -232,7 +236,7 @@ impl<T: Pod> Opened<'_, T> {
     #[inline]
     pub fn expose_secret(&self) -> Exposed<'_, T> {
         if self.lease.is_absent() {
-            return Exposed::new(&VaultOwner, zeros());
+            return Exposed::new(&NO_GATE, zeros());
         }
         Exposed::map(self.lease.expose(), |bytes| bytemuck::from_bytes(bytes))
     }
@@ -241,7 +245,7 @@ impl<T: Pod> Opened<'_, T> {
     #[inline]
     pub fn expose_secret_mut(&mut self) -> ExposedMut<'_, T> {
         if self.lease.is_absent() {
-            return ExposedMut::new(&VaultOwner, zeros());
+            return ExposedMut::new(&NO_GATE, zeros());
         }
         ExposedMut::map(self.lease.expose_mut(), |bytes| bytemuck::from_bytes_mut(bytes))
     }

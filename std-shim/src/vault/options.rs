@@ -8,6 +8,7 @@ use strongroom_core::Fault;
 
 use super::key_share::{KeyShare, Keyring};
 use crate::pages::{Backing, LockError, LockedPages, Policy};
+use crate::windows::{Shuts, WindowError, Windows};
 
 #[derive(Clone, Debug)]
 pub(super) struct Options {
@@ -18,6 +19,9 @@ pub(super) struct Options {
     pub(super) on_fault: fn(Fault),
     pub(super) policy: Policy,
     pub(super) backing: Backing,
+    pub(super) windows: Windows,
+    /// What came of that.
+    pub(super) shuts: Shuts,
     pub(super) key_share: KeyShare,
     pub(super) key_share_kept: Duration,
 }
@@ -32,6 +36,8 @@ impl Default for Options {
             on_fault: panic_once,
             policy: Policy::Require,
             backing: Backing::Anonymous,
+            windows: Windows::None,
+            shuts: Shuts::Nothing,
             key_share: KeyShare::LockedMemory,
             key_share_kept: Duration::ZERO,
         }
@@ -39,6 +45,16 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Finds out whether there can be windows.
+    pub(super) fn settle_windows(&mut self) -> Result<(), WindowError> {
+        match (self.windows.shuts(), self.policy) {
+            (Ok(shuts), _) => self.shuts = shuts,
+            (Err(_), Policy::Prefer) => self.shuts = Shuts::Nothing,
+            (Err(error), Policy::Require) => return Err(error),
+        }
+        Ok(())
+    }
+
     /// The keyring that is asked for.
     pub(super) fn keyring(&self) -> Option<Keyring> {
         match self.key_share {

@@ -23,6 +23,7 @@ use super::options::Options;
 use super::request::Request;
 use super::segment::{Memory, Segment, User, VaultOwner, longest_free};
 use crate::pages::{LockError, LockedPages, PIECE, page_size};
+use crate::windows::{Role, Shuts};
 
 pub(super) struct Pool {
     first: Segment,
@@ -92,12 +93,14 @@ impl Pool {
     ) -> Result<Self, VaultError> {
         let page = page_size();
         let floor = floor.checked_next_multiple_of(page).unwrap_or(floor);
+        let for_key = if is_main && options.shuts != Shuts::Nothing { page } else { 0 };
+        let floor = if for_key > 0 { floor.max(2 * page) } else { floor };
         let ceiling = (ceiling / page * page).max(floor);
         if floor > MOST_SEGMENT {
             // What the system has not got is refused as a whole, before a part is locked.
             LockedPages::try_reserving(floor)?;
         }
-        let mut memory = Memory::new(floor.min(MOST_SEGMENT), options)?;
+        let mut memory = Memory::new(floor.min(MOST_SEGMENT) - for_key, options)?;
         if is_main {
             memory = memory.with_enclave(options)?;
         }
@@ -140,6 +143,11 @@ impl Pool {
     #[inline]
     pub(super) fn pages(&self) -> &LockedPages {
         self.first.lasting().pages()
+    }
+
+    /// The pages of the key, if they are apart.
+    pub(super) fn key_memory(&self) -> Option<&Memory> {
+        self.first.lasting().key_memory()
     }
 
     /// Where a share of the key is; see [`Memory::keyring`].
@@ -407,7 +415,7 @@ impl Turn<'_> {
             if pages.bytes() < needed {
                 return Ok(None);
             }
-            Memory::of(pages, &pool.options).map(Some)
+            Memory::of(pages, &pool.options, Role::Secrets).map(Some)
         };
         let locked = pool.locked.load(Ordering::Relaxed);
         let step = locked.min((locked / 8).max(STEP)) / page_size() * page_size();

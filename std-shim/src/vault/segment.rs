@@ -20,19 +20,27 @@ use crate::emergency::{self, Registration};
 use crate::entropy::OsEntropy;
 use crate::pages::LockedPages;
 use crate::park::{Park, ParkLock};
+use crate::windows::{Gate, Role, Shuts, Window};
 
 /// The owner of a vault's memory: those who wait for its lock sleep, and no damage is reported once
-/// all memory was wiped.
-#[derive(Clone, Copy, Debug)]
-pub struct VaultOwner;
+/// all memory was wiped. It has the gate before the memory, if the vault has windows.
+#[derive(Debug, Default)]
+pub struct VaultOwner {
+    gate: Gate,
+}
+
+/// The owner of what is no vault's memory, though its type says so.
+pub(super) static NO_GATE: VaultOwner = VaultOwner { gate: Gate::None };
 
 impl Owner for VaultOwner {
     type Lock = ParkLock;
     type Shards = <Park as Owner>::Shards;
-    type Window<'o> = ();
+    type Window<'o> = Window<'o>;
 
     #[inline]
-    fn open(&self, _: Door) {}
+    fn open(&self, _: Door) -> Window<'_> {
+        self.gate.open()
+    }
 
     fn report(&self, fault: Fault, handler: fn(Fault)) {
         if !emergency::is_wiped() {
@@ -200,8 +208,7 @@ impl User<'_> {
 
     #[inline]
     pub(super) fn arena(&self) -> &Arena<'_, VaultOwner> {
-        // SAFETY: the arena lives as long as the memory.
-        unsafe { self.memory().arena.as_ref() }
+        self.memory().arena()
     }
 
     pub(super) fn pages(&self) -> &LockedPages {
@@ -221,6 +228,8 @@ pub(super) struct Memory {
     enclave: Option<ManuallyDrop<Enclave<'static, VaultOwner>>>,
     /// On the heap, so that it stays where it is while others point to it.
     arena: NonNull<ManuallyDrop<Arena<'static, VaultOwner>>>,
+    /// What has the enclave's key, if it is to lie apart.
+    apart: Option<Box<Memory>>,
     /// Goes before the pages it names.
     registration: Registration,
     pages: LockedPages,
@@ -232,20 +241,27 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new(bytes: usize, options: &Options) -> Result<Self, VaultError> {
-        Self::of(options.pages(bytes, None)?, options)
+        Self::of(options.pages(bytes, None)?, options, Role::Secrets)
     }
 
-    pub(super) fn of(pages: LockedPages, options: &Options) -> Result<Self, VaultError> {
+    pub(super) fn of(
+        mut pages: LockedPages,
+        options: &Options,
+        role: Role,
+    ) -> Result<Self, VaultError> {
+        let gate = pages.shut(options.shuts, role)?;
+        let shut = gate.shut();
         let data = pages.as_non_null();
         // SAFETY: the pages are valid until they are dropped, after which the arena is not used;
         // nobody else gets at them but the wipe of an emergency.
         let region = unsafe { Region::from_raw(data.cast(), data.len()) };
-        let arena = Arena::with_owner(region, &mut OsEntropy, VaultOwner)?
+        let arena = Arena::with_owner(region, &mut OsEntropy, VaultOwner { gate })?
             .with_fault_handler(options.on_fault);
         Ok(Self {
             enclave: None,
             arena: NonNull::from(Box::leak(Box::new(ManuallyDrop::new(arena)))),
-            registration: Registration::new(data),
+            registration: Registration::new(data, shut),
+            apart: None,
             pages,
             share: None,
             share_refusal: None,
@@ -254,8 +270,13 @@ impl Memory {
 
     /// Makes an enclave in the arena.
     pub(super) fn with_enclave(mut self, options: &Options) -> Result<Self, VaultError> {
+        if options.shuts != Shuts::Nothing {
+            let pages = options.pages(KEY_MEMORY, None)?;
+            self.apart = Some(Box::new(Self::of(pages, options, Role::Key)?));
+        }
+        let arena = self.apart.as_ref().map_or(self.arena, |memory| memory.arena);
         // SAFETY: the arena lives as long as this memory does, and so as the enclave.
-        let arena = unsafe { self.arena.as_ref() };
+        let arena = unsafe { arena.as_ref() };
         let mut enclave = Enclave::new(arena).map_err(VaultError::NoRoomForKey)?;
         if let Some(keyring) = options.keyring() {
             let handed_over = KeyringShare::new(keyring, options).and_then(|share| {
@@ -291,14 +312,24 @@ impl Memory {
         (self.share.as_ref().map(|share| share.keyring), self.share_refusal)
     }
 
+    /// What has the enclave's key, if that lies apart.
+    pub(super) fn key_memory(&self) -> Option<&Self> {
+        self.apart.as_deref()
+    }
+
+    #[inline]
+    pub(super) fn arena(&self) -> &Arena<'_, VaultOwner> {
+        // SAFETY: the arena lives as long as this memory.
+        unsafe { self.arena.as_ref() }
+    }
+
     pub(super) fn bytes(&self) -> usize {
-        self.pages.bytes()
+        self.pages.bytes() + self.key_memory().map_or(0, Self::bytes)
     }
 
     /// The longest secret in bytes that fits beside what is in here now.
     pub(super) fn longest(&self) -> usize {
-        // SAFETY: the arena lives as long as this memory.
-        longest_free(unsafe { self.arena.as_ref() })
+        longest_free(self.arena())
     }
 }
 
@@ -345,7 +376,7 @@ struct Shard {
 impl Users {
     #[inline]
     fn enter<'v>(&self, segment: &'v Segment) -> User<'v> {
-        let shard = VaultOwner.shard(SHARDS) % SHARDS;
+        let shard = Park.shard(SHARDS) % SHARDS;
         let Shard { users, most } = &self.0[shard];
         let count = (users.fetch_add(ENTRY + 1, Ordering::SeqCst) + 1) % ENTRY;
         let is_most = count > most.load(Ordering::Relaxed);
@@ -384,6 +415,9 @@ const MISSING: &str = "an open segment has memory";
 const OPEN: u8 = 0;
 const IDLE: u8 = 1;
 const CLOSED: u8 = 2;
+
+/// Bytes of memory for the key alone: whole pages, as all are.
+pub(super) const KEY_MEMORY: usize = 4096;
 
 /// Bytes of the canaries on both sides of a secret.
 const CANARIES: usize = 16;

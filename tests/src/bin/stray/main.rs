@@ -289,7 +289,7 @@ fn seal_fields(vault: &Vault, opened: &Opened<'_>) -> Result<(), OpenError> {
 /// Copies a secret into a collection, which grows.
 fn collect(vault: &Vault, opened: &Opened<'_>) {
     // SAFETY: nobody wipes this process's memory, and its forked children do nothing.
-    let memory = unsafe { vault.allocator() };
+    let Ok(memory) = (unsafe { vault.allocator() }) else { return };
     let mut bytes = allocator_api2::vec::Vec::new_in(memory);
     for piece in opened.expose_secret().chunks(97) {
         if bytes.try_reserve(piece.len()).is_err() {

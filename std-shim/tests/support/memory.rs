@@ -1,0 +1,126 @@
+//! What may be done with memory, tried.
+
+use std::mem::MaybeUninit;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Why a load ended a process: what the signal says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// `SEGV_ACCERR`.
+    Access,
+    /// `SEGV_PKUERR`.
+    Key,
+    /// Another signal or code.
+    Other(i32),
+}
+
+/// Whether the calling thread may read a byte: the kernel reads it for the thread, and has its rights.
+pub(crate) fn is_readable(place: *const u8) -> bool {
+    let mut ends = [0; 2];
+    // SAFETY: there is room for two descriptors.
+    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+    // SAFETY: the kernel looks whether the byte may be read.
+    let written = unsafe { libc::write(ends[1], place.cast(), 1) };
+    for end in ends {
+        // SAFETY: the descriptor was made above.
+        unsafe { libc::close(end) };
+    }
+    written == 1
+}
+
+/// Runs `act` in a forked child: what it ends of, `None` if it comes to its end.
+pub(crate) fn fault_of(act: impl FnOnce()) -> Option<Fault> {
+    let child = || {
+        report_faults();
+        act();
+    };
+    match ends(child) {
+        Some(0) => None,
+        Some(code) if code == FAULT + SEGV_ACCERR => Some(Fault::Access),
+        Some(code) if code == FAULT + SEGV_PKUERR => Some(Fault::Key),
+        other => Some(Fault::Other(other.unwrap_or(-1))),
+    }
+}
+
+/// Runs `act` in a handler of a signal that this thread raises, in a forked child; and what that ends of.
+///
+/// In the very process, not a child of it, if it is called in one already.
+pub(crate) fn fault_of_handler(act: impl Fn()) -> Option<Fault> {
+    static TURN: Mutex<()> = Mutex::new(());
+    static ACT: Mutex<Option<usize>> = Mutex::new(None);
+    extern "C" fn handler(_: i32) {
+        let act = ACT.try_lock().ok().and_then(|act| *act);
+        if let Some(act) = act {
+            let act = std::ptr::with_exposed_provenance::<&dyn Fn()>(act);
+            // SAFETY: whoever raises the signal keeps it there.
+            (unsafe { &*act })();
+        }
+    }
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let raise = || {
+        let act: &dyn Fn() = &act;
+        *ACT.lock().unwrap() = Some((&raw const act).expose_provenance());
+        install(libc::SIGUSR2, handler as *const () as usize, 0);
+        // SAFETY: raises a signal that has a handler.
+        unsafe { libc::raise(libc::SIGUSR2) };
+    };
+    if IN_CHILD.load(Ordering::Relaxed) == 1 {
+        raise();
+        return None;
+    }
+    fault_of(raise)
+}
+
+/// The exit status of a forked child that runs `act`; `None` if a signal ended it. A panic is status 101.
+pub(crate) fn ends(act: impl FnOnce()) -> Option<i32> {
+    // SAFETY: the child runs what it is given and leaves by `_exit`; other threads' locks that it could
+    // need are those of the allocator, which the C library sees to.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        IN_CHILD.store(1, Ordering::Relaxed);
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
+        // SAFETY: ends the child.
+        unsafe { libc::_exit(if done.is_ok() { 0 } else { 101 }) };
+    }
+    let mut status = 0;
+    // SAFETY: the child is this process's, and there is room for the status.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status))
+}
+
+/// Takes all protection keys that are left, and says how many those were.
+pub(crate) fn take_all_keys() -> usize {
+    // SAFETY: takes keys that are never used.
+    let take = || unsafe { libc::syscall(libc::SYS_pkey_alloc, 0_usize, 0_usize) };
+    std::iter::from_fn(|| (take() > 0).then_some(())).count()
+}
+
+/// Has the process end with a status that says why it was not allowed to touch memory.
+fn report_faults() {
+    extern "C" fn handler(_: i32, info: *const libc::siginfo_t, _: *const libc::c_void) {
+        // SAFETY: the kernel gives the handler what it has to say.
+        let code = unsafe { (*info).si_code };
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(FAULT + code) };
+    }
+    install(libc::SIGSEGV, handler as *const () as usize, libc::SA_SIGINFO);
+}
+
+fn install(signal: i32, handler: usize, flags: i32) {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: all zeros is a valid action.
+    let action = unsafe { action.assume_init_mut() };
+    action.sa_sigaction = handler;
+    action.sa_flags = flags;
+    // SAFETY: the action is valid during the call.
+    assert_eq!(unsafe { libc::sigaction(signal, action, null_mut()) }, 0);
+}
+
+static IN_CHILD: AtomicI32 = AtomicI32::new(0);
+
+const FAULT: i32 = 50;
+const SEGV_ACCERR: i32 = 2;
+const SEGV_PKUERR: i32 = 4;
