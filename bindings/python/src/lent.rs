@@ -83,6 +83,14 @@ pub(crate) fn duplicate(number: c_int) -> PyResult<OwnedFd> {
     Ok(lent.try_clone_to_owned()?)
 }
 
+/// The number of the interpreter that the caller runs in; a process may have several.
+pub(crate) fn interpreter(_: Python<'_>) -> i64 {
+    // SAFETY: the caller is attached to an interpreter.
+    let current = unsafe { ffi::PyInterpreterState_Get() };
+    // SAFETY: it is the caller's own, which does not end meanwhile.
+    unsafe { ffi::PyInterpreterState_GetID(current) }
+}
+
 /// Fills in what Python asks about a buffer of `len` bytes.
 ///
 /// # Safety

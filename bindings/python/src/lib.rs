@@ -44,6 +44,11 @@ mod wait;
 // Views of locked memory are read and written without a lock but the interpreter's.
 #[pyo3::pymodule(gil_used = true)]
 mod _strongroom {
+    use std::sync::OnceLock;
+
+    use pyo3::exceptions::PyImportError;
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use crate::facts::{Limits, Metrics, Protections, StoreMetrics, raise_soft_limit, read_limits};
     #[pymodule_export]
@@ -58,4 +63,15 @@ mod _strongroom {
     use crate::store::Store;
     #[pymodule_export]
     use crate::vault::{Vault, wipe_all};
+
+    /// Classes belong to the interpreter that was first. Python 3.12 and later see to that themselves.
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        static FIRST: OnceLock<i64> = OnceLock::new();
+        let this = crate::lent::interpreter(module.py());
+        if *FIRST.get_or_init(|| this) == this {
+            return Ok(());
+        }
+        Err(PyImportError::new_err("strongroom is used by one interpreter of a process alone"))
+    }
 }

@@ -176,13 +176,14 @@ impl Opened {
 impl Opened {
     /// A memoryview of the secret, until the block ends.
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyMemoryView>> {
+        let before = slf.get().state().given.as_ref().map(|before| before.clone_ref(slf.py()));
+        if before.is_some_and(|before| before.bind(slf.py()).upgrade().is_some()) {
+            return Err(python::Error::new_err(ENTERED));
+        }
         let view = PyMemoryView::from(slf.as_any())?;
         let given = PyWeakrefReference::new(&view)?.unbind();
-        let before = slf.get().state().given.replace(given);
-        match before.and_then(|before| before.bind(slf.py()).upgrade()) {
-            Some(_) => Err(python::Error::new_err(ENTERED)),
-            None => Ok(view),
-        }
+        slf.get().state().given = Some(given);
+        Ok(view)
     }
 
     /// Ends the exposure. An exception that is on its way out of the block goes on; what would have been

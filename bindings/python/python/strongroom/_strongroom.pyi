@@ -9,6 +9,23 @@ from typing_extensions import Buffer
 
 from ._opening import AsyncOpening, AsyncOpeningAll, OpenedAll
 
+__all__ = [
+    "Bell",
+    "Limits",
+    "Metrics",
+    "Opened",
+    "Pending",
+    "Protections",
+    "Sealed",
+    "Store",
+    "StoreMetrics",
+    "Vault",
+    "limits",
+    "raise_soft_limit",
+    "wipe",
+    "wipe_all",
+]
+
 @final
 class Sealed:
     """A sealed secret: a record in ordinary memory, which only the vault that sealed it can open."""
