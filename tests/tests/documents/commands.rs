@@ -296,7 +296,7 @@ pub fn cargo_at_root() -> Command {
 }
 
 /// What commands begin with that are neither of Cargo nor scripts of ours.
-const PROGRAMS: [&str; 19] = [
+const PROGRAMS: [&str; 20] = [
     "capsh",
     "cargo",
     "cat",
@@ -304,6 +304,7 @@ const PROGRAMS: [&str; 19] = [
     "getcap",
     "grep",
     "kubectl",
+    "pip",
     "prlimit",
     "setcap",
     "setpriv",

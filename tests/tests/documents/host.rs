@@ -66,6 +66,7 @@ pub const COMMANDS: &[(&str, Fate)] = &[
     ("docker run --ulimit memlock=8388608:8388608 IMAGE sh -c 'ulimit -l'", Not("needs docker")),
     ("docker run --cap-add IPC_LOCK IMAGE", Not("needs docker")),
     ("kubectl exec POD -- sh -c 'ulimit -l; grep CapEff /proc/1/status'", Not("needs a cluster")),
+    ("pip install ./bindings/python", Not("needs Python and the package index")),
     ("setcap cap_ipc_lock=+ep /usr/local/bin/payments", Not("needs root, and that program")),
     ("getcap /usr/local/bin/payments", Not("needs that program")),
     ("sysctl vm.user_wire_limit vm.global_user_wire_limit", Not("is macOS's")),

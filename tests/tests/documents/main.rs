@@ -248,6 +248,8 @@ fn code_is_tested_by_somebody() {
                     assert!(is_tested, "nobody compiles {}:\n{text}", page.path);
                 }
                 "toml" => is_for_this_version(text),
+                // Run by bindings/python/tests/test_page.py.
+                "python" => assert_eq!(page.path, "docs/PYTHON.md", "nobody runs this:\n{text}"),
                 // Commands have a test of their own; the others are files of other programs.
                 "sh" | "text" | "ini" | "yaml" => {}
                 other => panic!("{}: nobody looks at {other}:\n{text}", page.path),
