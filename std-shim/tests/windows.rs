@@ -12,7 +12,10 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memory::{Fault, ends, fault_of, fault_of_handler, is_readable, take_all_keys};
+use memory::{
+    Fault, ends, fault_of, fault_of_handler, is_readable, moved, reprotect, take_all_keys,
+    through_proc, through_the_kernel,
+};
 use strongroom::{
     Backing, OpenError, Opened, Opener, Policy, SecretString, SecretVec, Vault, VaultError,
     WindowError, WindowKind, Windows, wipe_all,
@@ -526,4 +529,27 @@ fn locked_mappings() -> Vec<(usize, usize)> {
         }
     }
     found
+}
+
+/// How code of the same process gets around windows, as SECURITY.md says.
+#[test]
+fn ways_around_windows_are_as_the_page_says() {
+    for windows in kinds() {
+        let vault = vault(windows);
+        let mut secret = vault.try_allocate(64).unwrap();
+        secret.expose_secret_mut().fill(0xa5);
+        let place = place(&secret);
+        let keys = windows == Windows::Keys;
+        // The kernel reads for whoever asks, whatever the thread may do.
+        assert!(through_proc(place) == Some(0xa5), "/proc/self/mem");
+        assert_eq!(through_the_kernel(place) == Some(0xa5), keys, "process_vm_readv");
+        // What another moves or gives away stays shut, or is gone.
+        assert_eq!(fault_of(|| assert!(!is_readable(moved(place)))), None, "mremap");
+        // Whoever changes the protection has it.
+        let opened = fault_of(|| {
+            reprotect(place);
+            read(place);
+        });
+        assert_eq!(opened, keys.then_some(Fault::Key), "mprotect");
+    }
 }

@@ -1,6 +1,8 @@
 //! What may be done with memory, tried.
 
+use std::fs::File;
 use std::mem::MaybeUninit;
+use std::os::unix::fs::FileExt;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -124,3 +126,40 @@ static IN_CHILD: AtomicI32 = AtomicI32::new(0);
 const FAULT: i32 = 50;
 const SEGV_ACCERR: i32 = 2;
 const SEGV_PKUERR: i32 = 4;
+
+/// A byte as `/proc/self/mem` has it.
+pub(crate) fn through_proc(place: *const u8) -> Option<u8> {
+    let memory = File::open("/proc/self/mem").unwrap();
+    let mut byte = [0];
+    memory.read_exact_at(&mut byte, place.addr() as u64).ok().map(|()| byte[0])
+}
+
+/// A byte as `process_vm_readv(2)` has it.
+pub(crate) fn through_the_kernel(place: *const u8) -> Option<u8> {
+    let mut byte = 0_u8;
+    let to = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let from = libc::iovec { iov_base: place.cast_mut().cast(), iov_len: 1 };
+    // SAFETY: the kernel writes a byte where there is room for one.
+    let read =
+        unsafe { libc::process_vm_readv(libc::getpid(), &raw const to, 1, &raw const from, 1, 0) };
+    (read == 1).then_some(byte)
+}
+
+/// Moves the page of a byte elsewhere, and says where the byte is then; where it was if nobody may move it.
+pub(crate) fn moved(place: *const u8) -> *const u8 {
+    let page = strongroom::page_size();
+    let offset = place.addr() % page;
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
+    // SAFETY: the page is this process's, a forked child's, in which nobody uses it.
+    let to =
+        unsafe { libc::mremap(place.wrapping_sub(offset).cast_mut().cast(), page, page, flags) };
+    if to == libc::MAP_FAILED { place } else { to.cast::<u8>().wrapping_add(offset) }
+}
+
+/// Gives all threads access to the page of a byte, by page protection.
+pub(crate) fn reprotect(place: *const u8) {
+    let page = strongroom::page_size();
+    let start = place.wrapping_sub(place.addr() % page).cast_mut();
+    // SAFETY: that is what is tried.
+    unsafe { libc::mprotect(start.cast(), page, libc::PROT_READ | libc::PROT_WRITE) };
+}
