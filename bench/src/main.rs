@@ -36,7 +36,7 @@ use harness::Harness;
 use machine::Machine;
 use measure::{
     at_rest, calls, density, growth, one_core, sealing, speed, store, streams, threads,
-    vault_threads, waiters,
+    vault_threads, waiters, windows,
 };
 use options::{Group, Options, Task};
 use results::Results;
@@ -91,6 +91,7 @@ fn measure_all(options: &Options) -> Result<Results, Box<dyn Error>> {
         parts: Vec::new(),
         streams: Vec::new(),
         stores: None,
+        windows: Vec::new(),
         at_rest: Vec::new(),
         skipped: Vec::new(),
         bars: Vec::new(),
@@ -150,6 +151,8 @@ fn measure_groups(
         results.vault_threads = vault_threads::measure(pace.thread_rounds, pace.thread_turn)?;
         eprintln!("those who wait");
         results.waiters = waiters::measure(pace.waiters_rounds, pace.waiters_turn)?;
+        eprintln!("windows");
+        results.windows = windows::measure(pace.sealing)?;
     }
     if options.wants(Group::Enclave) {
         eprintln!("sealing and opening");

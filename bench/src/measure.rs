@@ -13,3 +13,4 @@ pub(crate) mod team;
 pub(crate) mod threads;
 pub(crate) mod vault_threads;
 pub(crate) mod waiters;
+pub(crate) mod windows;

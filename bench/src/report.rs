@@ -8,6 +8,7 @@ mod streams;
 mod table;
 mod tables;
 mod vault;
+mod windows;
 
 use std::error::Error;
 use std::fs;

@@ -26,6 +26,7 @@ pub(crate) struct Results {
     pub(crate) parts: Vec<Part>,
     pub(crate) streams: Vec<Stream>,
     pub(crate) stores: Option<Stores>,
+    pub(crate) windows: Vec<BesideOther>,
     pub(crate) at_rest: Vec<AtRest>,
     pub(crate) skipped: Vec<Skipped>,
     pub(crate) bars: Vec<Bar>,
@@ -205,7 +206,7 @@ pub(crate) struct Stream {
 /// A store, beside what a program would do without one.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Stores {
-    pub(crate) times: Vec<StoreTime>,
+    pub(crate) times: Vec<BesideOther>,
     pub(crate) threads: Vec<VaultThreads>,
     /// How many are many.
     pub(crate) count: u64,
@@ -213,10 +214,11 @@ pub(crate) struct Stores {
     pub(crate) record_bytes: f64,
 }
 
+/// Something, beside the same done otherwise.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct StoreTime {
+pub(crate) struct BesideOther {
     pub(crate) what: &'static str,
-    pub(crate) floor: &'static str,
+    pub(crate) other: &'static str,
     pub(crate) ratio: Spread,
     pub(crate) ns: f64,
 }

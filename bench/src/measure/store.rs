@@ -12,7 +12,7 @@ use super::team::{self, STEP, Turn};
 use super::vault_threads::{self, SIZE, Work};
 use crate::harness::{Clock, Harness, Spread};
 use crate::random::Random;
-use crate::results::{StoreTime, Stores, VaultThreads};
+use crate::results::{BesideOther, Stores, VaultThreads};
 
 /// Measures one name, two threads, and many names.
 pub(crate) fn measure(
@@ -30,7 +30,7 @@ pub(crate) fn measure(
     Ok(Stores { times, threads, count, record_bytes })
 }
 
-fn one_name(harness: Harness, vault: &Arc<Vault>) -> Result<Vec<StoreTime>, String> {
+fn one_name(harness: Harness, vault: &Arc<Vault>) -> Result<Vec<BesideOther>, String> {
     let sealed = vault.seal(&SECRET, &NAME.0).map_err(|error| error.to_string())?;
     let lingering = filled(vault, LINGERING)?;
     let plain = filled(vault, Duration::ZERO)?;
@@ -43,7 +43,7 @@ fn one_name(harness: Harness, vault: &Arc<Vault>) -> Result<Vec<StoreTime>, Stri
         let paired = harness.pair(decrypting, |count| {
             (0..count).for_each(|_| drop(store.try_open(black_box(&NAME)).expect("it fits")));
         });
-        times.push(StoreTime { what, floor: VAULT, ratio: paired.ratio, ns: paired.own_ns });
+        times.push(BesideOther { what, other: VAULT, ratio: paired.ratio, ns: paired.own_ns });
     }
     Ok(times)
 }
@@ -74,7 +74,7 @@ fn many_names(
     vault: &Arc<Vault>,
     count: u64,
     passes: usize,
-) -> Result<(Vec<StoreTime>, f64), String> {
+) -> Result<(Vec<BesideOther>, f64), String> {
     let mut order: Vec<u64> = (0..count).collect();
     Random::new(1).shuffle(&mut order);
     let (mut inserts, mut with_room, mut opens) = (Vec::new(), Vec::new(), Vec::new());
@@ -88,9 +88,9 @@ fn many_names(
             record_bytes = bytes / count as f64;
         }
     }
-    let time = |what, times: Vec<(f64, f64)>| StoreTime {
+    let time = |what, times: Vec<(f64, f64)>| BesideOther {
         what,
-        floor: MAP,
+        other: MAP,
         ratio: Spread::of(&times.iter().map(|&(ratio, _)| ratio).collect::<Vec<_>>()),
         ns: times.last().map_or(0.0, |&(_, ns)| ns),
     };

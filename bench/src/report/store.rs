@@ -24,7 +24,7 @@ pub(super) fn tables(results: &Results) -> [Table; 2] {
     );
     if let Some(stores) = &results.stores {
         for found in &stores.times {
-            let mut row = vec![found.what.to_owned(), found.floor.to_owned()];
+            let mut row = vec![found.what.to_owned(), found.other.to_owned()];
             row.extend(with_spread(found.ratio));
             row.push(nanoseconds(found.ns));
             alone.rows.push(row);

@@ -4,7 +4,7 @@
 use strongroom_core::{Arena, Buffer, Enclave};
 
 use super::pool::Pool;
-use super::segment::VaultOwner;
+use super::segment::{Memory, VaultOwner};
 use crate::entropy::OsEntropy;
 use crate::scratch;
 
@@ -20,8 +20,9 @@ pub(super) fn fit_together<'p, const N: usize>(
         return sum <= memory;
     }
     let parts = pools.flat_map(|pool| {
-        let has_key = pool.enclave().is_some();
-        [(pool.floor(), has_key), (pool.ceiling() - pool.floor(), false)]
+        let apart = pool.key_memory().map_or(0, Memory::bytes);
+        let has_key = pool.enclave().is_some() && apart == 0;
+        [(pool.floor() - apart, has_key), (pool.ceiling() - pool.floor(), false)]
     });
     let mut left = lens.to_vec();
     left.sort_unstable_by(|a, b| b.cmp(a));
