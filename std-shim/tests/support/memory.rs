@@ -139,9 +139,9 @@ pub(crate) fn through_the_kernel(place: *const u8) -> Option<u8> {
     let mut byte = 0_u8;
     let to = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
     let from = libc::iovec { iov_base: place.cast_mut().cast(), iov_len: 1 };
+    let process = i32::try_from(std::process::id()).unwrap();
     // SAFETY: the kernel writes a byte where there is room for one.
-    let read =
-        unsafe { libc::process_vm_readv(libc::getpid(), &raw const to, 1, &raw const from, 1, 0) };
+    let read = unsafe { libc::process_vm_readv(process, &raw const to, 1, &raw const from, 1, 0) };
     (read == 1).then_some(byte)
 }
 
