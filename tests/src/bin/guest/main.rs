@@ -1,0 +1,25 @@
+//! The first program of the machine that `tests/guest/run` boots: makes Linux ready, runs the tests that it
+//! was given one after the other, tells how each went, and powers off.
+//!
+//! Linked statically it is `/init`. `/plan` has a line for each test, in fields between tabs: its name, for
+//! how many seconds it may run, settings of the environment (`NAME=value`), the program and its arguments.
+//! The machine's console gets one line for each: `guest: NAME ok`, `guest: NAME skipped (why)` or
+//! `guest: NAME FAILED (why)`. What a program says that begins with `told ` is passed on at once; after
+//! `told power-off` the machine is switched off as it stands, with the program in the middle of its work.
+#![allow(clippy::unwrap_used, reason = "a machine that is not made ready ends with a message")]
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+mod plan;
+
+#[cfg(target_os = "linux")]
+fn main() {
+    linux::main();
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    println!("skipped: the program is for Linux");
+    std::process::exit(77);
+}
