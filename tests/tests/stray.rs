@@ -245,7 +245,8 @@ fn notes(file: &File) -> Range<usize> {
         if WORD == 8 { (0x20, 0x36, 0x38, 8, 32) } else { (0x1c, 0x2a, 0x2c, 4, 16) };
     let (first, size, count) = (number(table, WORD), number(size, 2), number(count, 2));
     let mut headers = (0..count).map(|index| first + index * size);
-    let header = headers.find(|&header| number(header, 4) == PT_NOTE).unwrap();
+    let header = headers.find(|&header| number(header, 4) == PT_NOTE);
+    let header = header.expect("a core file that is whole has notes: is there room on the disk?");
     let start = number(header + offset, WORD);
     start..start + number(header + length, WORD)
 }
