@@ -352,6 +352,18 @@ impl Vault {
         Some(Reserve::new(self.admission.those_of(own)))
     }
 
+    /// Whether this process can use the vault at all: what is open in it reads as zeros, or not at all, where
+    /// this is an error. Of use to whoever keeps a pointer, a binding for another language say. It makes no
+    /// system call and takes no lock.
+    ///
+    /// # Errors
+    /// [`OpenError::Forked`] in a forked child, [`OpenError::Destroyed`] after an emergency
+    /// ([`wipe_all`](crate::wipe_all)).
+    #[inline]
+    pub fn check(&self) -> Result<(), OpenError> {
+        self.admission.check_process()
+    }
+
     /// Fills `bytes` from the vault's generator.
     ///
     /// # Errors
