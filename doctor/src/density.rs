@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use strongroom::limits::{Fit, Limits};
 
-use crate::text::SIZES;
+use crate::sizes::SIZES;
 
 /// Markdown: a row for each size of secret, a column for each budget.
 pub(crate) struct Table;

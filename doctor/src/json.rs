@@ -8,9 +8,9 @@ use strongroom::limits::{
     Fit, IpcLock, Limit, Limits, SecretMemory, Surroundings, Swap, UserNamespace,
 };
 
-use crate::Tried;
 use crate::need::Need;
-use crate::text::SIZES;
+use crate::sizes::SIZES;
+use crate::tried::Tried;
 
 /// Writes one object and a line's end.
 pub(crate) fn write(

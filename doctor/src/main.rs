@@ -9,14 +9,17 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use strongroom::{Limits, LockedPages, Trial};
+use strongroom::Limits;
 
 use crate::need::Need;
+use crate::tried::Tried;
 
 mod density;
 mod json;
 mod need;
+mod sizes;
 mod text;
+mod tried;
 
 /// Says how much memory this process may lock, how many secrets fit, and what to change if those
 /// are too few.
@@ -35,20 +38,6 @@ struct Options {
     /// Prints how many secrets fit budgets of several sizes, on any host, as Markdown.
     #[arg(long, conflicts_with_all = ["open", "size", "json"])]
     density: bool,
-}
-
-/// What was tried, in child processes: nobody tells of filters.
-struct Tried {
-    /// To lock a page for a moment.
-    page: Trial,
-    /// To ask for secret memory.
-    secret_memory: Trial,
-}
-
-impl Tried {
-    fn now() -> Self {
-        Self { page: LockedPages::try_lock(1), secret_memory: LockedPages::try_secret_memory() }
-    }
 }
 
 fn main() -> ExitCode {

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use strongroom::limits::{Limit, Limits};
 
-use crate::Tried;
 use crate::need::Need;
+use crate::sizes::SIZES;
+use crate::tried::Tried;
 
 /// Writes the limits, what was tried, how many secrets fit, and whether a need does.
 pub(crate) fn write(
@@ -42,9 +43,6 @@ fn fits(out: &mut impl Write, limits: &Limits) -> io::Result<()> {
     }
     Ok(())
 }
-
-/// A key, a token, a password with its surroundings, a certificate's key, a large one.
-pub(crate) const SIZES: [u64; 5] = [32, 64, 256, 1024, 4096];
 
 #[cfg(test)]
 mod tests {
