@@ -37,8 +37,10 @@ pub type FaultHandler =
     Option<unsafe extern "C" fn(kind: FaultKind, message: *const c_char, user_data: *mut c_void)>;
 
 struct Handler {
-    call: unsafe extern "C" fn(kind: FaultKind, message: *const c_char, user_data: *mut c_void),
+    call: FaultHandler,
     user_data: *mut c_void,
+    /// The one before, which a thread may be about to call: it stays.
+    _previous: *mut Handler,
 }
 
 /// Has `handler` told of damage, in the vaults that were made and those that will be. NULL for none: then
@@ -52,8 +54,9 @@ pub unsafe extern "C" fn strongroom_on_fault(
     user_data: *mut c_void,
 ) -> Status {
     border(|| {
-        let handler = handler.map(|call| Box::into_raw(Box::new(Handler { call, user_data })));
-        HANDLER.store(handler.unwrap_or(ptr::null_mut()), Ordering::Release);
+        let previous = HANDLER.load(Ordering::Acquire);
+        let handler = Handler { call: handler, user_data, _previous: previous };
+        HANDLER.store(Box::into_raw(Box::new(handler)), Ordering::Release);
         Ok(())
     })
 }
@@ -62,9 +65,10 @@ pub unsafe extern "C" fn strongroom_on_fault(
 pub(crate) fn tell(fault: Fault) -> bool {
     // SAFETY: the pointer is null, or that of a handler that is never dropped and only read.
     let Some(handler) = (unsafe { HANDLER.load(Ordering::Acquire).as_ref() }) else { return false };
+    let Some(call) = handler.call else { return false };
     let (kind, message) = named(fault.kind);
     // SAFETY: the program gave it to be called so.
-    unsafe { (handler.call)(kind, message, handler.user_data) };
+    unsafe { call(kind, message, handler.user_data) };
     true
 }
 

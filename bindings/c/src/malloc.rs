@@ -60,7 +60,7 @@ pub unsafe extern "C" fn strongroom_realloc(pointer: *mut c_void, size: usize) -
     answered(|| {
         let Some(old) = NonNull::new(pointer.cast::<u8>()) else { return allocate(size) };
         let Some(given) = given(old) else {
-            foreign(old);
+            foreign();
             return Err(Failure::Invalid("the memory is none of strongroom_malloc's".to_owned()));
         };
         given.vault.check()?;
@@ -88,7 +88,7 @@ pub unsafe extern "C" fn strongroom_free(pointer: *mut c_void) {
             Ok(())
         });
         if let Err(failure) = settled {
-            end(failure);
+            end(&failure);
         }
     }
 }
@@ -139,7 +139,7 @@ fn refusal(vault: &Vault, size: usize) -> Failure {
 
 fn release(pointer: NonNull<u8>) {
     let removed = GIVEN.pin().remove(&pointer.addr().get()).copied();
-    let Some(Given { layout, vault }) = removed else { return foreign(pointer) };
+    let Some(Given { layout, vault }) = removed else { return foreign() };
     // SAFETY: as for `allocate`.
     let allocator = unsafe { vault.allocator() };
     // SAFETY: it was allocated there with this layout, and as it was in the table it was not released.
@@ -147,8 +147,7 @@ fn release(pointer: NonNull<u8>) {
 }
 
 /// Something that was never given, or was released already; the table does not say which.
-fn foreign(pointer: NonNull<u8>) {
-    let _ = pointer;
+fn foreign() {
     let kind = strongroom::FaultKind::ForeignFree;
     fault::on_fault(Fault { kind, offset: None });
 }
@@ -170,7 +169,7 @@ fn vault() -> Result<&'static Vault, Failure> {
 fn answered(call: impl FnOnce() -> Result<NonNull<u8>, Failure>) -> *mut c_void {
     match caught(call) {
         Ok(memory) => memory.as_ptr().cast(),
-        Err(failure @ Failure::Damage(_)) => end(failure),
+        Err(failure @ Failure::Damage(_)) => end(&failure),
         Err(failure) => {
             note(failure);
             set_errno(Errno(libc::ENOMEM));
@@ -180,7 +179,7 @@ fn answered(call: impl FnOnce() -> Result<NonNull<u8>, Failure>) -> *mut c_void 
 }
 
 /// There is nobody to answer to.
-fn end(failure: Failure) -> ! {
+fn end(failure: &Failure) -> ! {
     let _ = writeln!(std::io::stderr(), "{failure}");
     abort()
 }

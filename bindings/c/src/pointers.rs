@@ -104,10 +104,11 @@ pub(crate) unsafe fn place<T: Copy>(
 }
 
 /// Where an answer goes.
+#[derive(Clone, Copy)]
 pub(crate) struct Place<T>(*mut T);
 
 impl<T> Place<T> {
-    pub(crate) fn put(&self, answer: T) {
+    pub(crate) fn put(self, answer: T) {
         // SAFETY: whoever made the place was promised that one may be written there.
         unsafe { self.0.write(answer) };
     }

@@ -103,6 +103,7 @@ pub(crate) unsafe fn put_numbers(
 
 /// What the system has granted for a vault's memory, and why not more.
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is granted or not by itself")]
 struct ProtectionsReport {
     locked: bool,
     dump_excluded: bool,
@@ -169,7 +170,7 @@ pub unsafe extern "C" fn strongroom_doctor_json(
         // SAFETY: the caller promises what the header says of pointers.
         let place = unsafe { handle_place(json, "json") }?;
         let need = (open > 0 && size > 0).then_some((open, size));
-        place.put(c_text(strongroom_doctor::json(need)?).into_raw());
+        place.put(c_text(&strongroom_doctor::json(need)?).into_raw());
         Ok(())
     })
 }
@@ -183,7 +184,7 @@ pub unsafe extern "C" fn strongroom_limits_remedy(bytes: u64, remedy: *mut *mut 
         // SAFETY: the caller promises what the header says of pointers.
         let place = unsafe { handle_place(remedy, "remedy") }?;
         if let Some(remedy) = strongroom::Limits::read().remedy(bytes) {
-            place.put(c_text(remedy.to_string()).into_raw());
+            place.put(c_text(&remedy.to_string()).into_raw());
         }
         Ok(())
     })
@@ -195,11 +196,11 @@ unsafe fn put_json(json: *mut *mut c_char, report: &impl Serialize) -> Result<()
     // SAFETY: the contract is the same.
     let place = unsafe { handle_place(json, "json") }?;
     let text = serde_json::to_string_pretty(report);
-    place.put(c_text(text.map_err(|error| Failure::Panic(error.to_string()))?).into_raw());
+    place.put(c_text(&text.map_err(|error| Failure::Panic(error.to_string()))?).into_raw());
     Ok(())
 }
 
-fn c_text(text: String) -> CString {
+fn c_text(text: &str) -> CString {
     CString::new(text.replace('\0', " ")).unwrap_or_default()
 }
 

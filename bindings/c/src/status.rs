@@ -15,7 +15,6 @@ use strongroom::{
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(non_camel_case_types, reason = "C's names for them, without the prefix")]
-#[expect(clippy::upper_case_acronyms, reason = "as above")]
 pub enum Status {
     /// It was done.
     OK = 0,
@@ -117,13 +116,12 @@ impl Failure {
         match self {
             Self::Null(_) => Status::NULL_ARGUMENT,
             Self::Invalid(_) => Status::INVALID_ARGUMENT,
-            Self::Vault(error) => of_vault(error),
+            Self::Vault(error) | Self::Install(InstallError::Vault(error)) => of_vault(error),
             Self::Open(error) => of_open(error),
             Self::Seal(error) => of_seal(error),
             Self::Store(error) => of_store(error),
             Self::Stream(error) => of_stream(error),
             Self::Install(InstallError::AlreadyInstalled) => Status::ALREADY_INSTALLED,
-            Self::Install(InstallError::Vault(error)) => of_vault(error),
             Self::Damage(_) => Status::DAMAGED,
             Self::TooSmall { .. } => Status::BUFFER_TOO_SMALL,
             Self::Exposed { .. } => Status::EXPOSED,
@@ -152,8 +150,9 @@ impl Failure {
 fn of_vault(error: &VaultError) -> Status {
     match error {
         VaultError::Lock(_) => Status::NOT_LOCKED,
-        VaultError::Arena(_) | VaultError::NoRoomForKey(_) => Status::BUDGET,
-        VaultError::CeilingBelowFloor { .. } => Status::BUDGET,
+        VaultError::Arena(_)
+        | VaultError::NoRoomForKey(_)
+        | VaultError::CeilingBelowFloor { .. } => Status::BUDGET,
         VaultError::NoEntropy => Status::NO_ENTROPY,
         VaultError::KeyShare(_) => Status::KEY_SHARE,
         VaultError::Wiped => Status::DESTROYED,
