@@ -1,5 +1,6 @@
 //! Random sequences of calls; the fuzz target `c_interface` plays the same.
 
+#[expect(unreachable_pub, reason = "shared with the fuzz target")]
 mod sequences;
 
 use proptest::collection::vec;

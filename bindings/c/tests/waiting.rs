@@ -5,9 +5,9 @@
 use std::ffi::c_void;
 use std::hint::black_box;
 use std::ptr::{null, null_mut};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,9 @@ struct Woken {
     number: usize,
     tell: Sender<usize>,
 }
+
+/// Each test counts threads, or what was released, for itself.
+static ALONE: Mutex<()> = Mutex::new(());
 
 static RELEASED: AtomicUsize = AtomicUsize::new(0);
 
@@ -41,6 +44,8 @@ fn threads() -> usize {
 #[test]
 fn those_who_wait_add_no_threads_and_all_are_served() {
     const ALL: usize = 20_000;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let released = RELEASED.load(Ordering::SeqCst);
     let mut vault = null_mut();
     // SAFETY: the places are variables, and handles are used until they are taken back; here and below.
     assert_eq!(unsafe { strongroom_vault_new(8192, &raw mut vault) }, Status::OK);
@@ -58,7 +63,7 @@ fn those_who_wait_add_no_threads_and_all_are_served() {
             status => assert_eq!(status, Status::PENDING),
         }
     }
-    // The line's own thread, and perhaps one of another test.
+    // The line's own thread, and those of the test harness.
     assert!(threads() <= begun + 3, "{} threads", threads() - begun);
     let mut served = opened.len();
     let mut cancelled = 0;
@@ -94,12 +99,13 @@ fn those_who_wait_add_no_threads_and_all_are_served() {
     }
     // SAFETY: as above.
     unsafe { strongroom_vault_free(&raw mut vault) };
-    assert_eq!(RELEASED.load(Ordering::SeqCst), ALL);
+    assert_eq!(RELEASED.load(Ordering::SeqCst) - released, ALL);
 }
 
 /// For `STRONGROOM_STRESS_SECONDS`, one if not said: threads wait, are served, and cancel.
 #[test]
 fn threads_wait_and_cancel_and_none_is_forgotten() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let seconds = std::env::var("STRONGROOM_STRESS_SECONDS");
     let seconds = seconds.ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(1);
     let end = Instant::now() + Duration::from_secs(seconds);
