@@ -250,12 +250,33 @@ fn code_is_tested_by_somebody() {
                 "toml" => is_for_this_version(text),
                 // Run by bindings/python/tests/test_page.py.
                 "python" => assert_eq!(page.path, "docs/PYTHON.md", "nobody runs this:\n{text}"),
+                "c" => stands_in_an_example(text),
                 // Commands have a test of their own; the others are files of other programs.
                 "sh" | "text" | "ini" | "yaml" => {}
                 other => panic!("{}: nobody looks at {other}:\n{text}", page.path),
             }
         }
     }
+}
+
+/// `bindings/c/check` builds and runs those. Each function that is called in a page is called there, with as
+/// many arguments.
+fn stands_in_an_example(text: &str) {
+    let example = fs::read_to_string(root().join("bindings/c/examples/open.c")).unwrap();
+    let calls = |text: &str| {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let calls = text.split("strongroom_").skip(1).filter_map(|rest| {
+            let (name, rest) = rest.split_once('(')?;
+            let is_name = name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+            let arguments = rest.split([')', ';']).next()?.split(',').count();
+            is_name.then(|| (name.to_owned(), arguments))
+        });
+        calls.collect::<BTreeSet<_>>()
+    };
+    let (told, there) = (calls(text), calls(&example));
+    assert!(told.len() > 5, "the calls were not found in:\n{text}");
+    let wrong: Vec<_> = told.difference(&there).collect();
+    assert!(wrong.is_empty(), "examples/open.c does not call {wrong:?} so");
 }
 
 /// What is to be written into a `Cargo.toml`.
