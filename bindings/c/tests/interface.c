@@ -83,7 +83,7 @@ static void a_secret_is_sealed_opened_and_read(void)
 static void null_is_a_status(void)
 {
     strongroom_vault *vault = small();
-    strongroom_opened *opened = NULL;
+    strongroom_opened *opened = NULL, *two[2];
     strongroom_opening *opening = NULL;
     strongroom_waker none = {NULL, NULL, NULL};
     unsigned char record[64];
@@ -96,7 +96,7 @@ static void null_is_a_status(void)
     IS(STRONGROOM_NULL_ARGUMENT, strongroom_seal(vault, "a", 1, "", 0, record, 64, NULL));
     IS(STRONGROOM_NULL_ARGUMENT, strongroom_open(NULL, record, 25, "", 0, 0, &opened));
     IS(STRONGROOM_NULL_ARGUMENT, strongroom_open(vault, record, 25, "", 0, 0, NULL));
-    IS(STRONGROOM_NULL_ARGUMENT, strongroom_open_all(vault, NULL, 2, 0, &opened));
+    IS(STRONGROOM_NULL_ARGUMENT, strongroom_open_all(vault, NULL, 2, 0, two));
     IS(STRONGROOM_INVALID_ARGUMENT, strongroom_open_all(vault, NULL, 17, 0, &opened));
     IS(STRONGROOM_NULL_ARGUMENT, strongroom_opened_end(NULL));
     IS(STRONGROOM_NULL_ARGUMENT, strongroom_opened_close(NULL));

@@ -102,7 +102,7 @@ impl Program<'_> {
                         self.records[slot] = (record, secret);
                     }
                     Status::BUFFER_TOO_SMALL => {
-                        assert!(needed == len + 24 && record.len() < needed)
+                        assert!(needed == len + 24 && record.len() < needed);
                     }
                     status => assert!(vault.is_null() && status == Status::NULL_ARGUMENT),
                 }
@@ -196,14 +196,14 @@ impl Program<'_> {
             15 => self.seal_stream(),
             16 => self.open_stream(),
             _ => {
-                let mut metrics = [0_u8; 200];
-                let size = self.size().min(200);
+                let mut metrics = [0_u64; 25];
+                let size = self.size().min(200) / 8 * 8;
                 let place = metrics.as_mut_ptr().cast::<MetricsOut>();
                 let vault = self.vault();
                 // SAFETY: so many bytes may be written there.
                 let status = unsafe { strongroom_vault_metrics_read(vault, place, size) };
                 assert_eq!(status == Status::OK, !vault.is_null());
-                assert!(metrics[size..].iter().all(|&byte| byte == 0));
+                assert!(metrics[size / 8..].iter().all(|&number| number == 0));
             }
         }
     }
@@ -265,11 +265,11 @@ impl Program<'_> {
         let (secret_at, count) = (secret.as_ptr().cast(), secret.len());
         let store = self.store;
         match call % 4 {
-            // SAFETY: handles, and bytes as long as is said; here and below.
             0 => {
+                // SAFETY: handles, and bytes as long as is said; here and below.
                 _ = unsafe {
                     strongroom_store_put(store, name, len, secret_at, count, 0, null_mut())
-                }
+                };
             }
             // SAFETY: as above.
             1 => _ = unsafe { strongroom_store_remove(store, name, len) },
