@@ -122,6 +122,7 @@ fn allocate(size: usize) -> Result<NonNull<u8>, Failure> {
     let layout = Layout::from_size_align(size.max(1), ALIGN).map_err(too_large)?;
     // SAFETY: what lies there is the program's bytes, of no type of Rust's.
     let allocator = unsafe { vault.allocator() };
+    let allocator = allocator.map_err(|error| Failure::Invalid(error.to_string()))?;
     let Ok(memory) = allocator.allocate(layout) else { return Err(refusal(vault, size)) };
     let memory = memory.cast();
     GIVEN.pin().insert(memory.addr().get(), Given { layout, vault });
@@ -141,7 +142,7 @@ fn release(pointer: NonNull<u8>) {
     let removed = GIVEN.pin().remove(&pointer.addr().get()).copied();
     let Some(Given { layout, vault }) = removed else { return foreign() };
     // SAFETY: as for `allocate`.
-    let allocator = unsafe { vault.allocator() };
+    let Ok(allocator) = (unsafe { vault.allocator() }) else { return };
     // SAFETY: it was allocated there with this layout, and as it was in the table it was not released.
     unsafe { allocator.deallocate(pointer, layout) };
 }

@@ -2,10 +2,10 @@
 
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
-use std::mem::{self, needs_drop};
+use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use strongroom::{Exposed, ExposedMut, OwnedOpened, Vault};
+use strongroom::{OwnedOpened, Vault};
 
 use crate::fault;
 use crate::pointers::{Place, bytes, place, shared, take_back};
@@ -33,10 +33,6 @@ const _: () = {
     is_shared::<OwnedOpened>();
     is_shared::<strongroom::SharedOpened<'static>>();
 };
-
-/// An exposure is kept by its count alone. One whose end does something must be kept, and ended, by
-/// `begin` and `end` below.
-const _: () = assert!(!needs_drop::<Exposed<'static>>() && !needs_drop::<ExposedMut<'static>>());
 
 impl OpenedHandle {
     pub(crate) fn alone(secret: OwnedOpened) -> Self {
@@ -85,7 +81,8 @@ fn count(exposures: usize) -> usize {
     if exposures == WRITTEN { 1 } else { exposures }
 }
 
-/// One exposure, which ends when dropped, or is kept beyond the call.
+/// One exposure, which ends when dropped, or is kept beyond the call. It is kept by its count alone: the
+/// vaults that are made here have no windows (`Options::new`), so nothing else ends with it.
 struct Exposure<'o>(&'o OpenedHandle);
 
 impl<'o> Exposure<'o> {

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::time::Duration;
 
-use strongroom::{Builder, Keyring, Vault};
+use strongroom::{Builder, Keyring, Vault, Windows};
 
 use crate::fault::on_fault;
 use crate::pointers::{alone, handle_place, take_back, text};
@@ -55,7 +55,8 @@ pub enum KeyShare {
 
 impl Options {
     pub(crate) fn new() -> Self {
-        Self { builder: Vault::builder().on_fault(on_fault) }
+        // An exposure is begun in one call and ended in another, which no guard is.
+        Self { builder: Vault::builder().windows(Windows::None).on_fault(on_fault) }
     }
 
     fn change(&mut self, change: impl FnOnce(Builder) -> Builder) {
