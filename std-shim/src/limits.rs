@@ -94,6 +94,9 @@ pub struct Limits {
     pub dumpable: Option<bool>,
     /// Whether the kernel has `memfd_secret(2)`, and is set to give it; see [`Backing`](crate::Backing).
     pub secret_memory: SecretMemory,
+    /// Whether processor and kernel have memory protection keys, `pkeys(7)`; see
+    /// [`Windows::Keys`](crate::Windows::Keys).
+    pub protection_keys: bool,
     /// The size of a page in bytes. Locks are charged in whole pages.
     pub page_size: usize,
     /// Where the process runs, which decides how a limit is raised.
@@ -289,6 +292,7 @@ mod tests {
             core_pattern: Some("core".into()),
             dumpable: Some(true),
             secret_memory: SecretMemory::SwitchedOn,
+            protection_keys: false,
             page_size: 4096,
             surroundings: Surroundings::Shell,
         }

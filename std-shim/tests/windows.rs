@@ -409,6 +409,8 @@ fn what_cannot_be_had_is_said_or_done_without() {
     let smallest = Vault::builder().budget(0..=0).windows(Windows::Pages).build().unwrap();
     assert_eq!(smallest.metrics().budget, 2 * strongroom::page_size());
     assert_eq!(smallest.metrics().locked, 2 * strongroom::page_size());
+    assert_eq!(smallest.metrics().windows, WindowKind::Pages);
+    assert_eq!(strongroom::Limits::read().protection_keys, kinds().len() > 1);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::host::{Container, Service, Signs, Surroundings};
 use super::{IpcLock, Limit, Limits, Quota, SecretMemory, Swap, UserNamespace, proc};
-use crate::sys;
+use crate::sys::{self, ProtectionKey};
 
 pub(super) fn read() -> Limits {
     // Capabilities belong to the thread, and it is this thread that will lock.
@@ -35,6 +35,7 @@ pub(super) fn read() -> Limits {
         core_pattern: proc::line(&text("/proc/sys/kernel/core_pattern")).map(Box::from),
         dumpable: sys::is_dumpable().ok(),
         secret_memory: secret_memory(),
+        protection_keys: ProtectionKey::are_here(),
         page_size: sys::page_size(),
         surroundings: surroundings(&cgroup),
     }

@@ -28,6 +28,7 @@ pub(super) fn read() -> Limits {
         core_pattern: None,
         dumpable: None,
         secret_memory: SecretMemory::Absent,
+        protection_keys: false,
         page_size: sys::page_size(),
         surroundings: surroundings(),
     }

@@ -57,6 +57,9 @@ impl Limits {
         writeln!(f, ")")?;
         if cfg!(target_os = "linux") {
             writeln!(f, "memfd_secret      {}", self.secret_memory)?;
+            let keys =
+                if self.protection_keys { "on this machine" } else { "none on this machine" };
+            writeln!(f, "protection keys   {keys}")?;
         }
         Ok(())
     }

@@ -30,6 +30,11 @@ pub(crate) enum NoKey {
 
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 impl ProtectionKey {
+    /// Whether the processor and the kernel have keys.
+    pub(crate) fn are_here() -> bool {
+        register::is_there()
+    }
+
     /// Takes a key, `pkey_alloc(2)`. It is never given back: pages that still had it would become those
     /// of whoever gets it next.
     pub(crate) fn take() -> Result<Self, NoKey> {
@@ -192,6 +197,11 @@ mod register {
 /// Where no key can be had, so that nothing of this is ever called but `take`.
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 impl ProtectionKey {
+    #[cfg(target_os = "linux")]
+    pub(crate) fn are_here() -> bool {
+        false
+    }
+
     pub(crate) fn take() -> Result<Self, NoKey> {
         Err(NoKey::NotHere)
     }

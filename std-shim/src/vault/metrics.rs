@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::admission::Admission;
+use crate::windows::WindowKind;
 
 /// A snapshot of a vault; see [`Vault::metrics`](crate::Vault::metrics). Sizes are in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Metrics {
     pub given_back: usize,
     /// Times the system would not lock more.
     pub growth_refusals: usize,
+    /// What shuts the memory but for the moments in which somebody uses it.
+    pub windows: WindowKind,
 }
 
 impl Metrics {
@@ -62,6 +65,7 @@ impl Metrics {
             given_back: common.pool.given_back.load(Ordering::Relaxed),
             growth_refusals: common.pool.growth_refusals.load(Ordering::Relaxed),
             unlocked: Some(0),
+            windows: common.pool.pages().protections().windows,
             ..Self::default()
         };
         metrics.rooms = admission.users().count();
