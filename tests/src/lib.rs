@@ -22,6 +22,8 @@
 //! | [`noise`] | repeatable randomness: contents, orders, seeds |
 //! | [`faults`] | a fault handler that remembers |
 //! | `scan` | the search of another process for bytes that must not be there (Linux) |
+//! | [`known`] | secrets that two processes know by a seed: who keeps them, and who searches |
+//! | [`intruder`] | a vault's key, joined by whoever has a copy of its memory |
 //! | [`arena`] | operations and model of one arena or several |
 //! | [`enclave`] | operations and model of an enclave and its records |
 //! | [`aead`] | the cipher beside another implementation of it |
@@ -41,6 +43,8 @@ pub mod aead;
 pub mod arena;
 pub mod enclave;
 pub mod faults;
+pub mod intruder;
+pub mod known;
 pub mod noise;
 #[cfg(feature = "vault")]
 pub mod parsers;

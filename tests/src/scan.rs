@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 #[derive(Debug, Default)]
 pub struct Search {
     windows: HashMap<[u8; WINDOW], &'static str>,
-    /// Which first two bytes a window can have: most memory is passed over by this alone.
+    /// Which first three bytes a window can have: most memory is passed over by this alone.
     starts: Vec<bool>,
 }
 
@@ -37,11 +37,19 @@ pub struct Mapping {
 impl Search {
     /// Adds a pattern of eight bytes or more.
     pub fn add(&mut self, name: &'static str, pattern: &[u8]) {
-        self.starts.resize(1 << 16, false);
-        for window in pattern.array_windows() {
-            self.windows.insert(*window, name);
-            self.starts[start_of(*window)] = true;
-        }
+        pattern.array_windows().for_each(|window| self.add_window(name, *window));
+    }
+
+    /// Adds every eighth of its windows only, where patterns are many: it is found where it lies whole, and
+    /// any fifteen bytes of it are.
+    pub fn add_one_of_many(&mut self, name: &'static str, pattern: &[u8]) {
+        pattern.as_chunks().0.iter().for_each(|window| self.add_window(name, *window));
+    }
+
+    fn add_window(&mut self, name: &'static str, window: [u8; WINDOW]) {
+        self.starts.resize(1 << 24, false);
+        self.windows.insert(window, name);
+        self.starts[start_of(window)] = true;
     }
 
     /// Searches all of a process's memory that can be read.
@@ -131,8 +139,8 @@ fn found(finds: &mut Vec<Find>, name: &'static str, at: usize) {
     }
 }
 
-fn start_of(window: [u8; WINDOW]) -> usize {
-    usize::from(u16::from_le_bytes([window[0], window[1]]))
+fn start_of([first, second, third, ..]: [u8; WINDOW]) -> usize {
+    u32::from_le_bytes([first, second, third, 0]) as usize
 }
 
 const WINDOW: usize = 8;

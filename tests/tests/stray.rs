@@ -22,8 +22,7 @@ use std::thread;
 use std::time::Duration;
 
 use chacha20::cipher::{KeyIvInit, StreamCipher};
-use chacha20poly1305::ChaCha20Poly1305;
-use chacha20poly1305::aead::{AeadInOut, KeyInit};
+use strongroom_tests::intruder::{Proof, are_alike};
 use strongroom_tests::scan::{Find, Search, mappings, read};
 
 #[test]
@@ -439,9 +438,8 @@ impl Subject {
             for cell in bytes.array_windows::<48>().step_by(8) {
                 let key = std::array::from_fn(|at| cell[8 + at] ^ share[at]);
                 let is_likely = cell[..8] != [0; 8] && are_alike(&cell[..8], &cell[40..]);
-                let fits = |prefix: &&[u8; 4]| self.opens(&key, **prefix);
-                if is_likely && let Some(prefix) = vault.array_windows().find(fits) {
-                    return Some((key, *prefix));
+                if is_likely && let Some(prefix) = self.proof(&vault).prefix_with(&key) {
+                    return Some((key, prefix));
                 }
             }
         }
@@ -451,35 +449,14 @@ impl Subject {
     /// The same, put together from all in memory that might be their parts.
     fn key_in_memory(&self) -> Option<([u8; 32], [u8; 4])> {
         let vault = read(self.id(), self.vault.clone()).unwrap();
-        let prefixes: Vec<[u8; 4]> = vault.array_windows().copied().collect();
-        for region in self.regions() {
-            let bytes = read(self.id(), region).unwrap();
-            // Two cells of 32 bytes that are neighbours, each with a canary of 8 bytes behind it.
-            for two in bytes.array_windows::<80>().step_by(8) {
-                let key = std::array::from_fn(|at| two[at] ^ two[40 + at]);
-                let canary: [u8; 8] = two[32..40].try_into().unwrap();
-                let likely = canary != [0; 8]
-                    && are_alike(&canary, &two[72..])
-                    && two[..32] != [0; 32]
-                    && two[40..72] != [0; 32];
-                let fits = |prefix: &&[u8; 4]| self.opens(&key, **prefix);
-                if likely && let Some(prefix) = prefixes.iter().find(fits) {
-                    return Some((key, *prefix));
-                }
-            }
-        }
-        None
+        let regions = self.regions().into_iter().map(|region| read(self.id(), region).unwrap());
+        let mut found = regions.filter_map(|bytes| self.proof(&vault).key_in(&bytes));
+        found.next().map(|found| (found.key, found.prefix))
     }
 
-    /// Whether the first record was sealed under this key.
-    fn opens(&self, key: &[u8; 32], prefix: [u8; 4]) -> bool {
-        let open = &self.opened[0];
-        let nonce = open.nonce(prefix);
-        let (text, tag) = open.record[8..].split_last_chunk::<16>().unwrap();
-        let mut text = text.to_vec();
-        let cipher = ChaCha20Poly1305::new(key.into());
-        let text = text.as_mut_slice().into();
-        cipher.decrypt_inout_detached(&nonce.into(), b"short", text, tag.into()).is_ok()
+    /// The first record, which a key opens that is the vault's.
+    fn proof<'a>(&'a self, vault: &'a [u8]) -> Proof<'a> {
+        Proof { record: &self.opened[0].record, context: b"short", prefixes: vault }
     }
 
     /// Has gdb write a core dump, or says why not.
@@ -528,11 +505,6 @@ fn terminal_of(command: &mut Command) -> File {
     // SAFETY: `adopt` makes system calls only.
     unsafe { command.pre_exec(adopt) };
     ours.into()
-}
-
-/// Canaries of one run differ in their state at most, which takes two bytes.
-fn are_alike(one: &[u8], other: &[u8]) -> bool {
-    one.iter().zip(other).filter(|(a, b)| a != b).count() <= 2
 }
 
 /// Random bytes that can stand in a line.

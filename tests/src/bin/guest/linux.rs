@@ -84,6 +84,22 @@ pub(crate) fn power_off() -> ! {
     unreachable!("a machine that is off");
 }
 
+/// Writes all memory to the first disk, from which it is not woken any more.
+pub(crate) fn hibernate() -> ! {
+    let asked = fs::write("/sys/power/disk", "shutdown")
+        .and_then(|()| {
+            // The kernel's numbers of the disk, which it is to write to.
+            let numbers = fs::read_to_string("/sys/block/vda/dev")?;
+            fs::write("/sys/power/resume", numbers.trim())
+        })
+        .and_then(|()| fs::write("/sys/power/state", "disk"));
+    match asked {
+        Ok(()) => println!("guest: told that it woke up again"),
+        Err(error) => println!("guest: told hibernation refused: {error}"),
+    }
+    power_off();
+}
+
 fn check(status: i32) -> io::Result<()> {
     if status < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -5,7 +5,8 @@
 //! how many seconds it may run, settings of the environment (`NAME=value`), the program and its arguments.
 //! The machine's console gets one line for each: `guest: NAME ok`, `guest: NAME skipped (why)` or
 //! `guest: NAME FAILED (why)`. What a program says that begins with `told ` is passed on at once; after
-//! `told power-off` the machine is switched off as it stands, with the program in the middle of its work.
+//! `told power-off` the machine is switched off as it stands, with the program in the middle of its work, and
+//! after `told hibernate` all its memory is written to its first disk.
 #![allow(clippy::unwrap_used, reason = "a machine that is not made ready ends with a message")]
 
 #[cfg(target_os = "linux")]

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::linux::power_off;
+use crate::linux::{hibernate, power_off};
 
 pub(crate) fn run() {
     let plan = fs::read_to_string("/plan").unwrap();
@@ -116,16 +116,22 @@ impl<'a> Test<'a> {
     }
 
     fn hear(&self, line: String, said: &mut Vec<String>) {
-        if line == "told power-off" {
-            println!("guest: {} ok", self.name);
-            println!("guest: done");
-            power_off();
-        }
-        if line.starts_with("told ") {
-            println!("guest: {line}");
-        }
-        said.push(line);
+        let last = match line.as_str() {
+            "told power-off" => power_off,
+            "told hibernate" => hibernate,
+            _ => return keep(line, said),
+        };
+        println!("guest: {} ok", self.name);
+        println!("guest: done");
+        last();
     }
+}
+
+fn keep(line: String, said: &mut Vec<String>) {
+    if line.starts_with("told ") {
+        println!("guest: {line}");
+    }
+    said.push(line);
 }
 
 fn listen(from: impl Read + Send + 'static, to: Sender<String>) {

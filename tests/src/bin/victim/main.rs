@@ -1,0 +1,35 @@
+//! A program with many secrets, to which something is done from outside: its machine runs out of memory or
+//! goes to sleep, somebody reads its memory, it crashes.
+//!
+//! ```text
+//! victim DOING SEED BACKING SECRETS OPEN [MIB]
+//! ```
+//!
+//! SECRETS secrets that SEED tells are sealed, and OPEN of them stay open; as many controls lie in ordinary
+//! memory. BACKING is `locked` (mlock), `secret` (`memfd_secret`) or `unlocked`: locked memory that is not
+//! locked, since the limit is 0. DOING is one of
+//!
+//! - `swap`: swaps to `/dev/vda` until so many MIB were written there, while threads go on to open;
+//! - `hibernate`: likewise, and then the whole machine is written there;
+//! - `still`: waits for a line on its standard input;
+//! - `busy`: threads seal, open and drop until somebody ends it.
+//!
+//! What it tells is no secret: the bytes of its `Vault`, among which is the prefix of its nonces, and one
+//! record. The other side is `src/bin/searcher`.
+#![allow(clippy::unwrap_used, reason = "what goes wrong fails by panicking")]
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+mod pressure;
+
+#[cfg(target_os = "linux")]
+fn main() {
+    linux::main();
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    println!("skipped: the program is for Linux");
+    std::process::exit(77);
+}

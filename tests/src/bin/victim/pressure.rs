@@ -1,0 +1,52 @@
+//! Want of memory.
+
+use std::fs;
+use std::hint::black_box;
+use std::io;
+
+use strongroom_tests::noise::Noise;
+
+/// Has the kernel swap to the machine's first disk.
+pub(crate) fn swap_on() {
+    // SAFETY: the text ends in NUL.
+    let status = unsafe { libc::swapon(c"/dev/vda".as_ptr(), 0) };
+    assert_eq!(status, 0, "swapon: {}", io::Error::last_os_error());
+}
+
+/// From now on this process may lock nothing, whoever it was.
+pub(crate) fn forbid_locking() {
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the limit is valid during the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const none) }, 0);
+    // SAFETY: asks and changes who this process is.
+    assert!(unsafe { libc::geteuid() != 0 || libc::setuid(NOBODY) == 0 });
+    // SAFETY: a process that has become another may be read by nobody: it is to be as it was.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) }, 0);
+}
+
+/// Fills memory, and goes through all of it again and again, until so many MiB were written to the swap
+/// device. Gives how many were.
+pub(crate) fn until_written(least: usize) -> usize {
+    let mut noise = Noise(1);
+    let mut ballast: Vec<Vec<u64>> = Vec::new();
+    while written() < least {
+        ballast.push((0..MEBIBYTE / 8).map(|_| noise.word()).collect());
+        if ballast.len() > 2 * least {
+            ballast.truncate(least);
+        }
+        for piece in ballast.iter().step_by(7) {
+            black_box(piece.iter().step_by(512).fold(0, |sum, word| sum ^ word));
+        }
+    }
+    written()
+}
+
+/// `pswpout` counts pages (`proc_vmstat(5)`).
+fn written() -> usize {
+    let counts = fs::read_to_string("/proc/vmstat").unwrap();
+    let pages = counts.lines().find_map(|line| line.strip_prefix("pswpout ")).unwrap();
+    pages.parse::<usize>().unwrap() * 4096 / MEBIBYTE
+}
+
+const MEBIBYTE: usize = 1 << 20;
+const NOBODY: libc::uid_t = 65_534;
