@@ -6,6 +6,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dashmap::DashMap;
+use hardware_enclave::MemoryEnclave;
 use strongroom::{Name, Sealed, Store, Vault};
 
 use super::team::{self, STEP, Turn};
@@ -45,6 +47,20 @@ fn one_name(harness: Harness, vault: &Arc<Vault>) -> Result<Vec<BesideOther>, St
         });
         times.push(BesideOther { what, other: VAULT, ratio: paired.ratio, ns: paired.own_ns });
     }
+    // A peer that keeps what was opened lately, as plaintext in locked memory: 32 bytes fit there by default.
+    let peer = MemoryEnclave::seal(&SECRET[..PEER_SIZE]).map_err(|error| error.to_string())?;
+    let store = Store::new(vault.share()).with_lingering(LINGERING);
+    store.insert(NAME, &SECRET[..PEER_SIZE]).map_err(|error| error.to_string())?;
+    let paired = harness.pair(
+        |count| (0..count).for_each(|_| drop(black_box(&peer).open().expect("it is kept"))),
+        |count| (0..count).for_each(|_| drop(store.try_open(black_box(&NAME)).expect("it fits"))),
+    );
+    times.push(BesideOther {
+        what: OPEN_PEER,
+        other: PEER,
+        ratio: paired.ratio,
+        ns: paired.own_ns,
+    });
     Ok(times)
 }
 
@@ -78,24 +94,33 @@ fn many_names(
     let mut order: Vec<u64> = (0..count).collect();
     Random::new(1).shuffle(&mut order);
     let (mut inserts, mut with_room, mut opens) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut shard_inserts, mut shard_opens) = (Vec::new(), Vec::new());
     let mut record_bytes = 0.0;
     for _ in 0..passes {
         for (capacity, inserts) in [(0, &mut inserts), (order.len(), &mut with_room)] {
             let of_map = fill_map(vault, capacity, &order)?;
+            let of_shards = fill_shards(vault, capacity, &order)?;
             let (of_store, bytes) = fill_store(vault, capacity, &order)?;
             inserts.push((of_store.insert / of_map.insert, of_store.insert));
             opens.push((of_store.open / of_map.open, of_store.open));
+            shard_inserts.push((of_store.insert / of_shards.insert, of_store.insert));
+            shard_opens.push((of_store.open / of_shards.open, of_store.open));
             record_bytes = bytes / count as f64;
         }
     }
-    let time = |what, times: Vec<(f64, f64)>| BesideOther {
+    let time = |what, other, times: Vec<(f64, f64)>| BesideOther {
         what,
-        other: MAP,
+        other,
         ratio: Spread::of(&times.iter().map(|&(ratio, _)| ratio).collect::<Vec<_>>()),
         ns: times.last().map_or(0.0, |&(_, ns)| ns),
     };
-    let times =
-        vec![time(INSERT, inserts), time(INSERT_WITH_ROOM, with_room), time(OPEN_RANDOM, opens)];
+    let times = vec![
+        time(INSERT, MAP, inserts),
+        time(INSERT_WITH_ROOM, MAP, with_room),
+        time(OPEN_RANDOM, MAP, opens),
+        time(INSERT, SHARDS, shard_inserts),
+        time(OPEN_RANDOM, SHARDS, shard_opens),
+    ];
     Ok((times, record_bytes))
 }
 
@@ -118,6 +143,25 @@ fn fill_map(vault: &Vault, capacity: usize, order: &[u64]) -> Result<Filled, Str
     for &number in order {
         let name = Number::of(number);
         drop(vault.try_open(&map[&name], &name.0).map_err(|error| error.to_string())?);
+    }
+    Ok(Filled { insert, open: each(begun, order) })
+}
+
+/// The same in a map that threads share.
+fn fill_shards(vault: &Vault, capacity: usize, order: &[u64]) -> Result<Filled, String> {
+    let begun = Clock::start();
+    let map = DashMap::<Number, Sealed>::with_capacity(capacity);
+    for number in 0..order.len() as u64 {
+        let name = Number::of(number);
+        let sealed = vault.seal(&SECRET, &name.0).map_err(|error| error.to_string())?;
+        map.insert(name, sealed);
+    }
+    let insert = each(begun, order);
+    let begun = Clock::start();
+    for &number in order {
+        let name = Number::of(number);
+        let sealed = map.get(&name).ok_or("it was put in")?;
+        drop(vault.try_open(&sealed, &name.0).map_err(|error| error.to_string())?);
     }
     Ok(Filled { insert, open: each(begun, order) })
 }
@@ -173,11 +217,17 @@ pub(crate) const OPEN_RANDOM: &str = "open one of many, at random";
 pub(crate) const OWN_NAMES: &str = "each its own name";
 pub(crate) const ONE_NAME: &str = "both the same name";
 
+const OPEN_PEER: &str = "open again what lingers, 32 B";
+
+const PEER: &str = "hardware-enclave, from its cache";
+const SHARDS: &str = "DashMap of boxed records";
 const VAULT: &str = "Vault::try_open";
 const MAP: &str = "HashMap of boxed records";
 
 const NAME: Number = Number([3, 0, 0, 0, 0, 0, 0, 0]);
 const SECRET: [u8; SIZE] = [0xa5; SIZE];
+/// Bytes that the peer keeps.
+const PEER_SIZE: usize = 32;
 const LINGERING: Duration = Duration::from_mins(1);
 const FEW: u64 = 16;
 const REGION: usize = 64 * 1024;
