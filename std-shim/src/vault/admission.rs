@@ -25,7 +25,7 @@ use super::lease::Lease;
 use super::lingering::Lingering;
 use super::options::Options;
 use super::pool::{Grown, Patience, Pool};
-use super::queue::{Kind, Place, Queue, Shape, Topic};
+use super::queue::{Call, Kind, Place, Queue, Shape, Topic};
 use super::request::Request;
 use super::segment::{ENTRY, User, VaultOwner};
 use crate::emergency;
@@ -182,8 +182,8 @@ pub(crate) trait Wish<'v> {
 pub(crate) struct Chance<'v> {
     party: Party<'v>,
     patience: Patience,
-    /// It has come in turn, so that whoever else waits is no reason to wait.
-    is_in_line: bool,
+    /// It waits in line, and was called. `None`: it has only just come.
+    call: Option<Call>,
 }
 
 impl<'v> Chance<'v> {
@@ -192,8 +192,10 @@ impl<'v> Chance<'v> {
         self,
         requests: &[Request<'_>; N],
     ) -> Option<Result<[Lease<'v>; N], OpenError>> {
-        if self.is_in_line {
-            return self.party.attempt_in_line(requests, self.patience);
+        match self.call {
+            Some(Call::ForRoom) => return self.party.attempt_in_line(requests, self.patience),
+            Some(Call::ForTopic) => return None,
+            None => {}
         }
         match self.party.enter(requests, self.patience) {
             Ok(leases) => Some(Ok(leases)),
@@ -262,7 +264,7 @@ impl<'v> Party<'v> {
     ) -> Result<W::Granted, W::Error> {
         let begun = Instant::now();
         let deadline = begun.checked_add(timeout);
-        if let Some(settled) = wish.attempt(self.chance(Patience::Until(deadline), false)) {
+        if let Some(settled) = wish.attempt(self.chance(Patience::Until(deadline), None)) {
             return settled;
         }
         holding::say_if_waiting();
@@ -271,7 +273,7 @@ impl<'v> Party<'v> {
             shape,
             topic,
             deadline,
-            || wish.attempt(self.chance(Patience::Until(deadline), true)),
+            |call| wish.attempt(self.chance(Patience::Until(deadline), Some(call))),
             |settled, next| self.may_settle(settled, next),
         );
         self.admission.counts.waited(begun.elapsed());
@@ -297,7 +299,7 @@ impl<'v> Party<'v> {
         } else {
             // As long as there is something left to ask the system for, nobody waits in line: a task
             // waits for another that asks as it would for itself.
-            if let Some(settled) = wish.attempt(self.chance(Patience::Until(None), false)) {
+            if let Some(settled) = wish.attempt(self.chance(Patience::Until(None), None)) {
                 return Poll::Ready(settled);
             }
             let place = self.queue().join(wish.shape(), wish.topic(), Kind::Task, waker);
@@ -307,7 +309,7 @@ impl<'v> Party<'v> {
                 begun: Instant::now(),
             })
         };
-        let attempt = || wish.attempt(self.chance(Patience::None, true));
+        let attempt = |call| wish.attempt(self.chance(Patience::None, Some(call)));
         let Some(settled) = waits.place.as_ref().and_then(|place| place.attempt(waker, attempt))
         else {
             return Poll::Pending;
@@ -323,12 +325,12 @@ impl<'v> Party<'v> {
     /// Grants what is wished, or says at once why not.
     #[cfg(feature = "store")]
     pub(super) fn at_once<W: Wish<'v>>(self, mut wish: W) -> Result<W::Granted, W::Error> {
-        wish.attempt(self.chance(Patience::Until(None), false))
+        wish.attempt(self.chance(Patience::Until(None), None))
             .unwrap_or_else(|| Err(OpenError::Full(self.refuse(wish.shape())).into()))
     }
 
-    fn chance(self, patience: Patience, is_in_line: bool) -> Chance<'v> {
-        Chance { party: self, patience, is_in_line }
+    fn chance(self, patience: Patience, call: Option<Call>) -> Chance<'v> {
+        Chance { party: self, patience, call }
     }
 
     #[inline]

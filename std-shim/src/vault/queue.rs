@@ -3,10 +3,14 @@
 //! ```text
 //! asleep     in line, with a waker
 //! called     woken, its waker taken; it may try. Whoever is called comes back asleep if it fails
-//! passed     was called and did not come in time; keeps its place, but nobody waits for it
+//! uncalled   woken, but one before it has found no room since: it may not try, unless it is called anew
+//! passed     was woken and did not come in time; keeps its place, but nobody waits for it
 //! ```
-//! Room that is made calls the first who is asleep. Threads and tasks stand in one line: both are
-//! woken through a [`Waker`]. No waker is cloned, woken or dropped while the line is locked: that is
+//! Room that is made calls the first who is not called. So those who are called for the same stand at the
+//! front, and none of them is called for room that was found taken. Whoever is served or gives up calls
+//! the next only if nobody before that is called, who will do so.
+//!
+//! Threads and tasks stand in one line: both are woken through a [`Waker`]. No waker is cloned, woken or dropped while the line is locked: that is
 //! code of the caller's, and may come back here. One that panics when it is woken is a stranger to
 //! whoever makes room or looks after the line: the panic ends there, and the others are woken too.
 //!
@@ -17,6 +21,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::mem;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Wake, Waker};
@@ -58,12 +63,14 @@ struct Line {
 struct Waiter {
     shape: Shape,
     kind: Kind,
-    /// `None` once it was called.
+    /// `None` once it was woken.
     waker: Option<Waker>,
-    called: Option<Instant>,
+    /// Since when it is awake and has not come.
+    woken: Option<Instant>,
+    call: Option<Call>,
     /// Since when it is first in line and finds no room.
     blocked: Option<Instant>,
-    /// The event at which it was last called, if it ever was.
+    /// The event at which it was last called for room, if it ever was.
     seen: Option<u64>,
     topic: Topic,
 }
@@ -78,6 +85,14 @@ pub(crate) struct Shape {
 
 /// What may also come from somebody else who opens the same, as a number; 0 if nothing may.
 pub(crate) type Topic = u64;
+
+/// What whoever is called may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Call {
+    /// Have what its topic names from somebody else: there may be room, but for those before it.
+    ForTopic,
+    ForRoom,
+}
 
 /// Who waits: whether it is sure to come when it is called.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -124,7 +139,7 @@ impl Queue {
     )]
     pub(super) fn opened(&self, topic: Topic) {
         if self.len() > 0 {
-            self.0.call_where(|waiter| waiter.topic == topic);
+            self.0.call_where(Call::ForTopic, |waiter| waiter.topic == topic);
         }
     }
 
@@ -153,7 +168,7 @@ impl Queue {
         shape: Shape,
         topic: Topic,
         deadline: Option<Instant>,
-        mut attempt: impl FnMut() -> Option<T>,
+        mut attempt: impl FnMut(Call) -> Option<T>,
         may_settle: impl FnOnce(&T, Shape) -> bool,
     ) -> Option<T> {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -221,7 +236,7 @@ impl Shared {
             // A newcomer may have passed them, who calls nobody.
             if mem::take(&mut line.just_passed) > 0 {
                 line.calls = (line.calls * 2).clamp(2, MOST_CALLS);
-                wakers.extend((0..line.calls).map_while(|_| line.call_next(now)));
+                wakers.extend((0..line.calls).filter_map(|_| line.call_next(now)));
             }
             wakers.extend(line.call_shorter(now));
             wakers
@@ -238,15 +253,15 @@ impl Shared {
     }
 
     fn call_all(&self) {
-        self.call_where(|_| true);
+        self.call_where(Call::ForRoom, |_| true);
     }
 
-    fn call_where(&self, is_meant: impl Fn(&Waiter) -> bool) {
+    fn call_where(&self, call: Call, is_meant: impl Fn(&Waiter) -> bool) {
         let (wakers, _) = self.changed(|line| {
-            let now = Instant::now();
+            let (now, event) = (Instant::now(), line.events);
             let all = line.present.values_mut().chain(line.passed.values_mut());
             let meant = all.filter(|waiter| is_meant(waiter));
-            meant.filter_map(|waiter| waiter.call(now, u64::MAX)).collect::<Vec<_>>()
+            meant.filter_map(|waiter| waiter.call(call, now, event)).collect::<Vec<_>>()
         });
         wake(wakers);
     }
@@ -257,18 +272,19 @@ impl Line {
         self.just_passed > 0 || self.present.len() > 1 && (self.has_tasks || self.is_mixed)
     }
 
-    /// Passes those at the front who were called and did not come.
+    /// Passes those at the front who were woken and did not come. Others are called in their place.
     fn pass(&mut self, now: Instant) {
         while let Some(first) = self.present.first_entry().filter(|first| first.get().is_late(now))
         {
-            let (ticket, waiter) = first.remove_entry();
+            let (ticket, mut waiter) = first.remove_entry();
+            waiter.call = None;
             self.passed.insert(ticket, waiter);
             self.just_passed += 1;
         }
     }
 
-    /// Calls the first who is asleep, unless one before it was called for another shape: that might
-    /// find its room taken.
+    /// Calls the first who is not called, unless one before it was called for another shape: that might
+    /// find its room taken. Gives its waker if it is asleep.
     fn call_next(&mut self, now: Instant) -> Option<Waker> {
         self.pass(now);
         let mut called: Option<Shape> = None;
@@ -276,17 +292,27 @@ impl Line {
             if called.is_some_and(|shape| shape != waiter.shape || shape.secrets > 1) {
                 return None;
             }
-            if let Some(waker) = waiter.call(now, self.events) {
-                return Some(waker);
+            if !waiter.is_called_for_room() {
+                return waiter.call(Call::ForRoom, now, self.events);
             }
             called = Some(waiter.shape);
         }
         None
     }
 
+    /// Removes one who leaves. Whether it has to see to the next: it was called for room that it may not
+    /// have taken, or nobody is left who was called before that one, and sees to it.
+    fn leave(&mut self, ticket: u64) -> (Option<Waiter>, bool) {
+        let gone = self.present.remove(&ticket).or_else(|| self.passed.remove(&ticket));
+        let is_called = |waiter: &Waiter| waiter.is_called_for_room();
+        let is_due = gone.as_ref().is_some_and(is_called)
+            || !self.present.first_key_value().is_some_and(|(_, first)| is_called(first));
+        (gone, is_due)
+    }
+
     /// The shape of whoever [`call_next`](Self::call_next) would call.
     fn next_shape(&self) -> Option<Shape> {
-        self.present.values().find(|waiter| waiter.waker.is_some()).map(|waiter| waiter.shape)
+        self.present.values().find(|waiter| !waiter.is_called_for_room()).map(|waiter| waiter.shape)
     }
 
     /// Calls the first who waits for less than all before it, if the first in line has been blocked
@@ -302,24 +328,22 @@ impl Line {
             if waiter.shape.len < shortest {
                 shortest = waiter.shape.len;
                 // There may have been room for it all the time, if it was never called.
-                if waiter.waker.is_some() && waiter.seen.is_none_or(|seen| seen < self.events) {
-                    return waiter.call(now, self.events);
+                let seen = waiter.seen;
+                if !waiter.is_called_for_room() && seen.is_none_or(|seen| seen < self.events) {
+                    return waiter.call(Call::ForRoom, now, self.events);
                 }
             }
         }
         None
     }
 
-    fn remove(&mut self, ticket: u64) -> Option<Waiter> {
-        self.present.remove(&ticket).or_else(|| self.passed.remove(&ticket))
-    }
-
     /// Notes that somebody came, with the waker of its next sleep, and gives back the one it had.
-    /// Whether it may try: it was called, or is the first.
-    fn came(&mut self, ticket: u64, waker: Waker, now: Instant) -> (bool, Option<Waker>) {
-        let Some(mut waiter) = self.remove(ticket) else { return (false, Some(waker)) };
-        let was_called = waiter.called.take().is_some();
-        if was_called {
+    /// What it may do: it was called, or is the first.
+    fn came(&mut self, ticket: u64, waker: Waker, now: Instant) -> (Option<Call>, Option<Waker>) {
+        let waiter = self.present.remove(&ticket).or_else(|| self.passed.remove(&ticket));
+        let Some(mut waiter) = waiter else { return (None, Some(waker)) };
+        let call = waiter.call.take();
+        if waiter.woken.take().is_some() {
             self.calls = 1;
         }
         let old = waiter.waker.replace(waker);
@@ -327,34 +351,50 @@ impl Line {
         self.present.insert(ticket, waiter);
         self.pass(now);
         let is_first = self.present.first_key_value().is_some_and(|(&first, _)| first == ticket);
-        (was_called || is_first, old)
+        (if is_first { Some(Call::ForRoom) } else { call }, old)
     }
 
-    /// Notes that somebody tried in vain; gives whoever should try again, or in its place.
+    /// Notes that somebody found no room; gives whoever should try again, or in its place.
     fn failed(&mut self, ticket: u64, now: Instant) -> Option<Waker> {
         self.failures += 1;
         let event = self.events;
+        let shape = self.present.get(&ticket)?.shape;
+        // Nor is there any for those behind it, who would take what is made for this one from now on.
+        let behind = self.present.range_mut((Bound::Excluded(ticket), Bound::Unbounded));
+        behind
+            .map(|(_, waiter)| waiter)
+            .take_while(|waiter| waiter.shape == shape && waiter.is_called_for_room())
+            .for_each(|waiter| waiter.call = None);
         let (&first, waiter) = self.present.iter_mut().next()?;
         if first == ticket {
             waiter.blocked.get_or_insert(now);
             return self.call_shorter(now);
         }
         // What it took for a moment was perhaps in the way of one before it, who has failed as well.
-        let mut before = self.present.range_mut(..ticket);
-        before.find_map(|(_, waiter)| waiter.call(now, event))
+        let mut before = self.present.range_mut(..ticket).map(|(_, waiter)| waiter);
+        before.find(|waiter| !waiter.is_called_for_room())?.call(Call::ForRoom, now, event)
     }
 }
 
 impl Waiter {
     fn new(shape: Shape, topic: Topic, kind: Kind, waker: Option<Waker>) -> Self {
-        Self { shape, kind, waker, called: None, blocked: None, seen: None, topic }
+        let (woken, call, blocked, seen) = (None, None, None, None);
+        Self { shape, kind, waker, woken, call, blocked, seen, topic }
     }
 
-    fn call(&mut self, now: Instant, event: u64) -> Option<Waker> {
+    /// Gives its waker if it is asleep.
+    fn call(&mut self, call: Call, now: Instant, event: u64) -> Option<Waker> {
+        self.call = self.call.max(Some(call));
+        if call == Call::ForRoom {
+            self.seen = Some(event);
+        }
         let waker = self.waker.take()?;
-        self.called = Some(now);
-        self.seen = Some(event);
+        self.woken = Some(now);
         Some(waker)
+    }
+
+    fn is_called_for_room(&self) -> bool {
+        self.call == Some(Call::ForRoom)
     }
 
     fn is_late(&self, now: Instant) -> bool {
@@ -362,7 +402,7 @@ impl Waiter {
             Kind::Thread => GRACE_FOR_THREADS,
             Kind::Task => GRACE_FOR_TASKS,
         };
-        self.called.is_some_and(|called| now.saturating_duration_since(called) > grace)
+        self.woken.is_some_and(|woken| now.saturating_duration_since(woken) > grace)
     }
 
     /// For a quarter of the time that it is blocked.
@@ -385,17 +425,17 @@ impl Place<'_> {
     pub(super) fn attempt<T>(
         &self,
         waker: &Waker,
-        attempt: impl FnOnce() -> Option<T>,
+        attempt: impl FnOnce(Call) -> Option<T>,
     ) -> Option<T> {
         // Who is to be woken is said before it is tried, so no call in between is lost.
         let fresh = waker.clone();
         let now = Instant::now();
-        let (may_try, old) = self.queue.0.watched(|line| line.came(self.ticket, fresh, now));
+        let (call, old) = self.queue.0.watched(|line| line.came(self.ticket, fresh, now));
         drop(old);
         // Pairs with the order of `room_made`, like the one in `join`.
         fence(Ordering::SeqCst);
-        let found = may_try.then(attempt).flatten();
-        if may_try && found.is_none() {
+        let found = call.and_then(attempt);
+        if call == Some(Call::ForRoom) && found.is_none() {
             wake(self.queue.0.changed(|line| line.failed(self.ticket, Instant::now())).0);
         }
         found
@@ -405,8 +445,10 @@ impl Place<'_> {
     pub(super) fn leave(self, may_settle: impl FnOnce(Shape) -> bool) {
         let (queue, ticket) = (self.queue, self.ticket);
         mem::forget(self);
-        let ((_gone, next, before), _) =
-            queue.0.changed(|line| (line.remove(ticket), line.next_shape(), line.failures));
+        let ((_gone, next, before), _) = queue.0.changed(|line| {
+            let (gone, is_due) = line.leave(ticket);
+            (gone, line.next_shape().filter(|_| is_due), line.failures)
+        });
         // To find that out takes less time than to wake somebody for nothing.
         let Some(shape) = next else { return };
         if shape.secrets > 1 || may_settle(shape) || queue.0.line.lock().failures != before {
@@ -418,9 +460,11 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let _gone = self.queue.0.changed(|line| line.remove(self.ticket));
-        // There may be room for the next one.
-        self.queue.room_made();
+        let ((_gone, is_due), _) = self.queue.0.changed(|line| line.leave(self.ticket));
+        if is_due {
+            // There may be room for the next one.
+            self.queue.room_made();
+        }
     }
 }
 
@@ -481,8 +525,9 @@ mod tests {
         before.into_iter().find(|ticket| !after.contains(ticket))
     }
 
+    /// Whether it may try.
     fn comes(line: &mut Line, ticket: u64, now: Instant) -> bool {
-        line.came(ticket, Waker::noop().clone(), now).0
+        line.came(ticket, Waker::noop().clone(), now).0.is_some()
     }
 
     #[test]
@@ -507,6 +552,82 @@ mod tests {
             assert!(comes(&mut line, 0, now));
             assert_eq!(called_for_room(&mut line, now), Some(0), "again, as it may have failed");
         }
+    }
+
+    /// Those behind one who finds no room would take what is made for it next.
+    #[test]
+    fn who_is_called_behind_one_who_fails_may_not_try() {
+        let mut line = line(&[(SHORT, Kind::Task); 4]);
+        let now = Instant::now();
+        for ticket in 0..3 {
+            assert_eq!(called_for_room(&mut line, now), Some(ticket));
+        }
+        assert!(comes(&mut line, 0, now));
+        assert!(line.failed(0, now).is_none());
+        assert_eq!(called_for_room(&mut line, now), Some(0), "the next room is for the first");
+        assert!(!comes(&mut line, 1, now), "it is called no more");
+        line.events += 1;
+        assert!(line.call_next(now).is_some(), "it sleeps, and is woken anew");
+        line.events += 1;
+        assert!(line.call_next(now).is_none(), "the third has been awake since it was called");
+        for ticket in 0..3 {
+            assert!(comes(&mut line, ticket, now), "{ticket} is called");
+        }
+        assert!(!comes(&mut line, 3, now));
+    }
+
+    /// It is awake, does not come, and is in the way of others.
+    #[test]
+    fn who_is_called_no_more_is_passed_if_it_does_not_come() {
+        let mut line = line(&[(SHORT, Kind::Task); 3]);
+        let now = Instant::now();
+        for ticket in 0..2 {
+            assert_eq!(called_for_room(&mut line, now), Some(ticket));
+        }
+        assert!(comes(&mut line, 0, now));
+        assert!(line.failed(0, now).is_none());
+        assert!(line.leave(0).1);
+        assert_eq!(called_for_room(&mut line, now + GRACE_FOR_TASKS * 2), Some(2));
+        assert_eq!(line.passed.len(), 1);
+    }
+
+    #[test]
+    fn who_leaves_sees_to_the_next_unless_one_before_it_will() {
+        let now = Instant::now();
+        let called = |count: usize| {
+            let mut line = line(&[(SHORT, Kind::Task); 4]);
+            (0..count).for_each(|_| assert!(called_for_room(&mut line, now).is_some()));
+            line
+        };
+        let mut line = called(0);
+        assert!(line.leave(0).1, "those behind it may need less");
+        let mut line = called(2);
+        assert!(!line.leave(3).1, "it had no turn");
+        assert!(line.leave(0).1, "the room that it was called for is the next one's");
+        let mut line = called(2);
+        assert!(comes(&mut line, 0, now));
+        assert!(!line.leave(0).1, "the second does");
+        assert!(comes(&mut line, 1, now));
+        assert!(line.leave(1).1, "nobody else does");
+        let mut line = called(2);
+        assert!(comes(&mut line, 0, now));
+        assert_eq!(called_for_room(&mut line, now), Some(0), "while it tries");
+        assert!(line.leave(0).1, "there is more room than it took");
+    }
+
+    /// What it may have is what another has open already.
+    #[test]
+    fn who_is_called_for_its_topic_may_not_take_room() {
+        let queue = Queue::default();
+        *queue.0.line.lock() = line(&[(SHORT, Kind::Task); 3]);
+        queue.0.line.lock().present.get_mut(&1).unwrap().topic = 7;
+        queue.0.call_where(Call::ForTopic, |waiter| waiter.topic == 7);
+        let now = Instant::now();
+        let mut line = queue.0.line.lock();
+        let (call, _) = line.came(1, Waker::noop().clone(), now);
+        assert_eq!(call, Some(Call::ForTopic));
+        assert_eq!(line.call_next(now).is_some().then_some(0), Some(0), "room is the first one's");
+        assert!(line.present[&0].is_called_for_room() && !line.present[&1].is_called_for_room());
     }
 
     #[test]

@@ -126,7 +126,7 @@ pub(super) fn first_is_served() {
     let place = vault.queue.join(ONE, 0, Kind::Task, Waker::noop());
     let waiter = vault.spawn(Vault::wait);
     vault.make_room();
-    let served = place.attempt(Waker::noop(), || vault.take_room());
+    let served = place.attempt(Waker::noop(), |_| vault.take_room());
     place.leave(|_| false);
     assert!(served.is_some(), "there was room, and it was the first's turn");
     vault.make_room();
@@ -163,7 +163,7 @@ impl Vault {
     }
 
     fn wait(&self) {
-        assert!(self.queue.wait(ONE, 0, None, || self.take_room(), |_, _| self.probe()).is_some());
+        assert!(self.queue.wait(ONE, 0, None, |_| self.take_room(), |_, _| self.probe()).is_some());
     }
 
     /// No stronger than an arena's cells: whoever has left was counted in one order with the line.
