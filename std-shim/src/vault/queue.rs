@@ -615,6 +615,20 @@ mod tests {
         assert!(line.leave(0).1, "there is more room than it took");
     }
 
+    /// Others were called in their place.
+    #[test]
+    fn who_was_passed_is_called_no_more() {
+        let mut line = line(&[(SHORT, Kind::Task); 3]);
+        let now = Instant::now();
+        for ticket in 0..2 {
+            assert_eq!(called_for_room(&mut line, now), Some(ticket));
+        }
+        let late = now + GRACE_FOR_TASKS * 2;
+        assert_eq!(called_for_room(&mut line, late), Some(2));
+        assert!(comes(&mut line, 0, late), "it is the first");
+        assert!(!comes(&mut line, 1, late), "room is for the first");
+    }
+
     /// What it may have is what another has open already.
     #[test]
     fn who_is_called_for_its_topic_may_not_take_room() {
