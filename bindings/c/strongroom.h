@@ -185,6 +185,24 @@ typedef struct strongroom_store strongroom_store;
 // A vault, or the part of its memory that a reserve names.
 typedef struct strongroom_vault strongroom_vault;
 
+// The numbers behind a failure; 0 for what is not about it. Later versions add fields at the end.
+typedef struct strongroom_numbers {
+  // The bytes that were asked for.
+  uint64_t requested;
+  // The most bytes that a secret can have in this vault, if those were more.
+  uint64_t largest;
+  // Secrets that were open when there was no room.
+  uint64_t held;
+  // The bytes that open secrets can share.
+  uint64_t capacity;
+  // Callers that were waiting.
+  uint64_t waiters;
+  // How long it was waited for, in nanoseconds.
+  uint64_t waited_ns;
+  // 1 if the budget allows more, but the system would not lock it.
+  uint64_t growth_refused;
+} strongroom_numbers;
+
 // Is told of damage, with the fixed text of its kind. It may end the process; if it returns, the damaged
 // memory is wiped and not used again, and the call in which it was found goes on. It is called in
 // whatever thread found it, and under no lock.
@@ -205,6 +223,18 @@ typedef struct strongroom_waker {
   // Is given to both.
   void *user_data;
 } strongroom_waker;
+
+// One of several records that are opened together.
+typedef struct strongroom_request {
+  // The record.
+  const void *record;
+  // Its length in bytes.
+  size_t record_len;
+  // What it was sealed for.
+  const void *context;
+  // The length of that in bytes.
+  size_t context_len;
+} strongroom_request;
 
 // What a vault holds and has seen; sizes are in bytes. All 0 in a forked child. Later versions add
 // fields at the end.
@@ -263,18 +293,6 @@ typedef struct strongroom_store_metrics {
   uint64_t given_up;
 } strongroom_store_metrics;
 
-// One of several records that are opened together.
-typedef struct strongroom_request {
-  // The record.
-  const void *record;
-  // Its length in bytes.
-  size_t record_len;
-  // What it was sealed for.
-  const void *context;
-  // The length of that in bytes.
-  size_t context_len;
-} strongroom_request;
-
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -282,6 +300,12 @@ extern "C" {
 // Why the calling thread's last call that failed did: the cause, the numbers, and what to change. An
 // empty text if none did. It stays until the thread calls this function again, or ends.
 const char *strongroom_error_message(void);
+
+// The numbers behind what strongroom_error_message tells of the calling thread's last failure. `size` is
+// sizeof *numbers: what this library knows beyond that is left out, and what it does not know is 0.
+STRONGROOM_MUST_USE
+enum strongroom_status strongroom_error_numbers_read(struct strongroom_numbers *numbers,
+                                                     size_t size);
 
 // The library's version, as in "0.1.0".
 const char *strongroom_version(void);
@@ -398,6 +422,17 @@ enum strongroom_status strongroom_open_begin(const struct strongroom_vault *vaul
                                              struct strongroom_waker waker,
                                              struct strongroom_opening **opening,
                                              struct strongroom_opened **opened);
+
+// Opens up to 16 records, all or none (strongroom_open_all), without a thread that waits; otherwise as
+// strongroom_open_begin. `opened` has room for `count` handles, and so has that of
+// strongroom_opening_finish.
+STRONGROOM_MUST_USE
+enum strongroom_status strongroom_open_all_begin(const struct strongroom_vault *vault,
+                                                 const struct strongroom_request *requests,
+                                                 size_t count,
+                                                 struct strongroom_waker waker,
+                                                 struct strongroom_opening **opening,
+                                                 struct strongroom_opened **opened);
 
 // Opens a name's secret for all who ask for it (strongroom_store_open) without a thread that waits;
 // otherwise as strongroom_open_begin.

@@ -24,7 +24,9 @@ pub use self::opened::*;
 pub use self::opening::*;
 pub use self::options::*;
 pub use self::report::*;
-pub use self::status::{Status, strongroom_error_message, strongroom_version};
+pub use self::status::{
+    NumbersOut, Status, strongroom_error_message, strongroom_error_numbers_read, strongroom_version,
+};
 pub use self::store::*;
 pub use self::stream::*;
 pub use self::vault::*;

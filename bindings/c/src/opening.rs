@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use strongroom::{OpenError, OwnedOpened, Sealed};
+use strongroom::{OpenError, OwnedOpened, Sealed, Share};
 
 use crate::opened::OpenedHandle;
 use crate::pointers::{Place, alone, bytes, handle_place, shared, take_back};
 use crate::status::{Failure, Status, border};
 use crate::store::{StoreHandle, Together};
-use crate::vault::VaultHandle;
+use crate::vault::{RequestIn, VaultHandle, opened_places, records};
 
 /// A secret that is waited for: see strongroom_open_begin.
 pub struct OpeningHandle {
@@ -25,6 +25,21 @@ pub struct OpeningHandle {
 enum Waiting {
     Alone(Pin<Box<dyn Future<Output = Result<OwnedOpened, OpenError>> + Send>>),
     Together(Together),
+    Several(usize, Pin<Box<dyn Future<Output = Result<Vec<OwnedOpened>, OpenError>> + Send>>),
+}
+
+/// What is open when the waiting is over.
+enum Secrets {
+    One(OwnedOpened),
+    Several(Vec<OwnedOpened>),
+    /// It is in what waited for it.
+    Within,
+}
+
+fn give_all(secrets: Vec<OpenedHandle>, places: &[Place<*mut OpenedHandle>]) {
+    for (place, secret) in places.iter().zip(secrets) {
+        place.give(secret);
+    }
 }
 
 /// Who is called when it is worth asking again.
@@ -96,15 +111,18 @@ impl OpeningHandle {
     }
 
     /// Looks whether it is there now; if not, the bell is set.
-    fn poll(&mut self) -> Poll<Result<Option<OwnedOpened>, Failure>> {
+    fn poll(&mut self) -> Poll<Result<Secrets, Failure>> {
         self.bell.is_set.store(true, Ordering::Release);
         let task = &mut Context::from_waker(&self.waker);
         let polled = match &mut self.waiting {
             Waiting::Alone(opening) => {
-                opening.as_mut().poll(task).map_ok(Some).map_err(Failure::from)
+                opening.as_mut().poll(task).map_ok(Secrets::One).map_err(Failure::from)
             }
             Waiting::Together(opening) => {
-                opening.poll(task).map_ok(|()| None).map_err(Failure::from)
+                opening.poll(task).map_ok(|()| Secrets::Within).map_err(Failure::from)
+            }
+            Waiting::Several(_, opening) => {
+                opening.as_mut().poll(task).map_ok(Secrets::Several).map_err(Failure::from)
             }
         };
         if polled.is_ready() {
@@ -113,11 +131,19 @@ impl OpeningHandle {
         polled
     }
 
-    fn opened(self, secret: Option<OwnedOpened>) -> Option<OpenedHandle> {
-        match (secret, self.waiting) {
-            (Some(secret), _) => Some(OpenedHandle::alone(secret)),
-            (None, Waiting::Together(secret)) => Some(OpenedHandle::together(secret)),
-            (None, Waiting::Alone(_)) => None,
+    /// How many handles it comes to.
+    fn count(&self) -> usize {
+        if let Waiting::Several(count, _) = self.waiting { count } else { 1 }
+    }
+
+    fn opened(self, secrets: Secrets) -> Vec<OpenedHandle> {
+        match (secrets, self.waiting) {
+            (Secrets::One(secret), _) => vec![OpenedHandle::alone(secret)],
+            (Secrets::Several(secrets), _) => {
+                secrets.into_iter().map(OpenedHandle::alone).collect()
+            }
+            (Secrets::Within, Waiting::Together(secret)) => vec![OpenedHandle::together(secret)],
+            (Secrets::Within, _) => Vec::new(),
         }
     }
 
@@ -125,18 +151,15 @@ impl OpeningHandle {
     fn settle(
         mut self,
         opening: Place<*mut Self>,
-        opened: Place<*mut OpenedHandle>,
+        opened: &[Place<*mut OpenedHandle>],
     ) -> Result<(), Failure> {
         match self.poll() {
             Poll::Pending => {
                 opening.give(self);
                 Err(Failure::NotYet)
             }
-            Poll::Ready(secret) => {
-                let secret = secret?;
-                if let Some(secret) = self.opened(secret) {
-                    opened.give(secret);
-                }
+            Poll::Ready(secrets) => {
+                give_all(self.opened(secrets?), opened);
                 Ok(())
             }
         }
@@ -174,8 +197,70 @@ pub unsafe extern "C" fn strongroom_open_begin(
         // SAFETY: as above.
         let context: Box<[u8]> = unsafe { bytes(context, context_len, "context") }?.into();
         let waiting = Waiting::Alone(Box::pin(share.open(Sealed::from_record(record), context)));
-        OpeningHandle::new(bell, waiting)?.settle(opening, opened)
+        OpeningHandle::new(bell, waiting)?.settle(opening, &[opened])
     })
+}
+
+/// Opens up to 16 records, all or none (strongroom_open_all), without a thread that waits; otherwise as
+/// strongroom_open_begin. `opened` has room for `count` handles, and so has that of
+/// strongroom_opening_finish.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn strongroom_open_all_begin(
+    vault: *const VaultHandle,
+    requests: *const RequestIn,
+    count: usize,
+    waker: WakerIn,
+    opening: *mut *mut OpeningHandle,
+    opened: *mut *mut OpenedHandle,
+) -> Status {
+    border(|| {
+        let bell = Bell::new(waker);
+        // SAFETY: the caller promises what the header says of pointers.
+        let opening = unsafe { handle_place(opening, "opening") }?;
+        // SAFETY: the caller promises room for as many handles.
+        let opened = unsafe { opened_places(opened, count) }?;
+        // SAFETY: the caller promises what the header says of pointers.
+        let share = &unsafe { shared(vault, "vault") }?.share;
+        // SAFETY: the caller promises as many requests.
+        let records = unsafe { records(requests, count) }?;
+        let owned = records.into_iter().map(|(record, context)| {
+            (Sealed::from_record(Box::from(record.record())), Box::from(context))
+        });
+        let waiting = Waiting::Several(count, open_all(share, owned.collect()));
+        OpeningHandle::new(bell, waiting)?.settle(opening, &opened)
+    })
+}
+
+type OwnedRecord = (Sealed<Box<[u8]>>, Box<[u8]>);
+
+/// The crate takes arrays, so that an open of one allocates nothing.
+fn open_all(
+    share: &Share,
+    records: Vec<OwnedRecord>,
+) -> Pin<Box<dyn Future<Output = Result<Vec<OwnedOpened>, OpenError>> + Send>> {
+    macro_rules! of_count {
+        ($($count:literal)*) => {
+            match records.len() {
+                $($count => open_array::<$count>(share, records),)*
+                _ => Box::pin(async { Ok(Vec::new()) }),
+            }
+        };
+    }
+    of_count!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
+}
+
+fn open_array<const N: usize>(
+    share: &Share,
+    records: Vec<OwnedRecord>,
+) -> Pin<Box<dyn Future<Output = Result<Vec<OwnedOpened>, OpenError>> + Send>> {
+    match <[OwnedRecord; N]>::try_from(records) {
+        Ok(records) => {
+            let opening = share.open_all(records);
+            Box::pin(async { opening.await.map(Vec::from) })
+        }
+        Err(_) => Box::pin(async { Ok(Vec::new()) }),
+    }
 }
 
 /// Opens a name's secret for all who ask for it (strongroom_store_open) without a thread that waits;
@@ -201,7 +286,7 @@ pub unsafe extern "C" fn strongroom_store_open_begin(
         // SAFETY: as above.
         let name = unsafe { bytes(name, name_len, "name") }?;
         let waiting = Waiting::Together(Together::waiting(store, name));
-        OpeningHandle::new(bell, waiting)?.settle(opening, opened)
+        OpeningHandle::new(bell, waiting)?.settle(opening, &[opened])
     })
 }
 
@@ -225,7 +310,7 @@ pub unsafe extern "C" fn strongroom_allocate_begin(
         // SAFETY: as above.
         let share = &unsafe { shared(vault, "vault") }?.share;
         let waiting = Waiting::Alone(Box::pin(share.allocate(len)));
-        OpeningHandle::new(bell, waiting)?.settle(opening, opened)
+        OpeningHandle::new(bell, waiting)?.settle(opening, &[opened])
     })
 }
 
@@ -239,18 +324,20 @@ pub unsafe extern "C" fn strongroom_opening_finish(
 ) -> Status {
     border(|| {
         // SAFETY: the caller promises what the header says of pointers.
-        let opened = unsafe { handle_place(opened, "opened") }?;
+        let _ = unsafe { handle_place(opened, "opened") }?;
         // SAFETY: as above.
         let handle = *unsafe { alone(opening, "opening") }?;
         // SAFETY: as above.
         let waiting = unsafe { alone(handle, "opening") }?;
+        // SAFETY: the caller promises room for as many handles as were asked for.
+        let opened = unsafe { opened_places(opened, waiting.count()) }?;
         let polled = waiting.poll();
-        let Poll::Ready(secret) = polled else { return Err(Failure::NotYet) };
+        let Poll::Ready(secrets) = polled else { return Err(Failure::NotYet) };
         // SAFETY: as above; nothing else refers to it any more.
         let waiting = unsafe { take_back(opening, "opening") }?;
-        let secret = secret?;
-        if let Some(secret) = waiting.and_then(|waiting| waiting.opened(secret)) {
-            opened.give(secret);
+        let secrets = secrets?;
+        if let Some(waiting) = waiting {
+            give_all(waiting.opened(secrets), &opened);
         }
         Ok(())
     })

@@ -5,10 +5,13 @@ use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_char};
 use std::fmt::{self, Display, Formatter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use strongroom::{
     Fault, InstallError, NotInstalled, OpenError, SealError, StoreError, StreamError, VaultError,
 };
+
+use crate::report::put_numbers;
 
 /// What a call came to. Values stay as they are; new ones may be added.
 /// cbindgen:rename-all=prefix:STRONGROOM_
@@ -131,6 +134,37 @@ impl Failure {
             Self::NoReserve => Status::NOT_FOUND,
             Self::Install(_) | Self::Panic(_) => Status::INTERNAL,
         }
+    }
+
+    /// In the order of [`NumbersOut`].
+    fn numbers(&self) -> [u64; 7] {
+        let error = match self {
+            Self::Open(error)
+            | Self::Store(StoreError::Open(error))
+            | Self::Stream(StreamError::Open(error)) => error,
+            Self::TooSmall { needed, .. } => return [*needed as u64, 0, 0, 0, 0, 0, 0],
+            _ => return [0; 7],
+        };
+        let (shortage, waited) = match error {
+            OpenError::Full(shortage) => (shortage, Duration::ZERO),
+            OpenError::TimedOut { waited, shortage } => (shortage, *waited),
+            OpenError::TooLarge { requested, largest } => {
+                return [*requested as u64, *largest as u64, 0, 0, 0, 0, 0];
+            }
+            OpenError::NeverTogether { requested, .. } => {
+                return [*requested as u64, 0, 0, 0, 0, 0, 0];
+            }
+            _ => return [0; 7],
+        };
+        [
+            shortage.requested as u64,
+            0,
+            shortage.held as u64,
+            shortage.capacity as u64,
+            shortage.waiters as u64,
+            u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX),
+            u64::from(shortage.growth_refused),
+        ]
     }
 
     /// What unwound: a fault on its way from where it was found, or a fault of the library's own.
@@ -354,6 +388,42 @@ pub extern "C" fn strongroom_error_message() -> *const c_char {
         text.as_ptr()
     })
     .unwrap_or(c"".as_ptr())
+}
+
+/// The numbers behind a failure; 0 for what is not about it. Later versions add fields at the end.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct NumbersOut {
+    /// The bytes that were asked for.
+    pub requested: u64,
+    /// The most bytes that a secret can have in this vault, if those were more.
+    pub largest: u64,
+    /// Secrets that were open when there was no room.
+    pub held: u64,
+    /// The bytes that open secrets can share.
+    pub capacity: u64,
+    /// Callers that were waiting.
+    pub waiters: u64,
+    /// How long it was waited for, in nanoseconds.
+    pub waited_ns: u64,
+    /// 1 if the budget allows more, but the system would not lock it.
+    pub growth_refused: u64,
+}
+
+/// The numbers behind what strongroom_error_message tells of the calling thread's last failure. `size` is
+/// sizeof *numbers: what this library knows beyond that is left out, and what it does not know is 0.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn strongroom_error_numbers_read(
+    numbers: *mut NumbersOut,
+    size: usize,
+) -> Status {
+    let known =
+        LAST.try_with(|last| last.borrow().failure.as_ref().map_or([0; 7], Failure::numbers));
+    border(|| {
+        // SAFETY: the caller promises what the header says of pointers.
+        unsafe { put_numbers(numbers.cast(), size, &known.unwrap_or_default()) }
+    })
 }
 
 /// The library's version, as in "0.1.0".

@@ -354,31 +354,12 @@ pub unsafe extern "C" fn strongroom_open_all(
     opened: *mut *mut OpenedHandle,
 ) -> Status {
     border(|| {
-        if !(1..=STRONGROOM_OPEN_ALL_MOST).contains(&count) {
-            return Err(Failure::Invalid(format!(
-                "`count` is {count}: from 1 to {STRONGROOM_OPEN_ALL_MOST} records are opened together"
-            )));
-        }
-        let mut places = Vec::with_capacity(count);
-        for number in 0..count {
-            // One more than a NULL's is no pointer.
-            let opened = if opened.is_null() { opened } else { opened.wrapping_add(number) };
-            // SAFETY: the caller promises room for as many handles.
-            places.push(unsafe { handle_place(opened, "opened") }?);
-        }
+        // SAFETY: the caller promises room for as many handles.
+        let places = unsafe { opened_places(opened, count) }?;
         // SAFETY: the caller promises what the header says of pointers.
         let share = &unsafe { shared(vault, "vault") }?.share;
-        let mut records = Vec::with_capacity(count);
-        for number in 0..count {
-            let request = if requests.is_null() { requests } else { requests.wrapping_add(number) };
-            // SAFETY: the caller promises as many requests.
-            let request = unsafe { shared(request, "requests") }?;
-            // SAFETY: as above, of what is in it.
-            let record = unsafe { bytes(request.record, request.record_len, "record") }?;
-            // SAFETY: as above.
-            let context = unsafe { bytes(request.context, request.context_len, "context") }?;
-            records.push((Sealed::from_record(record), context));
-        }
+        // SAFETY: the caller promises as many requests.
+        let records = unsafe { records(requests, count) }?;
         let secrets = open_all(share, &records, time(timeout_ms))?;
         for (place, secret) in places.into_iter().zip(secrets) {
             place.give(OpenedHandle::alone(secret));
@@ -387,7 +368,52 @@ pub unsafe extern "C" fn strongroom_open_all(
     })
 }
 
-type Record<'c> = (Sealed<&'c [u8]>, &'c [u8]);
+/// Places for as many handles, each of which is NULL until there is one.
+///
+/// # Safety
+/// If it is not NULL, so many pointers may be written there.
+pub(crate) unsafe fn opened_places(
+    opened: *mut *mut OpenedHandle,
+    count: usize,
+) -> Result<Vec<Place<*mut OpenedHandle>>, Failure> {
+    if !(1..=STRONGROOM_OPEN_ALL_MOST).contains(&count) {
+        return Err(Failure::Invalid(format!(
+            "`count` is {count}: from 1 to {STRONGROOM_OPEN_ALL_MOST} records are opened together"
+        )));
+    }
+    let mut places = Vec::with_capacity(count);
+    for number in 0..count {
+        // One more than a NULL's is no pointer.
+        let opened = if opened.is_null() { opened } else { opened.wrapping_add(number) };
+        // SAFETY: the contract is the same.
+        places.push(unsafe { handle_place(opened, "opened") }?);
+    }
+    Ok(places)
+}
+
+/// What several requests ask for.
+///
+/// # Safety
+/// If it is not NULL, there are so many, each of which is what the header says of pointers.
+pub(crate) unsafe fn records<'c>(
+    requests: *const RequestIn,
+    count: usize,
+) -> Result<Vec<Record<'c>>, Failure> {
+    let mut records = Vec::with_capacity(count);
+    for number in 0..count {
+        let request = if requests.is_null() { requests } else { requests.wrapping_add(number) };
+        // SAFETY: the caller promises as many requests.
+        let request = unsafe { shared(request, "requests") }?;
+        // SAFETY: as above, of what is in it.
+        let record = unsafe { bytes(request.record, request.record_len, "record") }?;
+        // SAFETY: as above.
+        let context = unsafe { bytes(request.context, request.context_len, "context") }?;
+        records.push((Sealed::from_record(record), context));
+    }
+    Ok(records)
+}
+
+pub(crate) type Record<'c> = (Sealed<&'c [u8]>, &'c [u8]);
 
 /// The crate takes arrays, so that an open of one allocates nothing.
 fn open_all(

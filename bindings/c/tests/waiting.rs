@@ -103,6 +103,72 @@ fn those_who_wait_add_no_threads_and_all_are_served() {
     assert_eq!(RELEASED.load(Ordering::SeqCst) - released, ALL);
 }
 
+/// Two records are waited for in one place of the line, and what was in the way is told in numbers.
+#[test]
+fn several_are_waited_for_together() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let released = RELEASED.load(Ordering::SeqCst);
+    let mut vault = null_mut();
+    // SAFETY: as in the test above; here and below.
+    assert_eq!(unsafe { strongroom_vault_new(8192, &raw mut vault) }, Status::OK);
+    let mut record = [0_u8; 1024 + 24];
+    let (first, capacity) = (record.as_mut_ptr().cast(), record.len());
+    let secret = [7_u8; 1024];
+    let mut record_len = 0;
+    let (bytes, len) = (secret.as_ptr().cast(), secret.len());
+    // SAFETY: as above.
+    let status = unsafe {
+        strongroom_seal(vault, bytes, len, null(), 0, first, capacity, &raw mut record_len)
+    };
+    assert_eq!(status, Status::OK);
+    let request = || RequestIn { record: first, record_len, context: null(), context_len: 0 };
+    let requests = [request(), request()];
+    let mut held = Vec::new();
+    loop {
+        let mut one = null_mut();
+        // SAFETY: as above.
+        match unsafe { strongroom_open(vault, first, record_len, null(), 0, 0, &raw mut one) } {
+            Status::OK => held.push(one),
+            status => break assert_eq!(status, Status::FULL),
+        }
+    }
+    let mut numbers = [9_u64; 8];
+    // SAFETY: as above.
+    let status = unsafe {
+        strongroom_error_numbers_read(numbers.as_mut_ptr().cast(), size_of_val(&numbers))
+    };
+    assert_eq!(status, Status::OK);
+    assert_eq!((numbers[0], numbers[2], numbers[7]), (1024, held.len() as u64, 0));
+    assert!(numbers[3] > 1024 * numbers[2], "{numbers:?}");
+
+    let (tell, told) = channel();
+    let woken = Box::into_raw(Box::new(Woken { number: 1, tell }));
+    let waker = WakerIn { wake: Some(wake), release: Some(release), user_data: woken.cast() };
+    let (mut opening, mut opened) = (null_mut(), [null_mut(); 2]);
+    let (asked, places) = (requests.as_ptr(), opened.as_mut_ptr());
+    // SAFETY: as above.
+    let mut status =
+        unsafe { strongroom_open_all_begin(vault, asked, 2, waker, &raw mut opening, places) };
+    assert_eq!(status, Status::PENDING);
+    for mut one in held.drain(..2) {
+        // SAFETY: as above.
+        assert_eq!(unsafe { strongroom_opened_close(&raw mut one) }, Status::OK);
+    }
+    while status == Status::PENDING {
+        assert_eq!(told.recv_timeout(Duration::from_secs(60)), Ok(1));
+        // SAFETY: as above.
+        status = unsafe { strongroom_opening_finish(&raw mut opening, places) };
+    }
+    assert!(status == Status::OK && opening.is_null() && opened.iter().all(|one| !one.is_null()));
+    for mut one in held.into_iter().chain(opened) {
+        // SAFETY: as above.
+        assert_eq!(unsafe { strongroom_opened_close(&raw mut one) }, Status::OK);
+    }
+    // SAFETY: as above.
+    unsafe { strongroom_vault_free(&raw mut vault) };
+    assert_eq!(RELEASED.load(Ordering::SeqCst) - released, 1);
+}
+
 /// For `STRONGROOM_STRESS_SECONDS`, one if not said: threads wait, are served, and cancel.
 #[test]
 fn threads_wait_and_cancel_and_none_is_forgotten() {
