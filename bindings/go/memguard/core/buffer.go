@@ -1,0 +1,217 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"strongroom"
+)
+
+// A Buffer holds a secret in locked memory until it is destroyed. Its lock is the caller's too: who holds it
+// keeps the buffer from being changed and destroyed.
+type Buffer struct {
+	sync.RWMutex
+	cell *cell
+}
+
+// A cell is what a buffer holds, apart from it, for when nobody can reach the buffer any more.
+type cell struct {
+	opened *strongroom.Opened
+	// The bytes, until they are destroyed.
+	data    atomic.Pointer[[]byte]
+	frozen  atomic.Bool
+	cleanup runtime.Cleanup
+}
+
+// NewBuffer is a buffer of so many bytes, all zero, that may be written to. It waits for room, and says in numbers
+// why there was none in time. ErrNullBuffer if they are less than one.
+func NewBuffer(size int) (*Buffer, error) {
+	if size < 1 {
+		return nil, ErrNullBuffer
+	}
+	return sessions.waiting(func(ctx context.Context, vault *strongroom.Vault) (*strongroom.Opened, error) {
+		return vault.Allocate(ctx, size)
+	})
+}
+
+// newBuffer exposes the secret for as long as the buffer lives. Vaults here have no windows: which thread ends
+// that is all the same.
+func newBuffer(opened *strongroom.Opened) (*Buffer, error) {
+	data, err := opened.Expose()
+	if err != nil {
+		return nil, errors.Join(err, opened.Close())
+	}
+	b := &Buffer{cell: &cell{opened: opened}}
+	b.cell.data.Store(&data)
+	b.cell.cleanup = runtime.AddCleanup(b, (*cell).forget, b.cell)
+	return b, nil
+}
+
+// take takes the bytes out of use; false if somebody has before.
+func (c *cell) take() bool { return c != nil && c.data.Swap(nil) != nil }
+
+func (c *cell) close() error {
+	if err := c.opened.Conceal(); err != nil {
+		return err
+	}
+	return c.opened.Close()
+}
+
+// forget destroys what nobody can reach any more: a net, for what was not destroyed.
+func (c *cell) forget() {
+	if c.take() {
+		sessions.remove(c)
+		_ = c.close()
+	}
+}
+
+// Data is the bytes, or nil if they were destroyed. The buffer must stay reachable as long as they are used.
+func (b *Buffer) Data() []byte {
+	if b.cell == nil {
+		return nil
+	}
+	if data := b.cell.data.Load(); data != nil {
+		return *data
+	}
+	return nil
+}
+
+// Inner is Data: there are no pages around a single secret.
+func (b *Buffer) Inner() []byte { return b.Data() }
+
+// Alive reports whether the buffer was not destroyed.
+func (b *Buffer) Alive() bool { return b.cell != nil && b.cell.data.Load() != nil }
+
+// Mutable reports whether the buffer is alive and not frozen.
+func (b *Buffer) Mutable() bool { return b.Alive() && !b.cell.frozen.Load() }
+
+// Freeze has the buffer's methods refuse to write to it, until Melt. What writes to the bytes themselves is not
+// kept from it: secrets share pages.
+func (b *Buffer) Freeze() { b.setFrozen(true) }
+
+// Melt undoes Freeze.
+func (b *Buffer) Melt() { b.setFrozen(false) }
+
+func (b *Buffer) setFrozen(frozen bool) {
+	b.Lock()
+	defer b.Unlock()
+	if b.Alive() {
+		b.cell.frozen.Store(frozen)
+	}
+}
+
+// Scramble overwrites the bytes with random ones, unless the buffer is frozen.
+func (b *Buffer) Scramble() {
+	var err error
+	b.Change(func(data []byte) { err = Scramble(data) })
+	if err != nil {
+		Fail(err)
+	}
+}
+
+// Change calls write with the bytes, which nobody destroys meanwhile; not if the buffer is frozen or destroyed.
+func (b *Buffer) Change(write func(data []byte)) {
+	if refused := b.change(write); refused {
+		if tell := sessions.now().OnFailure; tell != nil {
+			tell(ErrFrozen)
+		}
+	}
+}
+
+func (b *Buffer) change(write func(data []byte)) (refused bool) {
+	b.Lock()
+	defer b.Unlock()
+	data := b.Data()
+	if data == nil || !b.Mutable() {
+		return data != nil
+	}
+	write(data)
+	return false
+}
+
+// Truncate leaves the first n bytes, and wipes the others. They move to memory of that size if there is room now.
+func (b *Buffer) Truncate(n int) {
+	b.Lock()
+	defer b.Unlock()
+	data := b.Data()
+	if n >= len(data) {
+		return
+	}
+	shorter := data[:n:n]
+	if opened, moved := tryShorter(shorter); opened != nil {
+		old := b.cell.opened
+		b.cell.opened, shorter = opened, moved
+		// What fails here is damage, which is found again by nobody: it is told.
+		defer func() {
+			if err := errors.Join(old.Conceal(), old.Close()); err != nil {
+				Fail(err)
+			}
+		}()
+	} else {
+		Wipe(data[n:])
+	}
+	b.cell.data.Store(&shorter)
+}
+
+func tryShorter(data []byte) (*strongroom.Opened, []byte) {
+	vault, err := sessions.current()
+	if err != nil {
+		return nil, nil
+	}
+	opened, err := vault.TryAllocate(len(data))
+	if err != nil {
+		return nil, nil
+	}
+	moved, err := opened.Expose()
+	if err != nil {
+		_ = opened.Close()
+		return nil, nil
+	}
+	Copy(moved, data)
+	return opened, moved
+}
+
+// Destroy wipes the bytes and gives their memory back; again it does nothing. What wrote past an end of them is
+// found now, and Fail is called.
+func (b *Buffer) Destroy() {
+	if err := b.destroy(); err != nil {
+		Fail(err)
+	}
+}
+
+func (b *Buffer) destroy() error {
+	b.Lock()
+	defer b.Unlock()
+	return b.end()
+}
+
+// end destroys the buffer, whose lock the caller holds.
+func (b *Buffer) end() error {
+	if !b.cell.take() {
+		return nil
+	}
+	sessions.remove(b.cell)
+	b.cell.cleanup.Stop()
+	return b.cell.close()
+}
+
+// purge destroys the buffer even if somebody holds its lock: its bytes are wiped then, and their memory is given
+// back when the lock is.
+func (b *Buffer) purge() {
+	for range patience {
+		if b.TryLock() {
+			b.Unlock()
+			_ = b.destroy()
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	Wipe(b.Data())
+	go func() { _ = b.destroy() }()
+}
+
+const patience = 100

@@ -1,0 +1,196 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+	"weak"
+
+	"strongroom"
+)
+
+// Settings say how much memory is locked, and how long it is waited for.
+type Settings struct {
+	// Options are those of the vault. The zero value begins with 16 KiB, or less where no more may be locked, and
+	// grows as far as the system lets it.
+	Options strongroom.Options
+	// Wait is how long it is waited for room; 0 is ten seconds, and what is negative is not at all.
+	Wait time.Duration
+	// OnFailure is told of what memguard ends the program for: no room in time, memory that may not be locked. The
+	// call then goes on with a destroyed buffer, or with no enclave. It is told of a write to a frozen buffer too,
+	// which is not done. Without it the first two panic.
+	OnFailure func(error)
+}
+
+// ErrFrozen is what Settings.OnFailure is told of a write to a frozen buffer.
+var ErrFrozen = errors.New("a frozen buffer was to be written to, and was not: call Melt first")
+
+// Configure sets what is to be from the next Purge on, and at once if nothing was sealed or allocated yet.
+func Configure(settings Settings) {
+	sessions.mu.Lock()
+	defer sessions.mu.Unlock()
+	sessions.settings = settings
+}
+
+// Fail panics with the error, or tells whom the settings name.
+func Fail(err error) {
+	if tell := sessions.now().OnFailure; tell != nil {
+		tell(err)
+		return
+	}
+	panic(err)
+}
+
+// A session is a vault, from one purge to the next, and the buffers that are open in it.
+type session struct {
+	mu       sync.RWMutex
+	settings Settings
+	vault    *strongroom.Vault
+	buffers  map[*cell]weak.Pointer[Buffer]
+}
+
+var sessions = session{buffers: make(map[*cell]weak.Pointer[Buffer])}
+
+const defaultWait = 10 * time.Second
+
+func (s *session) now() Settings {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.settings
+}
+
+// current is the vault, which is made if there is none.
+func (s *session) current() (*strongroom.Vault, error) {
+	s.mu.RLock()
+	vault := s.vault
+	s.mu.RUnlock()
+	if vault != nil {
+		return vault, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.vault != nil {
+		return s.vault, nil
+	}
+	vault, err := newVault(s.settings.Options)
+	if err == nil {
+		s.vault = vault
+	}
+	return vault, err
+}
+
+// newVault makes a vault, with less from the start if the limit is below that.
+func newVault(options strongroom.Options) (*strongroom.Vault, error) {
+	if options.Budget != 0 || options.Ceiling != 0 {
+		return strongroom.New(options)
+	}
+	options.Ceiling = ceiling
+	var last error
+	for options.Budget = floor; options.Budget >= os.Getpagesize(); options.Budget /= 2 {
+		vault, err := strongroom.New(options)
+		if err == nil || !errors.Is(err, strongroom.ErrNotLocked) {
+			return vault, err
+		}
+		last = err
+	}
+	if last == nil { // The pages are larger than that.
+		options.Budget = os.Getpagesize()
+		return strongroom.New(options)
+	}
+	return nil, last
+}
+
+const (
+	floor   = 16 << 10
+	ceiling = 1 << 30
+)
+
+// waiting does what waits for room, in the vault there is, and anew if that is purged meanwhile.
+func (s *session) waiting(f func(context.Context, *strongroom.Vault) (*strongroom.Opened, error)) (*Buffer, error) {
+	for {
+		vault, err := s.current()
+		if err != nil {
+			return nil, err
+		}
+		opened, err := s.open(vault, f)
+		if err != nil {
+			if s.isOver(vault) {
+				continue
+			}
+			return nil, err
+		}
+		buffer, err := newBuffer(opened)
+		if err != nil {
+			return nil, err
+		}
+		if s.add(vault, buffer) {
+			return buffer, nil
+		}
+		buffer.Destroy()
+	}
+}
+
+func (s *session) open(
+	vault *strongroom.Vault, f func(context.Context, *strongroom.Vault) (*strongroom.Opened, error),
+) (*strongroom.Opened, error) {
+	wait := s.now().Wait
+	if wait == 0 {
+		wait = defaultWait
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), max(wait, 0))
+	defer cancel()
+	if wait > collect {
+		// The collector does not know that locked memory is scarce: buffers may be unreachable that nobody destroyed.
+		defer time.AfterFunc(collect, runtime.GC).Stop()
+	} else if wait < 0 {
+		ctx = context.WithoutCancel(ctx)
+	}
+	return f(ctx, vault)
+}
+
+const collect = 100 * time.Millisecond
+
+// isOver reports whether another vault has taken this one's place.
+func (s *session) isOver(vault *strongroom.Vault) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.vault != vault
+}
+
+// add remembers a buffer, unless its vault was purged meanwhile.
+func (s *session) add(vault *strongroom.Vault, b *Buffer) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.vault != vault {
+		return false
+	}
+	s.buffers[b.cell] = weak.Make(b)
+	return true
+}
+
+func (s *session) remove(c *cell) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.buffers, c)
+}
+
+func (s *session) purge() {
+	s.mu.Lock()
+	vault, buffers := s.vault, s.buffers
+	s.vault, s.buffers = nil, make(map[*cell]weak.Pointer[Buffer])
+	s.mu.Unlock()
+	if vault == nil {
+		return
+	}
+	// What fails here was destroyed before.
+	_ = vault.Destroy()
+	for _, buffer := range buffers {
+		if b := buffer.Value(); b != nil {
+			b.purge()
+		}
+	}
+	vault.Close()
+}
