@@ -302,6 +302,7 @@ const PROGRAMS: [&str; 20] = [
     "cat",
     "docker",
     "getcap",
+    "go",
     "grep",
     "kubectl",
     "pip",

@@ -251,6 +251,8 @@ fn code_is_tested_by_somebody() {
                 // Run by bindings/python/tests/test_page.py.
                 "python" => assert_eq!(page.path, "docs/PYTHON.md", "nobody runs this:\n{text}"),
                 "c" => stands_in_an_example(text),
+                // Run by bindings/go/page_test.go.
+                "go" => assert_eq!(page.path, "docs/GO.md", "nobody runs this:\n{text}"),
                 // Commands have a test of their own; the others are files of other programs.
                 "sh" | "text" | "ini" | "yaml" => {}
                 other => panic!("{}: nobody looks at {other}:\n{text}", page.path),
