@@ -66,6 +66,8 @@ static void allocations(void) {
     CHECK(sodium_allocarray(SIZE_MAX / 2, 3) == NULL && errno == ENOMEM);
     errno = 0;
     CHECK(sodium_allocarray(3, SIZE_MAX / 3) == NULL && errno == ENOMEM);
+    errno = 0;
+    CHECK(sodium_allocarray(SIZE_MAX / 16 + 2, 16) == NULL && errno == ENOMEM);
     unsigned char *array = sodium_allocarray(3, 10);
     CHECK(array != NULL && all_are(array, 30, 0xdb));
     sodium_free(array);
