@@ -23,7 +23,7 @@ pub fn allocate(len: usize) -> Option<NonNull<u8>> {
     let vault = vault().map_err(|error| explain(&error)).ok()?;
     let layout = Layout::from_size_align(len.max(1), ALIGN).ok()?;
     // SAFETY: what lies there is the program's bytes, of no type of Rust's.
-    let allocator = unsafe { vault.allocator() };
+    let allocator = unsafe { vault.allocator() }.ok()?;
     let Ok(memory) = allocator.allocate(layout) else {
         refused(vault, len);
         return None;
@@ -50,7 +50,7 @@ pub fn release(pointer: NonNull<u8>) -> bool {
         return true;
     }
     // SAFETY: as for `allocate`.
-    let allocator = unsafe { vault.allocator() };
+    let Ok(allocator) = (unsafe { vault.allocator() }) else { return false };
     // SAFETY: it was allocated there with this layout, and as it was in the table it was not released.
     unsafe { allocator.deallocate(pointer, layout) };
     true
