@@ -152,7 +152,7 @@ impl Way {
         };
         let mut words: Vec<String> = self.command.iter().map(fill).collect();
         if words[0] == "searcher" {
-            words[0] = bench.searcher.to_str().unwrap().to_owned();
+            bench.searcher.to_str().unwrap().clone_into(&mut words[0]);
             words.extend([SEED, SECRETS, OPEN].map(|number| number.to_string()));
         }
         let mut command = Command::new(&words[0]);
@@ -177,7 +177,7 @@ impl Way {
                 controls: said.contains("all controls"),
                 open: said.contains("open secrets"),
             }),
-            "gcore" => Some(bench.search_and_remove(&core, victim)),
+            "gcore" => Some(search_and_remove(&core, victim)),
             // Both calls write to where the victim tells.
             _ => {
                 let bytes = victim.told_so_far();
@@ -218,18 +218,6 @@ impl Bench {
         });
         files.next()
     }
-
-    fn search_and_remove(&self, core: &Path, victim: &Victim) -> Seen {
-        let core = core.with_extension(victim.child.id().to_string());
-        let Ok(file) = File::open(&core) else { return Seen { controls: false, open: false } };
-        let mut search = Search::default();
-        (0..SECRETS).for_each(|number| search.add("s", &KNOWN.pattern(Kind::Secret, number)));
-        (0..OPEN).for_each(|number| search.add("c", &KNOWN.pattern(Kind::Control, number)));
-        let finds = search.file(&file).unwrap();
-        fs::remove_file(core).unwrap();
-        let count = |name| finds.iter().filter(|find| find.name == name).count();
-        Seen { controls: count("c") >= OPEN, open: count("s") > 0 }
-    }
 }
 
 impl Drop for Bench {
@@ -255,7 +243,12 @@ impl Victim {
         command.current_dir(&bench.directory).stdin(Stdio::piped()).stdout(Stdio::piped());
         become_(&mut command, NOBODY);
         // SAFETY: `leave_cores` makes a system call only.
-        unsafe { command.pre_exec(leave_cores) };
+        unsafe {
+            command.pre_exec(|| {
+                leave_cores();
+                Ok(())
+            })
+        };
         let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (control, place) = (String::new(), String::new());
@@ -314,6 +307,18 @@ impl Drop for Victim {
     }
 }
 
+fn search_and_remove(core: &Path, victim: &Victim) -> Seen {
+    let core = core.with_extension(victim.child.id().to_string());
+    let Ok(file) = File::open(&core) else { return Seen { controls: false, open: false } };
+    let mut search = Search::default();
+    (0..SECRETS).for_each(|number| search.add("s", &KNOWN.pattern(Kind::Secret, number)));
+    (0..OPEN).for_each(|number| search.add("c", &KNOWN.pattern(Kind::Control, number)));
+    let finds = search.file(&file).unwrap();
+    fs::remove_file(core).unwrap();
+    let count = |name| finds.iter().filter(|find| find.name == name).count();
+    Seen { controls: count("c") >= OPEN, open: count("s") > 0 }
+}
+
 /// The page has the rows that could be found out here, as they were found out here.
 fn compare(table: &[String]) {
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../SECURITY.md")).unwrap();
@@ -349,11 +354,10 @@ fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-fn leave_cores() -> std::io::Result<()> {
+fn leave_cores() {
     let all = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the limit is valid during the call. Who may not raise it leaves smaller ones.
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const all) };
-    Ok(())
 }
 
 const HEADER: &str =

@@ -59,7 +59,7 @@ fn raise_loopback() -> io::Result<()> {
     // SAFETY: all bytes of this type may be zero.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (place, letter) in request.ifr_name.iter_mut().zip(*b"lo") {
-        *place = letter.cast_signed().into();
+        *place = libc::c_char::from_ne_bytes([letter]);
     }
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING).try_into().unwrap();
     // SAFETY: the request is valid during the call. `as _`: C libraries differ in the number's type.

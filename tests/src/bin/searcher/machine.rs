@@ -28,13 +28,18 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
             wrong.push(what);
         }
     };
-    must(on_disk.get(CONTROL).is_some_and(|&finds| finds >= open), "the controls are on the disk");
+    let has_controls = on_disk.get(CONTROL).is_some_and(|&finds| finds >= open);
     match arguments[6].as_str() {
+        "nothing" => must(on_disk.is_empty(), "nothing at all is on the disk"),
         "kept" => {
-            must(on_disk.keys().all(|&name| name == CONTROL), "nothing secret is on the disk")
+            must(has_controls, "the controls are on the disk");
+            must(on_disk.keys().all(|&name| name == CONTROL), "nothing secret is on the disk");
         }
-        "found" => must(on_disk.contains_key(OPEN), "open secrets are on the disk"),
-        other => panic!("kept or found, not {other}"),
+        "found" => {
+            must(has_controls, "the controls are on the disk");
+            must(on_disk.contains_key(OPEN), "open secrets are on the disk");
+        }
+        other => panic!("nothing, kept or found, not {other}"),
     }
     // What is swapped out may be in memory no more. Each is found as eight windows in a row.
     let finds = [&in_memory, &on_disk].map(|counts| counts.get(OPEN).copied().unwrap_or(0));

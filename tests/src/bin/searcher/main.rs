@@ -2,12 +2,12 @@
 //! the memory of the process.
 //!
 //! ```text
-//! searcher machine SEED SECRETS OPEN LOG DISK MEMORY kept|found
+//! searcher machine SEED SECRETS OPEN LOG DISK MEMORY nothing|kept|found
 //! searcher mem|process_vm_readv PID SEED SECRETS OPEN
 //! ```
 //!
 //! LOG has what the victim told. On DISK there must be the controls, and nothing secret if it is `kept`; if it is
-//! `found`, open secrets must be found there. All open secrets must be found, on DISK or in MEMORY, which is that of
+//! `found`, open secrets must be found there; if it is `nothing`, not even the controls. All open secrets must be found, on DISK or in MEMORY, which is that of
 //! the whole machine, and there the shares of the key; but nothing that was at rest, nor the key.
 #![allow(clippy::unwrap_used, reason = "what goes wrong fails by panicking")]
 

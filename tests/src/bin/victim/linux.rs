@@ -36,7 +36,7 @@ pub(crate) fn main() {
             println!("busy");
             thread::park();
         }),
-        "still" => victim.stand_still(),
+        "still" => stand_still(),
         _ => panic!("nothing is called {doing}"),
     }
     victim.check();
@@ -98,10 +98,10 @@ impl Victim {
         println!("told vault {}", hex(&vault));
         let sealed = self.records.get(&self.handles[0]).unwrap();
         println!("told record {}", hex(sealed.record()));
-        let is_locked = self.vault.unlocked_bytes().is_none_or(|bytes| bytes == 0);
         println!("told control {:#x}", self.controls[0].as_ptr().addr());
         println!("told place {:#x}", self.opened[0].expose_secret().as_ptr().addr());
-        println!("told {} are open, {is_locked} that all is locked", self.opened.len());
+        let (open, unlocked) = (self.opened.len(), self.vault.unlocked_bytes());
+        println!("told {open} are open; unlocked bytes, as the kernel says: {unlocked:?}");
     }
 
     /// Has threads open, check, seal and drop while something is done.
@@ -132,16 +132,6 @@ impl Victim {
         drop(opened.seal(&context(number)).unwrap());
     }
 
-    /// Answers to each line until there is an empty one.
-    fn stand_still(&self) {
-        let mut line = "still".to_owned();
-        while !line.trim().is_empty() {
-            println!("still");
-            line.clear();
-            io::stdin().read_line(&mut line).unwrap();
-        }
-    }
-
     /// The end, to which nothing may have been lost.
     fn check(&self) {
         let mut controls = self.controls.iter().zip(0..);
@@ -149,6 +139,16 @@ impl Victim {
             controls.all(|(found, number)| *found == self.known.pattern(Kind::Control, number))
         );
         self.vault.verify().unwrap();
+    }
+}
+
+/// Answers to each line until there is an empty one.
+fn stand_still() {
+    let mut line = "still".to_owned();
+    while !line.trim().is_empty() {
+        println!("still");
+        line.clear();
+        io::stdin().read_line(&mut line).unwrap();
     }
 }
 

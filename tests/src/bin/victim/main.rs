@@ -10,7 +10,7 @@
 //! locked, since the limit is 0. DOING is one of
 //!
 //! - `swap`: swaps to `/dev/vda` until so many MIB were written there, while threads go on to open;
-//! - `hibernate`: likewise, and then the whole machine is written there;
+//! - `hibernate`: likewise, with 0 for MIB before any of that, and then the whole machine is written there;
 //! - `still`: waits for a line on its standard input;
 //! - `busy`: threads seal, open and drop until somebody ends it.
 //!

@@ -18,9 +18,12 @@ pub(crate) fn forbid_locking() {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the limit is valid during the call.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const none) }, 0);
-    // SAFETY: asks and changes who this process is.
-    assert!(unsafe { libc::geteuid() != 0 || libc::setuid(NOBODY) == 0 });
-    // SAFETY: a process that has become another may be read by nobody: it is to be as it was.
+    // SAFETY: reads a number of this process.
+    if unsafe { libc::geteuid() } == 0 {
+        // SAFETY: this process becomes another user's.
+        assert_eq!(unsafe { libc::setuid(NOBODY) }, 0);
+    }
+    // SAFETY: what has become another user's may be read by nobody: it is to be as it was.
     assert_eq!(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) }, 0);
 }
 
@@ -31,8 +34,8 @@ pub(crate) fn until_written(least: usize) -> usize {
     let mut ballast: Vec<Vec<u64>> = Vec::new();
     while written() < least {
         ballast.push((0..MEBIBYTE / 8).map(|_| noise.word()).collect());
-        if ballast.len() > 2 * least {
-            ballast.truncate(least);
+        if ballast.len() > MOST {
+            ballast.truncate(MOST / 2);
         }
         for piece in ballast.iter().step_by(7) {
             black_box(piece.iter().step_by(512).fold(0, |sum, word| sum ^ word));
@@ -48,5 +51,7 @@ fn written() -> usize {
     pages.parse::<usize>().unwrap() * 4096 / MEBIBYTE
 }
 
+/// Of what memory is filled with, in MiB: more than the machine has, less than with its swap device.
+const MOST: usize = 700;
 const MEBIBYTE: usize = 1 << 20;
 const NOBODY: libc::uid_t = 65_534;
