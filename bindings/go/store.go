@@ -1,6 +1,6 @@
 package strongroom
 
-// #include "waker.h"
+// #include "shim.h"
 //
 // #cgo nocallback strongroom_store_insert
 // #cgo noescape strongroom_store_insert

@@ -140,12 +140,25 @@ func TestASecretIsNotClosedWhileItIsUsed(t *testing.T) {
 		defer func() { _ = recover() }()
 		_ = opened.Use(func([]byte) { panic("in use") })
 	}()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = opened.Use(func([]byte) { runtime.Goexit() })
+	sealed := must(opened.Seal(""))
+	func() {
+		defer func() { _ = recover() }()
+		_ = v.Use(context.Background(), sealed, "", func([]byte) { panic("in use") })
 	}()
-	<-done
+	done := make(chan struct{})
+	for _, use := range []func(func([]byte)){
+		func(f func([]byte)) { _ = opened.Use(f) },
+		func(f func([]byte)) { _ = v.Use(context.Background(), sealed, "", f) },
+	} {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			use(func([]byte) { runtime.Goexit() })
+		}()
+		<-done
+	}
+	if live := must(v.Metrics()).Live; live != 1 {
+		t.Errorf("%d are open", live)
+	}
 	if err := opened.Close(); err != nil {
 		t.Error("an exposure has not ended:", err)
 	}
@@ -223,6 +236,28 @@ func TestErrorsHaveCauseNumbersAndRemedy(t *testing.T) {
 	if _, err = v.Seal(nil, ""); !errors.Is(err, strongroom.ErrClosed) {
 		t.Error(err)
 	}
+}
+
+// Why a call failed is kept for each thread, and goroutines are moved between threads.
+func TestAnErrorIsThatOfItsCall(t *testing.T) {
+	v := vault(t, 16<<10)
+	var group sync.WaitGroup
+	for own := range 64 {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			for round := range 300 {
+				size := 1<<20 + own*1000 + round
+				_, err := v.TryAllocate(size)
+				var e *strongroom.Error
+				if !errors.As(err, &e) || e.Numbers.Requested != size || !strings.Contains(err.Error(), fmt.Sprint(size)) {
+					t.Errorf("%d: %v", size, err)
+					return
+				}
+			}
+		}()
+	}
+	group.Wait()
 }
 
 func threads(t testing.TB) int {

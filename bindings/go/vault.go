@@ -1,7 +1,7 @@
 package strongroom
 
 // #include <stdlib.h>
-// #include <strongroom.h>
+// #include "shim.h"
 //
 // #cgo noescape strongroom_seal
 // #cgo nocallback strongroom_seal
@@ -14,6 +14,7 @@ import "C"
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"unsafe"
 )
 
@@ -103,6 +104,11 @@ func (v *Vault) seal(
 // Use opens a record, calls f with the secret as [Opened.Use] does, and closes it. It waits for room as Open
 // does.
 func (v *Vault) Use(ctx context.Context, sealed Sealed, purpose string, f func(secret []byte)) error {
+	if ctx.Err() == nil {
+		if used, err := v.tryUse(sealed, purpose, f); used || err != nil {
+			return err
+		}
+	}
 	opened, err := v.Open(ctx, sealed, purpose)
 	if err != nil {
 		return err
@@ -113,6 +119,30 @@ func (v *Vault) Use(ctx context.Context, sealed Sealed, purpose string, f func(s
 		return err
 	}
 	return opened.Close()
+}
+
+// tryUse is Use where there is room now, with two calls through the border instead of four; else nothing.
+func (v *Vault) tryUse(sealed Sealed, purpose string, f func(secret []byte)) (used bool, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var shown C.strongroom_go_shown
+	full := false
+	err = v.use(func(vault *C.strongroom_vault) C.enum_strongroom_status {
+		status := C.strongroom_go_open(vault, first(sealed), length(sealed), letters(purpose), length(purpose), &shown)
+		if full = status == C.STRONGROOM_FULL; full {
+			return C.STRONGROOM_OK
+		}
+		return status
+	})
+	if full || err != nil {
+		return false, err
+	}
+	// In a defer, for an f that panics or ends the goroutine.
+	defer func() {
+		err = call(func() C.enum_strongroom_status { return C.strongroom_go_close(&shown) })
+	}()
+	within(func() { f(unsafe.Slice((*byte)(shown.bytes), int(shown.len))) })
+	return true, nil
 }
 
 // TryOpen opens a record, or fails with ErrFull if there is no room now.
