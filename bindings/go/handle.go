@@ -33,6 +33,21 @@ func (h *held[H]) use(f func(H) C.enum_strongroom_status) error {
 	return call(func() C.enum_strongroom_status { return f(h.handle) })
 }
 
+// useWithFew is use for what thousands may ask for at one moment. The runtime starts a thread for each call that is
+// interrupted on a busy machine, so that few call at a time; the others wait without one. Who calls it has not locked
+// its thread.
+func (h *held[H]) useWithFew(f func(H) C.enum_strongroom_status) error {
+	enter()
+	defer leave()
+	return h.use(f)
+}
+
+func enter() { calling <- struct{}{} }
+
+func leave() { <-calling }
+
+var calling = make(chan struct{}, 16)
+
 // alone is use for what one goroutine may use at a time.
 func (h *held[H]) alone(f func(H) C.enum_strongroom_status) error {
 	var none H

@@ -42,7 +42,7 @@ type Metrics struct {
 // Metrics counts what the vault holds and has seen.
 func (v *Vault) Metrics() (Metrics, error) {
 	var m C.strongroom_metrics
-	err := v.use(func(vault *C.strongroom_vault) C.enum_strongroom_status {
+	err := v.useWithFew(func(vault *C.strongroom_vault) C.enum_strongroom_status {
 		return C.strongroom_vault_metrics_read(vault, &m, C.size_t(unsafe.Sizeof(m)))
 	})
 	return Metrics{

@@ -123,6 +123,7 @@ func (v *Vault) Use(ctx context.Context, sealed Sealed, purpose string, f func(s
 
 // tryUse is Use where there is room now, with two calls through the border instead of four; else nothing.
 func (v *Vault) tryUse(sealed Sealed, purpose string, f func(secret []byte)) (used bool, err error) {
+	enter()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var shown C.strongroom_go_shown
@@ -134,6 +135,7 @@ func (v *Vault) tryUse(sealed Sealed, purpose string, f func(secret []byte)) (us
 		}
 		return status
 	})
+	leave()
 	if full || err != nil {
 		return false, err
 	}

@@ -50,7 +50,7 @@ func wait[H comparable](
 	}
 	handles := make([]*C.strongroom_opened, count)
 	var status C.enum_strongroom_status
-	err := from.use(func(handle H) C.enum_strongroom_status {
+	err := from.useWithFew(func(handle H) C.enum_strongroom_status {
 		status = try(handle, &handles[0])
 		if status == C.STRONGROOM_FULL {
 			return C.STRONGROOM_OK
@@ -66,7 +66,7 @@ func wait[H comparable](
 	began := time.Now()
 	rung := make(bell, 1)
 	var opening *C.strongroom_opening
-	err = from.use(func(handle H) C.enum_strongroom_status {
+	err = from.useWithFew(func(handle H) C.enum_strongroom_status {
 		waker := C.strongroom_go_waker(C.uintptr_t(cgo.NewHandle(rung)))
 		status = begin(handle, waker, &opening, &handles[0])
 		if status == C.STRONGROOM_PENDING {
@@ -77,6 +77,7 @@ func wait[H comparable](
 	for err == nil && status == C.STRONGROOM_PENDING {
 		select {
 		case <-rung:
+			enter()
 			err = call(func() C.enum_strongroom_status {
 				status = C.strongroom_opening_finish(&opening, &handles[0])
 				if status == C.STRONGROOM_PENDING {
@@ -84,8 +85,11 @@ func wait[H comparable](
 				}
 				return status
 			})
+			leave()
 		case <-ctx.Done():
+			enter()
 			C.strongroom_opening_cancel(&opening)
+			leave()
 			return nil, inTheWay(time.Since(began), ctx.Err())
 		}
 	}
