@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -390,6 +391,18 @@ int main(int argc, char **argv) {
     if (strcmp(what, "refuses") == 0) {
         errno = 0;
         CHECK(sodium_malloc(32) == NULL && errno == ENOMEM);
+        return 0;
+    }
+    /* A child that may lock less than its parent: it goes on, and says so if it was asked to. */
+    if (strcmp(what, "child-locks-less") == 0) {
+        const struct rlimit nothing = {0, 0};
+        unsigned char *secret = sodium_malloc(32);
+        int status;
+        CHECK(secret != NULL && setrlimit(RLIMIT_MEMLOCK, &nothing) == 0);
+        const pid_t child = fork();
+        if (child == 0) _exit(all_are(secret, 32, 0xdb) && !is_locked(secret) ? 0 : 1);
+        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        sodium_free(secret);
         return 0;
     }
     if (strcmp(what, "is-unlocked") == 0) {

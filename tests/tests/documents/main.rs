@@ -301,6 +301,30 @@ fn tables_of_files_list_the_files() {
     }
 }
 
+/// `bindings/drop-in/check` holds the list to what is exported, and runs the programs.
+#[test]
+fn the_page_on_drop_ins_lists_calls_variables_and_programs() {
+    let folder = root().join("bindings/drop-in");
+    let page = Page::one("docs/DROP-IN.md");
+    let exported = fs::read_to_string(folder.join("tests/exported.txt")).unwrap();
+    let exported = exported.lines().map(str::to_owned).collect();
+    assert_eq!(first_column(&page, "call"), exported);
+
+    let settings = fs::read_to_string(folder.join("memory/src/settings.rs")).unwrap();
+    let read = settings.split("is(\"").skip(1).map(|rest| {
+        let mut words = rest.split('"');
+        format!("{}={}", words.next().unwrap(), words.nth(1).unwrap())
+    });
+    assert_eq!(first_column(&page, "variable"), read.collect());
+
+    let check = fs::read_to_string(folder.join("check")).unwrap();
+    for program in first_column(&page, "program") {
+        let is_run = check.lines().any(|line| line.contains("passed") && line.contains(&program))
+            || check.contains(&format!("runs \"{program}"));
+        assert!(is_run, "check does not run {program}");
+    }
+}
+
 #[test]
 fn the_guide_lists_the_errors() {
     let source = fs::read_to_string(root().join("std-shim/src/pages/error.rs")).unwrap();
