@@ -296,7 +296,7 @@ pub fn cargo_at_root() -> Command {
 }
 
 /// What commands begin with that are neither of Cargo nor scripts of ours.
-const PROGRAMS: [&str; 20] = [
+const PROGRAMS: [&str; 21] = [
     "capsh",
     "cargo",
     "cat",
