@@ -461,7 +461,7 @@ impl Worker {
                 #[cfg(feature = "allocator-api2-0_2")]
                 {
                     // SAFETY: bytes may be zero at any time, and no child looks at them.
-                    let memory = unsafe { vault.allocator() }.unwrap();
+                    let Ok(memory) = (unsafe { vault.allocator() }) else { return };
                     let mut bytes = allocator_api2::vec::Vec::new_in(memory);
                     for _ in 0..len.min(300) {
                         if bytes.try_reserve(1).is_err() {
