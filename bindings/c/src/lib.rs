@@ -16,6 +16,10 @@ mod pointers;
 mod report;
 mod store;
 mod stream;
+/// That of the drop-ins: it takes no lock and has nothing of a thread's own.
+#[path = "../../drop-in/memory/src/table.rs"]
+#[allow(dead_code, reason = "the drop-ins look at all of it")]
+mod table;
 mod vault;
 
 pub use self::fault::*;

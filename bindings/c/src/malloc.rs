@@ -5,20 +5,18 @@
 
 use std::alloc::Layout;
 use std::ffi::c_void;
-use std::hash::RandomState;
 use std::io::Write;
 use std::process::abort;
 use std::ptr::{self, NonNull};
-use std::sync::LazyLock;
 
 use allocator_api2::alloc::Allocator;
 use errno::{Errno, set_errno};
-use papaya::HashMap;
 use strongroom::{Fault, InstallError, Vault, VaultError, global};
 
 use crate::fault;
 use crate::options::Options;
 use crate::status::{Failure, Status, border, caught, note};
+use crate::table::{self, Given};
 
 /// Makes the vault that strongroom_malloc takes memory of: once, before its first call, which else makes one
 /// that locks 16 KiB from the start and as much as the system allows at most. `options` may be NULL, for
@@ -59,7 +57,7 @@ pub extern "C" fn strongroom_calloc(count: usize, size: usize) -> *mut c_void {
 pub unsafe extern "C" fn strongroom_realloc(pointer: *mut c_void, size: usize) -> *mut c_void {
     answered(|| {
         let Some(old) = NonNull::new(pointer.cast::<u8>()) else { return allocate(size) };
-        let Some(given) = given(old) else {
+        let Some(given) = table::find(old) else {
             foreign();
             return Err(Failure::Invalid("the memory is none of strongroom_malloc's".to_owned()));
         };
@@ -98,22 +96,8 @@ pub unsafe extern "C" fn strongroom_free(pointer: *mut c_void) {
 #[unsafe(no_mangle)]
 pub extern "C" fn strongroom_usable_size(pointer: *const c_void) -> usize {
     let pointer = NonNull::new(pointer.cast_mut().cast::<u8>());
-    let size = || Ok(pointer.and_then(given).map_or(0, |given| given.layout.size()));
+    let size = || Ok(pointer.and_then(table::find).map_or(0, |given| given.layout.size()));
     caught(size).unwrap_or(0)
-}
-
-/// What was handed out.
-#[derive(Clone, Copy)]
-struct Given {
-    layout: Layout,
-    vault: &'static Vault,
-}
-
-/// By address. Papaya's map takes no lock, which a child that is forked meanwhile would find taken.
-static GIVEN: LazyLock<HashMap<usize, Given, RandomState>> = LazyLock::new(HashMap::new);
-
-fn given(pointer: NonNull<u8>) -> Option<Given> {
-    GIVEN.pin().get(&pointer.addr().get()).copied()
 }
 
 fn allocate(size: usize) -> Result<NonNull<u8>, Failure> {
@@ -124,9 +108,9 @@ fn allocate(size: usize) -> Result<NonNull<u8>, Failure> {
     let allocator = unsafe { vault.allocator() };
     let allocator = allocator.map_err(|error| Failure::Invalid(error.to_string()))?;
     let Ok(memory) = allocator.allocate(layout) else { return Err(refusal(vault, size)) };
-    let memory = memory.cast();
-    GIVEN.pin().insert(memory.addr().get(), Given { layout, vault });
-    Ok(memory)
+    let pointer = memory.cast();
+    table::insert(Given { pointer, layout, vault });
+    Ok(pointer)
 }
 
 /// Why there was no room. The allocator does not say; who asks for the same again is told, unless there
@@ -139,8 +123,7 @@ fn refusal(vault: &Vault, size: usize) -> Failure {
 }
 
 fn release(pointer: NonNull<u8>) {
-    let removed = GIVEN.pin().remove(&pointer.addr().get()).copied();
-    let Some(Given { layout, vault }) = removed else { return foreign() };
+    let Some(Given { layout, vault, .. }) = table::remove(pointer) else { return foreign() };
     // SAFETY: as for `allocate`.
     let Ok(allocator) = (unsafe { vault.allocator() }) else { return };
     // SAFETY: it was allocated there with this layout, and as it was in the table it was not released.
