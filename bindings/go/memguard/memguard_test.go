@@ -423,6 +423,14 @@ func TestTheLimit(t *testing.T) {
 	} else {
 		isDead(t, b)
 	}
+	// Not waiting is another error.
+	memguard.Configure(memguard.Settings{Options: settings.Options, Wait: -1})
+	if b, err := enclave.Open(); !errors.Is(err, strongroom.ErrFull) || b != nil {
+		t.Error(err)
+	}
+	if err, _ := failed(func() { memguard.NewBuffer(1000) }).(error); !errors.Is(err, strongroom.ErrFull) {
+		t.Error(err)
+	}
 	var told []error
 	settings.OnFailure = func(err error) { told = append(told, err) }
 	memguard.Configure(settings)

@@ -33,8 +33,11 @@ func NewBuffer(size int) (*Buffer, error) {
 	if size < 1 {
 		return nil, ErrNullBuffer
 	}
-	return sessions.waiting(func(ctx context.Context, vault *strongroom.Vault) (*strongroom.Opened, error) {
-		return vault.Allocate(ctx, size)
+	return sessions.waiting(asking{
+		now: func(vault *strongroom.Vault) (*strongroom.Opened, error) { return vault.TryAllocate(size) },
+		within: func(ctx context.Context, vault *strongroom.Vault) (*strongroom.Opened, error) {
+			return vault.Allocate(ctx, size)
+		},
 	})
 }
 

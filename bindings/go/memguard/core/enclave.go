@@ -53,8 +53,11 @@ func Open(e *Enclave) (*Buffer, error) {
 	if e == nil || len(e.sealed) <= strongroom.Overhead {
 		return nil, ErrDecryptionFailed
 	}
-	b, err := sessions.waiting(func(ctx context.Context, vault *strongroom.Vault) (*strongroom.Opened, error) {
-		return vault.Open(ctx, e.sealed, purpose)
+	b, err := sessions.waiting(asking{
+		now: func(vault *strongroom.Vault) (*strongroom.Opened, error) { return vault.TryOpen(e.sealed, purpose) },
+		within: func(ctx context.Context, vault *strongroom.Vault) (*strongroom.Opened, error) {
+			return vault.Open(ctx, e.sealed, purpose)
+		},
 	})
 	if errors.Is(err, strongroom.ErrTampered) {
 		return nil, ErrDecryptionFailed

@@ -108,14 +108,20 @@ const (
 	ceiling = 1 << 30
 )
 
+// asking is what is asked of a vault, at once or within a time.
+type asking struct {
+	now    func(*strongroom.Vault) (*strongroom.Opened, error)
+	within func(context.Context, *strongroom.Vault) (*strongroom.Opened, error)
+}
+
 // waiting does what waits for room, in the vault there is, and anew if that is purged meanwhile.
-func (s *session) waiting(f func(context.Context, *strongroom.Vault) (*strongroom.Opened, error)) (*Buffer, error) {
+func (s *session) waiting(ask asking) (*Buffer, error) {
 	for {
 		vault, err := s.current()
 		if err != nil {
 			return nil, err
 		}
-		opened, err := s.open(vault, f)
+		opened, err := s.open(vault, ask)
 		if err != nil {
 			if s.isOver(vault) {
 				continue
@@ -133,22 +139,21 @@ func (s *session) waiting(f func(context.Context, *strongroom.Vault) (*strongroo
 	}
 }
 
-func (s *session) open(
-	vault *strongroom.Vault, f func(context.Context, *strongroom.Vault) (*strongroom.Opened, error),
-) (*strongroom.Opened, error) {
+func (s *session) open(vault *strongroom.Vault, ask asking) (*strongroom.Opened, error) {
 	wait := s.now().Wait
-	if wait == 0 {
+	switch {
+	case wait < 0:
+		return ask.now(vault)
+	case wait == 0:
 		wait = defaultWait
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), max(wait, 0))
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	if wait > collect {
 		// The collector does not know that locked memory is scarce: buffers may be unreachable that nobody destroyed.
 		defer time.AfterFunc(collect, runtime.GC).Stop()
-	} else if wait < 0 {
-		ctx = context.WithoutCancel(ctx)
 	}
-	return f(ctx, vault)
+	return ask.within(ctx, vault)
 }
 
 const collect = 100 * time.Millisecond
