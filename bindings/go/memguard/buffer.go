@@ -12,8 +12,8 @@ import (
 // of a budget.
 //
 // What shows its bytes (Bytes, Reader, String, the views as numbers and arrays) shows the locked memory itself, which
-// is somebody else's after Destroy; and the buffer must stay reachable as long: one that is not is destroyed when the
-// garbage collector finds it.
+// is somebody else's after Destroy. Nothing is destroyed because nobody can reach the buffer any more: its bytes may be
+// in use still.
 type LockedBuffer struct {
 	*core.Buffer
 }

@@ -449,13 +449,48 @@ func TestTheLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Destroy()
-	// And what nobody can reach any more is in nobody's way.
-	held = nil
-	last := memguard.NewBuffer(10000)
-	if !last.IsAlive() {
-		t.Error("forgotten buffers are in the way")
+}
+
+// Those who wait when all is purged are served by the vault that comes after.
+func TestAPurgeWhileSomebodyWaits(t *testing.T) {
+	memguard.Purge()
+	defer memguard.Configure(memguard.Settings{})
+	defer memguard.Purge()
+	memguard.Configure(memguard.Settings{Options: strongroom.Options{Budget: 16 << 10}, Wait: time.Minute})
+	held := memguard.NewBuffer(12000)
+	sealed := memguard.NewEnclave(zeros(5000))
+	began := time.Now()
+	made, opened := make(chan *memguard.LockedBuffer), make(chan error)
+	go func() { made <- memguard.NewBuffer(5000) }()
+	go func() {
+		_, err := sealed.Open()
+		opened <- err
+	}()
+	time.Sleep(50 * time.Millisecond)
+	memguard.Purge()
+	isDead(t, held)
+	if b := <-made; b.Size() != 5000 {
+		t.Error(b.Size())
 	}
-	last.Destroy()
+	if err := <-opened; err != core.ErrDecryptionFailed {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Error(took)
+	}
+}
+
+// Bytes stay what they are when their buffer is out of reach, and in locked memory; a purge wipes them.
+func TestBytesOutliveTheirBuffer(t *testing.T) {
+	data := memguard.NewBufferFromBytes([]byte("yellow submarine")).Bytes()
+	for range 3 {
+		runtime.GC()
+		memguard.NewBufferRandom(16).Destroy()
+	}
+	if string(data) != "yellow submarine" {
+		t.Errorf("%q", data)
+	}
+	memguard.Purge()
 }
 
 func TestManyGoroutinesAndPurges(t *testing.T) {

@@ -3,7 +3,6 @@ package core
 import (
 	"context"
 	"errors"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,20 +10,14 @@ import (
 	"strongroom"
 )
 
-// A Buffer holds a secret in locked memory until it is destroyed. Its lock is the caller's too: who holds it
-// keeps the buffer from being changed and destroyed.
+// A Buffer holds a secret in locked memory until it is destroyed, even if nobody can reach it any more: its bytes may be
+// in use. Its lock is the caller's too: who holds it keeps the buffer from being changed and destroyed.
 type Buffer struct {
 	sync.RWMutex
-	cell *cell
-}
-
-// A cell is what a buffer holds, apart from it, for when nobody can reach the buffer any more.
-type cell struct {
 	opened *strongroom.Opened
 	// The bytes, until they are destroyed.
-	data    atomic.Pointer[[]byte]
-	frozen  atomic.Bool
-	cleanup runtime.Cleanup
+	data   atomic.Pointer[[]byte]
+	frozen atomic.Bool
 }
 
 // NewBuffer is a buffer of so many bytes, all zero, that may be written to. It waits for room, and says in numbers
@@ -48,36 +41,14 @@ func newBuffer(opened *strongroom.Opened) (*Buffer, error) {
 	if err != nil {
 		return nil, errors.Join(err, opened.Close())
 	}
-	b := &Buffer{cell: &cell{opened: opened}}
-	b.cell.data.Store(&data)
-	b.cell.cleanup = runtime.AddCleanup(b, (*cell).forget, b.cell)
+	b := &Buffer{opened: opened}
+	b.data.Store(&data)
 	return b, nil
 }
 
-// take takes the bytes out of use; false if somebody has before.
-func (c *cell) take() bool { return c != nil && c.data.Swap(nil) != nil }
-
-func (c *cell) close() error {
-	if err := c.opened.Conceal(); err != nil {
-		return err
-	}
-	return c.opened.Close()
-}
-
-// forget destroys what nobody can reach any more: a net, for what was not destroyed.
-func (c *cell) forget() {
-	if c.take() {
-		sessions.remove(c)
-		_ = c.close()
-	}
-}
-
-// Data is the bytes, or nil if they were destroyed. The buffer must stay reachable as long as they are used.
+// Data is the bytes, or nil if they were destroyed.
 func (b *Buffer) Data() []byte {
-	if b.cell == nil {
-		return nil
-	}
-	if data := b.cell.data.Load(); data != nil {
+	if data := b.data.Load(); data != nil {
 		return *data
 	}
 	return nil
@@ -87,10 +58,10 @@ func (b *Buffer) Data() []byte {
 func (b *Buffer) Inner() []byte { return b.Data() }
 
 // Alive reports whether the buffer was not destroyed.
-func (b *Buffer) Alive() bool { return b.cell != nil && b.cell.data.Load() != nil }
+func (b *Buffer) Alive() bool { return b.data.Load() != nil }
 
 // Mutable reports whether the buffer is alive and not frozen.
-func (b *Buffer) Mutable() bool { return b.Alive() && !b.cell.frozen.Load() }
+func (b *Buffer) Mutable() bool { return b.Alive() && !b.frozen.Load() }
 
 // Freeze has the buffer's methods refuse to write to it, until Melt. What writes to the bytes themselves is not
 // kept from it: secrets share pages.
@@ -103,7 +74,7 @@ func (b *Buffer) setFrozen(frozen bool) {
 	b.Lock()
 	defer b.Unlock()
 	if b.Alive() {
-		b.cell.frozen.Store(frozen)
+		b.frozen.Store(frozen)
 	}
 }
 
@@ -146,8 +117,8 @@ func (b *Buffer) Truncate(n int) {
 	}
 	shorter := data[:n:n]
 	if opened, moved := tryShorter(shorter); opened != nil {
-		old := b.cell.opened
-		b.cell.opened, shorter = opened, moved
+		old := b.opened
+		b.opened, shorter = opened, moved
 		// What fails here is damage, which is found again by nobody: it is told.
 		defer func() {
 			if err := errors.Join(old.Conceal(), old.Close()); err != nil {
@@ -157,7 +128,7 @@ func (b *Buffer) Truncate(n int) {
 	} else {
 		Wipe(data[n:])
 	}
-	b.cell.data.Store(&shorter)
+	b.data.Store(&shorter)
 }
 
 func tryShorter(data []byte) (*strongroom.Opened, []byte) {
@@ -194,12 +165,14 @@ func (b *Buffer) destroy() error {
 
 // end destroys the buffer, whose lock the caller holds.
 func (b *Buffer) end() error {
-	if !b.cell.take() {
+	if b.data.Swap(nil) == nil {
 		return nil
 	}
-	sessions.remove(b.cell)
-	b.cell.cleanup.Stop()
-	return b.cell.close()
+	sessions.remove(b)
+	if err := b.opened.Conceal(); err != nil {
+		return err
+	}
+	return b.opened.Close()
 }
 
 // purge destroys the buffer even if somebody holds its lock: its bytes are wiped then, and their memory is given

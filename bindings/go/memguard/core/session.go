@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
-	"runtime"
 	"sync"
 	"time"
-	"weak"
 
 	"strongroom"
 )
@@ -49,10 +47,10 @@ type session struct {
 	mu       sync.RWMutex
 	settings Settings
 	vault    *strongroom.Vault
-	buffers  map[*cell]weak.Pointer[Buffer]
+	buffers  map[*Buffer]struct{}
 }
 
-var sessions = session{buffers: make(map[*cell]weak.Pointer[Buffer])}
+var sessions = session{buffers: make(map[*Buffer]struct{})}
 
 const defaultWait = 10 * time.Second
 
@@ -149,14 +147,8 @@ func (s *session) open(vault *strongroom.Vault, ask asking) (*strongroom.Opened,
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
-	if wait > collect {
-		// The collector does not know that locked memory is scarce: buffers may be unreachable that nobody destroyed.
-		defer time.AfterFunc(collect, runtime.GC).Stop()
-	}
 	return ask.within(ctx, vault)
 }
-
-const collect = 100 * time.Millisecond
 
 // isOver reports whether another vault has taken this one's place.
 func (s *session) isOver(vault *strongroom.Vault) bool {
@@ -172,30 +164,28 @@ func (s *session) add(vault *strongroom.Vault, b *Buffer) bool {
 	if s.vault != vault {
 		return false
 	}
-	s.buffers[b.cell] = weak.Make(b)
+	s.buffers[b] = struct{}{}
 	return true
 }
 
-func (s *session) remove(c *cell) {
+func (s *session) remove(b *Buffer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.buffers, c)
+	delete(s.buffers, b)
 }
 
 func (s *session) purge() {
 	s.mu.Lock()
 	vault, buffers := s.vault, s.buffers
-	s.vault, s.buffers = nil, make(map[*cell]weak.Pointer[Buffer])
+	s.vault, s.buffers = nil, make(map[*Buffer]struct{})
 	s.mu.Unlock()
 	if vault == nil {
 		return
 	}
 	// What fails here was destroyed before.
 	_ = vault.Destroy()
-	for _, buffer := range buffers {
-		if b := buffer.Value(); b != nil {
-			b.purge()
-		}
+	for b := range buffers {
+		b.purge()
 	}
 	vault.Close()
 }
