@@ -20,10 +20,18 @@ use commands::{Tree, told};
 use page::{Page, root};
 
 /// Commands that are neither run nor looked up, and why.
-const NEITHER: [(&str, &str); 3] = [
+const NEITHER: [(&str, &str); 5] = [
     ("cargo +nightly", "says how nightly is asked for"),
     ("cargo deny --locked check", "needs cargo-deny"),
     ("cargo mutants", "needs cargo-mutants; scripts/mutants.sh runs it"),
+    (
+        "go mod edit -require=strongroom@v0.0.0 -replace=strongroom=/path/to/strongroom/bindings/go",
+        "bindings/go/page_test.go runs it",
+    ),
+    (
+        "go mod edit -replace=github.com/awnumar/memguard=/path/to/strongroom/bindings/go/replace/memguard",
+        "bindings/go/page_test.go runs it",
+    ),
 ];
 
 /// Paths that need not be there, and why.
