@@ -3,6 +3,7 @@ package memguard_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -495,7 +496,9 @@ func TestBytesOutliveTheirBuffer(t *testing.T) {
 
 func TestManyGoroutinesAndPurges(t *testing.T) {
 	var group sync.WaitGroup
-	end := time.Now().Add(time.Second)
+	seconds := 1
+	_, _ = fmt.Sscan(os.Getenv("STRONGROOM_STRESS_SECONDS"), &seconds)
+	end := time.Now().Add(time.Duration(seconds) * time.Second)
 	for i := range 16 {
 		group.Add(1)
 		go func() {
