@@ -169,7 +169,14 @@ impl LockedPages {
     /// ```
     #[must_use]
     pub fn unlocked_bytes(&self) -> Option<usize> {
-        if self.is_inherited() { None } else { self.mapping.unlocked_bytes().ok() }
+        if self.is_inherited() {
+            None
+        } else if self.protections.secret_memory {
+            // By its nature; not all kernels call it locked.
+            Some(0)
+        } else {
+            self.mapping.unlocked_bytes().ok()
+        }
     }
 
     /// Shuts the pages but for windows: what opens them.
@@ -241,12 +248,16 @@ impl LockedPages {
         let forks = mapping.hide_from_children().map_err(Refusal::of(Call::HideFromChildren));
         // Secret memory is locked by its nature; `mlock` fails on it.
         let (locked, lock_refusal) = if secret_memory {
-            let touched = in_pieces(&mut mapping, deadline, |mapping, part| {
-                mapping.touch(part);
-                Ok(())
-            });
-            touched.map_err(Refusal::of(Call::ReserveSecret))?;
-            (true, None)
+            let touched = in_pieces(&mut mapping, deadline, Mapping::touch);
+            match touched.map_err(Refusal::of(Call::ReserveSecret)) {
+                Ok(()) => (true, None),
+                Err(refusal) if backing.takes_no_other(policy) => return Err(refusal),
+                Err(refusal) => {
+                    drop(mapping);
+                    let made = Self::assemble(policy, Backing::Anonymous, data, deadline)?;
+                    return Ok(Made { secret_refusal: Some(refusal), ..made });
+                }
+            }
         } else {
             policy.lock(&mut mapping, deadline)?
         };
@@ -338,9 +349,14 @@ impl Backing {
         }
         match Mapping::reserve_secret(data, guard).map_err(Refusal::of(Call::ReserveSecret)) {
             Ok(mapping) => Ok(Reserved { mapping, secret_memory: true, refusal: None }),
-            Err(refusal) if self == Self::SecretMemory && policy == Policy::Require => Err(refusal),
+            Err(refusal) if self.takes_no_other(policy) => Err(refusal),
             Err(refusal) => anonymous(Some(refusal)),
         }
+    }
+
+    /// Whether it is an error if there is no secret memory.
+    fn takes_no_other(self, policy: Policy) -> bool {
+        self == Self::SecretMemory && policy == Policy::Require
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_int};
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,6 +15,12 @@ impl Mapping {
     /// macOS has no secret memory: always `Unsupported`.
     pub(crate) fn reserve_secret(_data: usize, _guard: usize) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// There is no secret memory to bring in.
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "Linux needs both")]
+    pub(crate) fn touch(&mut self, _part: Range<usize>) -> io::Result<()> {
+        Ok(())
     }
 
     /// macOS does not say whether pages are locked: always `Unsupported`.

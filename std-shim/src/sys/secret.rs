@@ -15,12 +15,13 @@
 
 use std::ffi::{c_int, c_uint};
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::Backoff;
-use super::unix::{Mapping, check};
+use super::unix::{Mapping, check, page_size};
 
 impl Mapping {
     /// Like [`reserve`](Self::reserve), with data in secret memory, which is resident, never
@@ -34,6 +35,24 @@ impl Mapping {
         mapping.take_in(&mut secret)?;
         mapping.advise(libc::MADV_DONTFORK)?;
         Ok(mapping)
+    }
+
+    /// Brings a part of the data in, which is zeros still: secret memory comes page by page as it is
+    /// touched. Debian's Linux 6.1 counts it against the lock limit only then, root's too: whoever writes
+    /// past the limit is sent SIGBUS, but a system call that is to write there gets an error, which is
+    /// `WouldBlock` here as in other kernels at once.
+    pub(crate) fn touch(&mut self, part: Range<usize>) -> io::Result<()> {
+        let part = &mut self.bytes()[part];
+        for page in part.chunks_mut(page_size()) {
+            // SAFETY: the page is valid for writes; a random byte is as good as any, for it is wiped.
+            let count =
+                unsafe { libc::getrandom(page.as_mut_ptr().cast(), 1, libc::GRND_NONBLOCK) };
+            if count < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+        }
+        super::wipe(part);
+        Ok(())
     }
 
     /// Moves `other`, which has no guards and as much data, to where this mapping's data is.

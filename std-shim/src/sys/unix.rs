@@ -135,12 +135,6 @@ impl Mapping {
         super::wipe(self.bytes());
     }
 
-    /// Brings a part of the data in, which is zeros still: secret memory comes page by page as it is
-    /// touched.
-    pub(crate) fn touch(&mut self, part: Range<usize>) {
-        super::wipe(&mut self.bytes()[part]);
-    }
-
     /// Gives back the data from `data` bytes on, a multiple of the page size, none of which is in use.
     /// The guards must not be protected yet: the upper one moves down.
     pub(crate) fn shorten(&mut self, data: usize) -> io::Result<()> {
