@@ -5,25 +5,9 @@
 use std::time::Duration;
 
 use strongroom::{Backing, OpenError, Opener, SealError, SecretString, SecretVec, Vault};
+use support::forked;
 
-/// Runs `child` in a forked process and gives its exit status.
-fn forked(child: impl FnOnce() -> bool) -> i32 {
-    // SAFETY: the child calls nothing that another thread's lock could hold up for good: what it
-    // calls is what this test is about.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        // A panic must not go on as the test of a child.
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
-        let status = i32::from(!ended.unwrap_or(false));
-        // SAFETY: ends this process at once, without the parent's destructors.
-        unsafe { libc::_exit(status) };
-    }
-    let mut status = 0;
-    // SAFETY: waits for the child just made.
-    let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
-    assert_eq!(waited, pid);
-    status
-}
+mod support;
 
 /// What holds, each found out before the next: no guard lives longer than its own expression.
 macro_rules! one_by_one {
@@ -87,7 +71,7 @@ fn a_child_sees_nothing_and_is_told_so() {
             let release = opened.release().is_ok();
             told.iter().all(|&told| told) && release
         });
-        assert_eq!(status, 0, "{backing:?}");
+        assert!(status.success(), "{backing:?}: {status}");
     }
 }
 
@@ -103,7 +87,7 @@ fn the_parent_goes_on_and_a_child_may_have_a_vault_of_its_own() {
         // What the parent sealed is not the child's to open.
         same && own.try_open(&sealed, b"").is_err()
     });
-    assert_eq!(status, 0);
+    assert!(status.success(), "{status}");
     assert_eq!(opened.expose_secret(), b"hunter2");
     drop(opened);
     assert_eq!(vault.try_open(&sealed, b"").unwrap().expose_secret(), b"hunter2");
@@ -135,7 +119,7 @@ fn a_child_sees_nothing_of_a_store() {
         ];
         told.iter().all(|&is_so| is_so)
     });
-    assert_eq!(status, 0);
+    assert!(status.success(), "{status}");
     drop(opened);
     assert_eq!(store.try_open("a").unwrap().expose_secret(), b"hunter2");
     assert_eq!(store.metrics().lingering, 2);
@@ -144,7 +128,11 @@ fn a_child_sees_nothing_of_a_store() {
         drop(store.take());
         true
     });
-    assert_eq!((status, vault.held()), (0, 2), "a child's end is no business of its parent's");
+    assert_eq!(
+        (status.code(), vault.held()),
+        (Some(0), 2),
+        "a child's end is no business of its parent's"
+    );
     drop(store);
     assert_eq!(vault.held(), 0);
 }

@@ -3,26 +3,27 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::fs;
 use std::io::Write;
 use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memory::{
-    Fault, ends, fault_of, fault_of_handler, is_readable, moved, reprotect, take_all_keys,
-    through_proc, through_the_kernel,
-};
 use strongroom::{
     Backing, OpenError, Opened, Opener, Policy, SecretString, SecretVec, Vault, VaultError,
     WindowError, WindowKind, Windows, wipe_all,
 };
+use support::forked;
+use support::kernel::locked_mappings;
+use support::memory::{
+    Fault, fault_of, fault_of_handler, is_readable, moved, reprotect, take_all_keys, through_proc,
+    through_the_kernel,
+};
 
-#[path = "support/memory.rs"]
-mod memory;
+mod support;
 
 /// The kinds that this machine has.
 fn kinds() -> Vec<Windows> {
@@ -110,15 +111,15 @@ fn look_at_all_memory(windows: Windows) {
     let mut mappings = locked_mappings();
     mappings.retain(|mapping| !before.contains(mapping));
     assert_eq!(mappings.len(), 2, "the secrets' and the key's: {mappings:x?}");
-    let open = |mapping: &(usize, usize)| {
-        let places = (mapping.0..mapping.1).step_by(64).map(std::ptr::with_exposed_provenance);
+    let open = |mapping: &Range<usize>| {
+        let places = mapping.clone().step_by(64).map(std::ptr::with_exposed_provenance);
         places.filter(|&place| is_readable(place)).count()
     };
     assert_eq!(mappings.iter().map(open).sum::<usize>(), 0);
     let guard = secret.expose_secret();
     let place = guard.as_ptr().addr();
     for mapping in &mappings {
-        let has_secret = (mapping.0..mapping.1).contains(&place);
+        let has_secret = mapping.contains(&place);
         assert_eq!(open(mapping) > 0, has_secret);
     }
 }
@@ -316,8 +317,9 @@ fn a_forked_child_finds_zeros_and_no_lock() {
                     assert_eq!(*secret.expose_secret(), [0; 64]);
                     assert!(matches!(vault.try_allocate(8), Err(OpenError::Forked)));
                     assert!(begun.elapsed() < Duration::from_secs(5));
+                    true
                 };
-                assert_eq!(ends(child), Some(0), "{windows:?}");
+                assert!(forked(child).success(), "{windows:?}");
             }
             is_over.store(true, Ordering::Relaxed);
         });
@@ -511,26 +513,6 @@ fn stress(time: Duration) {
 fn read(place: *const u8) {
     // SAFETY: the memory is mapped. If it may not be read, the process is to end.
     let _ = unsafe { place.read_volatile() };
-}
-
-/// The mappings of this process that are locked, from `/proc/self/smaps`.
-fn locked_mappings() -> Vec<(usize, usize)> {
-    let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
-    let (mut range, mut found) = ((0, 0), Vec::new());
-    for line in smaps.lines() {
-        if let Some(flags) = line.strip_prefix("VmFlags:") {
-            if flags.split_whitespace().any(|flag| flag == "lo") {
-                found.push(range);
-            }
-        } else if let Some((from, to)) =
-            line.split_whitespace().next().and_then(|word| word.split_once('-'))
-            && let (Ok(from), Ok(to)) =
-                (usize::from_str_radix(from, 16), usize::from_str_radix(to, 16))
-        {
-            range = (from, to);
-        }
-    }
-    found
 }
 
 /// How code of the same process gets around windows, as SECURITY.md says.

@@ -85,7 +85,11 @@ fn page() -> NonNull<u8> {
 /// A page that is under a key. It is never given back.
 fn page_with(key: i32) -> NonNull<u8> {
     let page = page();
-    let rights = libc::PROT_READ | libc::PROT_WRITE;
+    // The system reads whole words.
+    let (rights, key) = (
+        usize::try_from(libc::PROT_READ | libc::PROT_WRITE).unwrap(),
+        usize::try_from(key).unwrap(),
+    );
     // SAFETY: nobody uses the page yet.
     let status =
         unsafe { libc::syscall(libc::SYS_pkey_mprotect, page.as_ptr(), PAGE, rights, key) };

@@ -4,6 +4,7 @@ use std::ffi::CStr;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use strongroom::limits::Resource;
@@ -25,16 +26,33 @@ pub(crate) fn mappings() -> usize {
 
 /// The `VmFlags` and the permissions of the mapping that holds `address`, `proc(5)`.
 pub(crate) fn flags_at(address: usize) -> Option<(String, Vec<String>)> {
+    let holds = |mapping: &Flagged| mapping.0.contains(&address);
+    flagged_mappings().into_iter().find(holds).map(|(_, access, flags)| (access, flags))
+}
+
+/// The mappings that are locked.
+pub(crate) fn locked_mappings() -> Vec<Range<usize>> {
+    let is_locked = |(_, _, flags): &Flagged| flags.iter().any(|flag| flag == "lo");
+    flagged_mappings().into_iter().filter(is_locked).map(|(range, ..)| range).collect()
+}
+
+/// A mapping, its permissions, and its `VmFlags`.
+type Flagged = (Range<usize>, String, Vec<String>);
+
+fn flagged_mappings() -> Vec<Flagged> {
     let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
-    let mut permissions = None;
+    let (mut mapping, mut found) = (None, Vec::new());
     for line in smaps.lines() {
-        if let Some((range, access)) = header(line) {
-            permissions = range.contains(&address).then_some(access);
-        } else if let (Some(access), Some(flags)) = (&permissions, line.strip_prefix("VmFlags:")) {
-            return Some((access.clone(), flags.split_whitespace().map(str::to_owned).collect()));
+        if let Some(begun) = header(line) {
+            mapping = Some(begun);
+        } else if let Some(flags) = line.strip_prefix("VmFlags:")
+            && let Some((range, access)) = mapping.take()
+        {
+            let flags = flags.split_whitespace().map(str::to_owned).collect();
+            found.push((range, access, flags));
         }
     }
-    None
+    found
 }
 
 pub(crate) fn address(pages: NonNull<[MaybeUninit<u8>]>) -> usize {
@@ -139,13 +157,13 @@ pub(crate) fn read_at(address: usize) -> io::Result<u8> {
 }
 
 /// The readable mappings of this process.
-pub(crate) fn readable() -> Vec<std::ops::Range<usize>> {
+pub(crate) fn readable() -> Vec<Range<usize>> {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     let ranges = maps.lines().filter_map(header);
     ranges.filter(|(_, access)| access.starts_with('r')).map(|(range, _)| range).collect()
 }
 
-fn header(line: &str) -> Option<(std::ops::Range<usize>, String)> {
+fn header(line: &str) -> Option<(Range<usize>, String)> {
     let mut words = line.split_whitespace();
     let (start, end) = words.next()?.split_once('-')?;
     let hex = |text| usize::from_str_radix(text, 16).ok();

@@ -4,8 +4,10 @@ use std::fs::File;
 use std::mem::MaybeUninit;
 use std::os::unix::fs::FileExt;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+
+use super::forked;
 
 /// Why a load ended a process: what the signal says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +37,12 @@ pub(crate) fn is_readable(place: *const u8) -> bool {
 /// Runs `act` in a forked child: what it ends of, `None` if it comes to its end.
 pub(crate) fn fault_of(act: impl FnOnce()) -> Option<Fault> {
     let child = || {
+        IN_CHILD.store(true, Ordering::Relaxed);
         report_faults();
         act();
+        true
     };
-    match ends(child) {
+    match forked(child).code() {
         Some(0) => None,
         Some(code) if code == FAULT + SEGV_ACCERR => Some(Fault::Access),
         Some(code) if code == FAULT + SEGV_PKUERR => Some(Fault::Key),
@@ -68,29 +72,11 @@ pub(crate) fn fault_of_handler(act: impl Fn()) -> Option<Fault> {
         // SAFETY: raises a signal that has a handler.
         unsafe { libc::raise(libc::SIGUSR2) };
     };
-    if IN_CHILD.load(Ordering::Relaxed) == 1 {
+    if IN_CHILD.load(Ordering::Relaxed) {
         raise();
         return None;
     }
     fault_of(raise)
-}
-
-/// The exit status of a forked child that runs `act`; `None` if a signal ended it. A panic is status 101.
-pub(crate) fn ends(act: impl FnOnce()) -> Option<i32> {
-    // SAFETY: the child runs what it is given and leaves by `_exit`; other threads' locks that it could
-    // need are those of the allocator, which the C library sees to.
-    let child = unsafe { libc::fork() };
-    assert!(child >= 0);
-    if child == 0 {
-        IN_CHILD.store(1, Ordering::Relaxed);
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
-        // SAFETY: ends the child.
-        unsafe { libc::_exit(if done.is_ok() { 0 } else { 101 }) };
-    }
-    let mut status = 0;
-    // SAFETY: the child is this process's, and there is room for the status.
-    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-    libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status))
 }
 
 /// Takes all protection keys that are left, and says how many those were.
@@ -120,12 +106,6 @@ fn install(signal: i32, handler: usize, flags: i32) {
     // SAFETY: the action is valid during the call.
     assert_eq!(unsafe { libc::sigaction(signal, action, null_mut()) }, 0);
 }
-
-static IN_CHILD: AtomicI32 = AtomicI32::new(0);
-
-const FAULT: i32 = 50;
-const SEGV_ACCERR: i32 = 2;
-const SEGV_PKUERR: i32 = 4;
 
 /// A byte as `/proc/self/mem` has it.
 pub(crate) fn through_proc(place: *const u8) -> Option<u8> {
@@ -163,3 +143,9 @@ pub(crate) fn reprotect(place: *const u8) {
     // SAFETY: that is what is tried.
     unsafe { libc::mprotect(start.cast(), page, libc::PROT_READ | libc::PROT_WRITE) };
 }
+
+static IN_CHILD: AtomicBool = AtomicBool::new(false);
+
+const FAULT: i32 = 50;
+const SEGV_ACCERR: i32 = 2;
+const SEGV_PKUERR: i32 = 4;

@@ -8,6 +8,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Output};
 
 pub(crate) mod kernel;
+pub(crate) mod memory;
 pub(crate) mod sandbox;
 pub(crate) mod tasks;
 pub(crate) mod watchdog;
