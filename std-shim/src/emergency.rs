@@ -58,9 +58,8 @@ pub(crate) fn unless_wiped(shut: impl FnOnce()) {
 }
 
 /// What keeps a region from being wiped as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Shut {
-    #[default]
     Never,
     ByPages,
     /// For each thread by itself, a signal handler among them.

@@ -12,7 +12,7 @@ use std::fmt::{self, Debug, Display, Formatter};
 use std::io;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use strongroom_core::Lock;
 
@@ -105,9 +105,8 @@ impl Windows {
 }
 
 /// What shuts a vault's memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shuts {
-    #[default]
     Nothing,
     Pages,
     /// By [`Role`].
@@ -139,15 +138,12 @@ pub(crate) enum Role {
 impl Role {
     /// The process's key for it.
     fn key(self) -> Result<ProtectionKey, WindowError> {
-        static KEYS: [OnceLock<ProtectionKey>; 2] = [OnceLock::new(), OnceLock::new()];
-        static TURN: Mutex<()> = Mutex::new(());
-        let key = &KEYS[self as usize];
-        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(&key) = key.get() {
-            return Ok(key);
+        static KEYS: Mutex<[Option<ProtectionKey>; 2]> = Mutex::new([None; 2]);
+        let key = &mut KEYS.lock().unwrap_or_else(PoisonError::into_inner)[self as usize];
+        match *key {
+            Some(key) => Ok(key),
+            None => Ok(*key.insert(ProtectionKey::take()?)),
         }
-        let taken = ProtectionKey::take().map_err(WindowError::from)?;
-        Ok(*key.get_or_init(|| taken))
     }
 }
 

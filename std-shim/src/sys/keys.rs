@@ -3,8 +3,6 @@
 //! Linux on x86-64 (PKU) and on arm64 (permission overlays). The arm64 part follows the kernel's own tests
 //! (`tools/testing/selftests/mm/pkey-arm64.h`); it was compiled, and never run.
 
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
-use std::ffi::c_long;
 use std::io;
 
 use super::Mapping;
@@ -28,9 +26,9 @@ pub(crate) enum NoKey {
     Refused(i32),
 }
 
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 impl ProtectionKey {
     /// Whether the processor and the kernel have keys.
+    #[cfg(target_os = "linux")]
     pub(crate) fn are_here() -> bool {
         register::is_there()
     }
@@ -38,22 +36,7 @@ impl ProtectionKey {
     /// Takes a key, `pkey_alloc(2)`. It is never given back: pages that still had it would become those
     /// of whoever gets it next.
     pub(crate) fn take() -> Result<Self, NoKey> {
-        if !register::is_there() {
-            return Err(NoKey::NotHere);
-        }
-        // The system reads whole words.
-        let (flags, rights): (c_long, c_long) = (0, PKEY_DISABLE_ACCESS);
-        // SAFETY: the call takes two numbers, and changes nothing but which keys are taken and what this
-        // thread may do with this one.
-        let key = unsafe { libc::syscall(libc::SYS_pkey_alloc, flags, rights) };
-        match u32::try_from(key) {
-            Ok(key) => Ok(Self(key)),
-            Err(_) => Err(match io::Error::last_os_error().raw_os_error() {
-                Some(libc::ENOSPC) => NoKey::NoneLeft,
-                Some(libc::ENOSYS | libc::EINVAL) => NoKey::NotHere,
-                other => NoKey::Refused(other.unwrap_or(0)),
-            }),
-        }
+        if register::is_there() { calls::allocate().map(Self) } else { Err(NoKey::NotHere) }
     }
 
     /// Whether this thread may use what has this key.
@@ -78,21 +61,44 @@ impl ProtectionKey {
     }
 }
 
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 impl Mapping {
     /// Has the data opened and shut by a key, `pkey_mprotect(2)`; by none if that is `None`.
     pub(crate) fn set_key(&mut self, key: Option<ProtectionKey>) -> io::Result<()> {
-        let (data, key) = (self.data(), key.map_or(0, |ProtectionKey(key)| key));
+        calls::protect(self, key.map_or(0, |ProtectionKey(key)| key))
+    }
+}
+
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod calls {
+    use std::ffi::c_long;
+    use std::io;
+
+    use super::{Mapping, NoKey};
+
+    pub(super) fn allocate() -> Result<u32, NoKey> {
+        // The system reads whole words.
+        let (flags, rights): (c_long, c_long) = (0, PKEY_DISABLE_ACCESS);
+        // SAFETY: the call takes two numbers, and changes nothing but which keys are taken and what this
+        // thread may do with this one.
+        let key = unsafe { libc::syscall(libc::SYS_pkey_alloc, flags, rights) };
+        u32::try_from(key).map_err(|_| match io::Error::last_os_error().raw_os_error() {
+            Some(libc::ENOSPC) => NoKey::NoneLeft,
+            Some(libc::ENOSYS | libc::EINVAL) => NoKey::NotHere,
+            other => NoKey::Refused(other.unwrap_or(0)),
+        })
+    }
+
+    pub(super) fn protect(mapping: &mut Mapping, key: u32) -> io::Result<()> {
+        let data = mapping.data();
         let start = data.cast::<u8>().as_ptr();
         let (access, key) = (c_long::from(libc::PROT_READ | libc::PROT_WRITE), c_long::from(key));
         // SAFETY: the data is this mapping's, and stays readable and writable for whoever has the key.
         let set = unsafe { libc::syscall(libc::SYS_pkey_mprotect, start, data.len(), access, key) };
         if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
-}
 
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
-const PKEY_DISABLE_ACCESS: c_long = 1;
+    const PKEY_DISABLE_ACCESS: c_long = 1;
+}
 
 /// The register PKRU: two bits for each key, of which the lower one forbids all access and the upper one
 /// writing (Intel's manual, volume 3, section 5.6.2).
@@ -194,36 +200,31 @@ mod register {
     const HWCAP2_POE: u64 = 1 << 63;
 }
 
-/// Where no key can be had, so that nothing of this is ever called but `take`.
+/// Where no key can be had, so that of these nothing but `is_there` is ever called.
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
-impl ProtectionKey {
-    #[cfg(target_os = "linux")]
-    pub(crate) fn are_here() -> bool {
+mod register {
+    pub(super) fn is_there() -> bool {
         false
     }
 
-    pub(crate) fn take() -> Result<Self, NoKey> {
-        Err(NoKey::NotHere)
-    }
-
-    pub(crate) fn is_open(self) -> bool {
+    pub(super) fn is_open(_: u32) -> bool {
         true
     }
 
-    pub(crate) fn set_open(self, _: bool) {}
-
-    pub(crate) fn number(self) -> u32 {
-        self.0
-    }
-
-    pub(crate) fn from_number(number: u32) -> Self {
-        Self(number)
-    }
+    pub(super) fn set_open(_: u32, _: bool) {}
 }
 
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
-impl Mapping {
-    pub(crate) fn set_key(&mut self, _: Option<ProtectionKey>) -> io::Result<()> {
+mod calls {
+    use std::io;
+
+    use super::{Mapping, NoKey};
+
+    pub(super) fn allocate() -> Result<u32, NoKey> {
+        Err(NoKey::NotHere)
+    }
+
+    pub(super) fn protect(_: &mut Mapping, _: u32) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }

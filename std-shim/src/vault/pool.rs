@@ -94,7 +94,7 @@ impl Pool {
         let page = page_size();
         let floor = floor.checked_next_multiple_of(page).unwrap_or(floor);
         let for_key = if is_main && options.shuts != Shuts::Nothing { page } else { 0 };
-        let floor = if for_key > 0 { floor.max(2 * page) } else { floor };
+        let floor = floor.max(2 * for_key);
         let ceiling = (ceiling / page * page).max(floor);
         if floor > MOST_SEGMENT {
             // What the system has not got is refused as a whole, before a part is locked.

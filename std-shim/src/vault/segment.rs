@@ -417,7 +417,7 @@ const IDLE: u8 = 1;
 const CLOSED: u8 = 2;
 
 /// Bytes of memory for the key alone: whole pages, as all are.
-pub(super) const KEY_MEMORY: usize = 4096;
+const KEY_MEMORY: usize = 4096;
 
 /// Bytes of the canaries on both sides of a secret.
 const CANARIES: usize = 16;
