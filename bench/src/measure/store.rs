@@ -2,6 +2,7 @@
 //! opened.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,36 +94,38 @@ fn many_names(
 ) -> Result<(Vec<BesideOther>, f64), String> {
     let mut order: Vec<u64> = (0..count).collect();
     Random::new(1).shuffle(&mut order);
-    let (mut inserts, mut with_room, mut opens) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut shard_inserts, mut shard_opens) = (Vec::new(), Vec::new());
+    let mut rows: Vec<Row> = Vec::new();
+    let mut add = |what, other, own: f64, others: f64| {
+        let time = (own / others, own);
+        match rows.iter_mut().find(|row| (row.0, row.1) == (what, other)) {
+            Some((.., times)) => times.push(time),
+            None => rows.push((what, other, vec![time])),
+        }
+    };
     let mut record_bytes = 0.0;
     for _ in 0..passes {
-        for (capacity, inserts) in [(0, &mut inserts), (order.len(), &mut with_room)] {
+        for (capacity, insert) in [(0, INSERT), (order.len(), INSERT_WITH_ROOM)] {
             let of_map = fill_map(vault, capacity, &order)?;
             let of_shards = fill_shards(vault, capacity, &order)?;
-            let (of_store, bytes) = fill_store(vault, capacity, &order)?;
-            inserts.push((of_store.insert / of_map.insert, of_store.insert));
-            opens.push((of_store.open / of_map.open, of_store.open));
-            shard_inserts.push((of_store.insert / of_shards.insert, of_store.insert));
-            shard_opens.push((of_store.open / of_shards.open, of_store.open));
+            let (own, bytes) = fill_store(vault, capacity, &order)?;
+            for (other, others) in [(MAP, of_map), (SHARDS, of_shards)] {
+                add(insert, other, own.insert, others.insert);
+                add(OPEN_RANDOM, other, own.open, others.open);
+            }
             record_bytes = bytes / count as f64;
         }
     }
-    let time = |what, other, times: Vec<(f64, f64)>| BesideOther {
+    let time = |(what, other, times): Row| BesideOther {
         what,
         other,
         ratio: Spread::of(&times.iter().map(|&(ratio, _)| ratio).collect::<Vec<_>>()),
         ns: times.last().map_or(0.0, |&(_, ns)| ns),
     };
-    let times = vec![
-        time(INSERT, MAP, inserts),
-        time(INSERT_WITH_ROOM, MAP, with_room),
-        time(OPEN_RANDOM, MAP, opens),
-        time(INSERT, SHARDS, shard_inserts),
-        time(OPEN_RANDOM, SHARDS, shard_opens),
-    ];
-    Ok((times, record_bytes))
+    Ok((rows.into_iter().map(time).collect(), record_bytes))
 }
+
+/// What is done, beside whom; and each time the ratio and the nanoseconds.
+type Row = (&'static str, &'static str, Vec<(f64, f64)>);
 
 /// Nanoseconds for each.
 struct Filled {
@@ -133,56 +136,60 @@ struct Filled {
 fn fill_map(vault: &Vault, capacity: usize, order: &[u64]) -> Result<Filled, String> {
     let begun = Clock::start();
     let mut map = HashMap::<Number, Sealed>::with_capacity(capacity);
-    for number in 0..order.len() as u64 {
-        let name = Number::of(number);
-        let sealed = vault.seal(&SECRET, &name.0).map_err(|error| error.to_string())?;
-        map.insert(name, sealed);
-    }
-    let insert = each(begun, order);
-    let begun = Clock::start();
-    for &number in order {
-        let name = Number::of(number);
-        drop(vault.try_open(&map[&name], &name.0).map_err(|error| error.to_string())?);
-    }
-    Ok(Filled { insert, open: each(begun, order) })
+    let insert = each(begun, 0..order.len() as u64, |name| {
+        map.insert(name, vault.seal(&SECRET, &name.0).map_err(told)?);
+        Ok(())
+    })?;
+    let open = each(Clock::start(), order.iter().copied(), |name| {
+        vault.try_open(&map[&name], &name.0).map(drop).map_err(told)
+    })?;
+    Ok(Filled { insert, open })
 }
 
 /// The same in a map that threads share.
 fn fill_shards(vault: &Vault, capacity: usize, order: &[u64]) -> Result<Filled, String> {
     let begun = Clock::start();
     let map = DashMap::<Number, Sealed>::with_capacity(capacity);
-    for number in 0..order.len() as u64 {
-        let name = Number::of(number);
-        let sealed = vault.seal(&SECRET, &name.0).map_err(|error| error.to_string())?;
-        map.insert(name, sealed);
-    }
-    let insert = each(begun, order);
-    let begun = Clock::start();
-    for &number in order {
-        let name = Number::of(number);
+    let insert = each(begun, 0..order.len() as u64, |name| {
+        map.insert(name, vault.seal(&SECRET, &name.0).map_err(told)?);
+        Ok(())
+    })?;
+    let open = each(Clock::start(), order.iter().copied(), |name| {
         let sealed = map.get(&name).ok_or("it was put in")?;
-        drop(vault.try_open(&sealed, &name.0).map_err(|error| error.to_string())?);
-    }
-    Ok(Filled { insert, open: each(begun, order) })
+        vault.try_open(&sealed, &name.0).map(drop).map_err(told)
+    })?;
+    Ok(Filled { insert, open })
 }
 
 fn fill_store(vault: &Arc<Vault>, capacity: usize, order: &[u64]) -> Result<(Filled, f64), String> {
     let begun = Clock::start();
     let store = Store::with_capacity(vault.share(), capacity);
-    for number in 0..order.len() as u64 {
-        store.insert(Number::of(number), &SECRET).map_err(|error| error.to_string())?;
-    }
-    let insert = each(begun, order);
-    let begun = Clock::start();
-    for &number in order {
-        drop(store.try_open(&Number::of(number)).map_err(|error| error.to_string())?);
-    }
-    let open = each(begun, order);
+    let insert = each(begun, 0..order.len() as u64, |name| {
+        store.insert(name, &SECRET).map(drop).map_err(told)
+    })?;
+    let open = each(Clock::start(), order.iter().copied(), |name| {
+        store.try_open(&name).map(drop).map_err(told)
+    })?;
     Ok((Filled { insert, open }, store.metrics().record_bytes as f64))
 }
 
-fn each(begun: Clock, order: &[u64]) -> f64 {
-    begun.elapsed().as_secs_f64() * 1e9 / order.len() as f64
+/// Nanoseconds that `act` takes for each name, with what was done since `begun`.
+#[inline(always)]
+fn each(
+    begun: Clock,
+    numbers: impl Iterator<Item = u64>,
+    mut act: impl FnMut(Number) -> Result<(), String>,
+) -> Result<f64, String> {
+    let mut count = 0_u64;
+    for number in numbers {
+        act(Number::of(number))?;
+        count += 1;
+    }
+    Ok(begun.elapsed().as_secs_f64() * 1e9 / count as f64)
+}
+
+fn told(error: impl Display) -> String {
+    error.to_string()
 }
 
 fn filled(vault: &Arc<Vault>, lingering: Duration) -> Result<Store<Number>, String> {
