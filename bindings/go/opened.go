@@ -69,6 +69,15 @@ func (o *Opened) Use(f func(secret []byte)) error {
 	})
 }
 
+func (o *Opened) useAndClose(f func(secret []byte)) error {
+	// In a defer, for an f that panics.
+	defer o.Close()
+	if err := o.Use(f); err != nil {
+		return err
+	}
+	return o.Close()
+}
+
 // Change calls f as Use does, with bytes that it may write. ErrExposed if somebody uses the secret, ErrShared
 // if it was opened from a store for all who ask.
 func (o *Opened) Change(f func(secret []byte)) error {

@@ -200,9 +200,5 @@ func (s *Store) Use(ctx context.Context, name string, f func(secret []byte)) err
 	if err != nil {
 		return err
 	}
-	defer opened.Close()
-	if err := opened.Use(f); err != nil {
-		return err
-	}
-	return opened.Close()
+	return opened.useAndClose(f)
 }

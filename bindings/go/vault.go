@@ -113,12 +113,7 @@ func (v *Vault) Use(ctx context.Context, sealed Sealed, purpose string, f func(s
 	if err != nil {
 		return err
 	}
-	// In a defer, for an f that panics.
-	defer opened.Close()
-	if err := opened.Use(f); err != nil {
-		return err
-	}
-	return opened.Close()
+	return opened.useAndClose(f)
 }
 
 // tryUse is Use where there is room now, with two calls through the border instead of four; else nothing.
