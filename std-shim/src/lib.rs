@@ -37,7 +37,8 @@
 //! # What it does not
 //!
 //! It does not protect against root, a debugger, or code in the same process that reads anywhere
-//! while a secret is open (a vault with [`Windows`] stops what strays); nor against hibernation, nor against what you copy out of an open secret.
+//! while a secret is open (a vault with [`Windows`] stops what strays); nor against hibernation, nor
+//! against what you copy out of an open secret.
 //!
 //! # Signal handlers
 //!

@@ -97,7 +97,7 @@ pub struct RecordsFull {
 }
 
 impl Records {
-    /// None yet. They take some 20 KiB.
+    /// None yet. They take some 7 KiB.
     #[must_use]
     pub fn new() -> Self {
         static NUMBERS: AtomicU16 = AtomicU16::new(0);
