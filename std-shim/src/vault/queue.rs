@@ -10,9 +10,10 @@
 //! front, and none of them is called for room that was found taken. Whoever is served or gives up calls
 //! the next only if nobody before that is called, who will do so.
 //!
-//! Threads and tasks stand in one line: both are woken through a [`Waker`]. No waker is cloned, woken or dropped while the line is locked: that is
-//! code of the caller's, and may come back here. One that panics when it is woken is a stranger to
-//! whoever makes room or looks after the line: the panic ends there, and the others are woken too.
+//! Threads and tasks stand in one line: both are woken through a [`Waker`]. No waker is cloned, woken or
+//! dropped while the line is locked: that is code of the caller's, and may come back here. One that panics
+//! when it is woken is a stranger to whoever makes room or looks after the line: the panic ends there, and
+//! the others are woken too.
 //!
 //! A task that was called may never be polled again, and has no clock. So while a task waits with
 //! others, or a short secret behind a long one, a thread looks after the line
@@ -303,7 +304,7 @@ impl Line {
     /// Removes one who leaves. Whether it has to see to the next: it was called for room that it may not
     /// have taken, or nobody is left who was called before that one, and sees to it.
     fn leave(&mut self, ticket: u64) -> (Option<Waiter>, bool) {
-        let gone = self.present.remove(&ticket).or_else(|| self.passed.remove(&ticket));
+        let gone = self.remove(ticket);
         let is_called = |waiter: &Waiter| waiter.is_called_for_room();
         let is_due = gone.as_ref().is_some_and(is_called)
             || !self.present.first_key_value().is_some_and(|(_, first)| is_called(first));
@@ -337,11 +338,14 @@ impl Line {
         None
     }
 
+    fn remove(&mut self, ticket: u64) -> Option<Waiter> {
+        self.present.remove(&ticket).or_else(|| self.passed.remove(&ticket))
+    }
+
     /// Notes that somebody came, with the waker of its next sleep, and gives back the one it had.
     /// What it may do: it was called, or is the first.
     fn came(&mut self, ticket: u64, waker: Waker, now: Instant) -> (Option<Call>, Option<Waker>) {
-        let waiter = self.present.remove(&ticket).or_else(|| self.passed.remove(&ticket));
-        let Some(mut waiter) = waiter else { return (None, Some(waker)) };
+        let Some(mut waiter) = self.remove(ticket) else { return (None, Some(waker)) };
         let call = waiter.call.take();
         if waiter.woken.take().is_some() {
             self.calls = 1;
