@@ -8,7 +8,7 @@
 //! nobody who reads the state learns what was drawn before. Source:
 //! <https://blog.cr.yp.to/20170723-random.html>.
 
-use crate::crypto::keystream::{self, KEY, Keystream, NONCE};
+use crate::crypto::keystream::{self, KEY, Keystream, LONG_BATCH, NONCE, SHORT_BATCH};
 use crate::entropy::Entropy;
 use crate::error::EntropyError;
 use crate::wipe::wipe;
@@ -95,18 +95,23 @@ impl Drop for Seed {
 
 /// Fills `out` from the keystream of `key` and replaces `key`; overwrites the stack it used.
 fn generate(key: &mut [u8; KEY], out: &mut [u8]) {
-    generate_below(key, out);
+    if keystream::is_short(out.len()) {
+        generate_below::<SHORT_BATCH>(key, out);
+    } else {
+        generate_below::<LONG_BATCH>(key, out);
+    }
     keystream::wipe_stack(out.len());
 }
 
 /// Not inlined, so that its frame lies below the caller's.
 #[inline(never)]
-fn generate_below(key: &mut [u8; KEY], out: &mut [u8]) {
+fn generate_below<const BATCH: usize>(key: &mut [u8; KEY], out: &mut [u8]) {
     out.fill(0);
     // The key changes with each call, so the nonce need not.
-    let mut keystream = Keystream::new(key, &[0; NONCE], out.len());
-    *key = *keystream.first_key();
-    keystream.apply(out.into());
+    *key = Keystream::<BATCH>::with(key, &[0; NONCE], out.len(), |keystream| {
+        keystream.apply(out.into());
+        *keystream.first_key()
+    });
 }
 
 /// Bytes of output kept: with the key and the count, three quarters of a batch of keystream.

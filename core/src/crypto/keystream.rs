@@ -1,109 +1,134 @@
 //! `ChaCha20`'s keystream (RFC 8439 section 2.4), and the one place that names `chacha20`.
 //!
 //! ```text
-//! block     0                     1, 2, 3                4, 5, 6, …
-//!           | first key | unused | 192 bytes of text    | the rest of the text
-//!           '------ one batch: four blocks at once -----'
+//! block     0                     1, 2, 3, …             n, …
+//!           | first key | unused | text                 | the rest of the text
+//!           '----------- one batch of n blocks ---------'
 //! ```
 //!
-//! Vector units make four blocks in the time of one, so the first key and the keystream of a
-//! short text come from one call.
+//! Vector units make four or sixteen blocks in little more than the time of one, so the first key
+//! and the keystream of a short text come from one call.
 
 use core::mem;
 
 use chacha20::cipher::array::Array;
-use chacha20::cipher::consts::U8;
+use chacha20::cipher::consts::U32;
 pub(crate) use chacha20::cipher::inout::InOutBuf;
 use chacha20::cipher::{KeyIvInit, StreamCipherCore};
 use chacha20::{ChaChaCore, R20, variants::Ietf};
 use zeroize::zeroize_stack;
 
+use crate::arch::chacha20::Wide;
 use crate::arch::registers::wipe_vectors;
 use crate::wipe::wipe;
 
-/// The keystream of one key and nonce, from block 0 on. Wiped when dropped.
-pub(crate) struct Keystream {
-    cipher: ChaChaCore<R20, Ietf>,
-    first: [u8; BATCH],
+/// The keystream of one key and nonce, from block 0 on, in batches of [`SHORT_BATCH`] or [`LONG_BATCH`] bytes.
+/// Wiped when dropped.
+pub(crate) struct Keystream<const BATCH: usize> {
+    cipher: Cipher,
+    first_key: [u8; KEY],
+    batch: [u8; BATCH],
     /// Bytes of text that `apply` may still be given.
     length: usize,
 }
 
-impl Keystream {
-    /// The keystream for a first key and a text of at most `length` bytes.
+impl<const BATCH: usize> Keystream<BATCH> {
+    /// Does something with the keystream for a first key and a text of at most `length` bytes, which
+    /// stays in one place meanwhile.
     ///
     /// # Panics
     /// If `length` is above [`MAX_LENGTH`].
     #[inline]
-    pub(crate) fn new(key: &[u8; KEY], nonce: &[u8; NONCE], length: usize) -> Self {
+    pub(crate) fn with<R>(
+        key: &[u8; KEY],
+        nonce: &[u8; NONCE],
+        length: usize,
+        work: impl FnOnce(&mut Self) -> R,
+    ) -> R {
         assert!(length <= MAX_LENGTH, "the text is longer than RFC 8439 allows");
-        let cipher = ChaChaCore::new(key.into(), nonce.into());
-        let mut keystream = Self { cipher, first: [0; BATCH], length };
-        write(&mut keystream.cipher, &mut keystream.first, length.saturating_add(BLOCK));
-        keystream
+        let cipher = Cipher::new(key, nonce, BATCH / BLOCK);
+        let mut keystream = Self { cipher, first_key: [0; KEY], batch: [0; BATCH], length };
+        keystream.cipher.write(&mut keystream.batch, length.saturating_add(BLOCK));
+        keystream.first_key.copy_from_slice(&keystream.batch[..KEY]);
+        work(&mut keystream)
     }
 
     /// The first 32 bytes of block 0: the one-time key of RFC 8439 section 2.6.
     pub(crate) fn first_key(&self) -> &[u8; KEY] {
-        &self.first.as_chunks().0[0]
+        &self.first_key
     }
 
     /// Adds (XOR) the keystream from block 1 on to `text`: RFC 8439 section 2.4.
     ///
     /// # Panics
-    /// When called again, or with more bytes than `new` was told of.
+    /// When called again, or with more bytes than `with` was told of.
     #[inline]
     pub(crate) fn apply(&mut self, text: InOutBuf<'_, '_, u8>) {
         assert!(text.len() <= mem::take(&mut self.length), "no keystream was made for this text");
-        let short = text.len().min(BATCH - BLOCK);
-        let (head, rest) = text.split_at(short);
-        add(&self.first[BLOCK..BLOCK + short], head);
-        if !rest.is_empty() {
-            self.apply_rest(rest);
-        }
-    }
-
-    /// Adds the keystream from block 4 on. Not inlined, so that short texts need less stack.
-    ///
-    /// `apply_keystream_blocks_inout` would do it, but puts the text on the stack for a moment.
-    #[inline(never)]
-    fn apply_rest(&mut self, mut rest: InOutBuf<'_, '_, u8>) {
-        let mut batch = [0; BATCH];
+        let first = text.len().min(BATCH - BLOCK);
+        let (head, mut rest) = text.split_at(first);
+        add(&self.batch[BLOCK..BLOCK + first], head);
+        // `apply_keystream_blocks_inout` would do it, but puts the text on the stack for a moment.
         while !rest.is_empty() {
             let length = rest.len().min(BATCH);
-            write(&mut self.cipher, &mut batch, length);
+            self.cipher.write(&mut self.batch, length);
             let (text, after) = rest.split_at(length);
-            add(&batch[..length], text);
+            add(&self.batch[..length], text);
             rest = after;
         }
-        wipe(&mut batch);
     }
 }
 
-impl Drop for Keystream {
+impl<const BATCH: usize> Drop for Keystream<BATCH> {
     fn drop(&mut self) {
         // The cipher wipes itself.
-        wipe(&mut self.first);
+        wipe(&mut self.first_key);
+        wipe(&mut self.batch);
+    }
+}
+
+/// What makes the blocks, one after the other. Wipes itself.
+enum Cipher {
+    Wide(Wide),
+    Crate(ChaChaCore<R20, Ietf>),
+}
+
+impl Cipher {
+    /// For batches of so many blocks.
+    #[inline]
+    fn new(key: &[u8; KEY], nonce: &[u8; NONCE], blocks: usize) -> Self {
+        match Wide::new(key, nonce, blocks) {
+            Some(wide) => Self::Wide(wide),
+            None => Self::Crate(ChaChaCore::new(key.into(), nonce.into())),
+        }
+    }
+
+    /// Writes at least `length` bytes of keystream, or a whole batch, to the front of `batch`.
+    #[inline]
+    fn write(&mut self, batch: &mut [u8], length: usize) {
+        let length = length.min(batch.len());
+        match self {
+            Self::Wide(wide) => wide.write(batch, length),
+            Self::Crate(cipher) => {
+                let blocks = length.div_ceil(BLOCK).next_multiple_of(if VECTORS { 4 } else { 1 });
+                cipher.write_keystream_blocks(&mut Array::slice_as_chunks_mut(batch).0[..blocks]);
+            }
+        }
     }
 }
 
 /// Adds (XOR) keystream to a text of the same length.
 #[inline]
 fn add(keystream: &[u8], text: InOutBuf<'_, '_, u8>) {
-    // Word by word: input and output may be the same place, so no compiler does it for us.
-    let (words, mut tail) = text.into_chunks::<U8>();
-    let (keys, key_tail) = keystream.as_chunks();
-    for (mut word, &key) in words.into_iter().zip(keys) {
-        let sum = u64::from_ne_bytes(word.get_in().0) ^ u64::from_ne_bytes(key);
-        *word.get_out() = Array(sum.to_ne_bytes());
+    // Piece by piece: input and output may be the same place, so no compiler does it for us.
+    let (pieces, mut tail) = text.into_chunks::<U32>();
+    let (keys, key_tail) = keystream.as_chunks::<32>();
+    for (mut piece, key) in pieces.into_iter().zip(keys) {
+        let mut sum = piece.get_in().0;
+        sum.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
+        *piece.get_out() = Array(sum);
     }
     tail.xor_in2out(key_tail);
-}
-
-/// Writes at least `length` bytes of keystream, or a whole batch, to the front of `batch`.
-fn write(cipher: &mut ChaChaCore<R20, Ietf>, batch: &mut [u8; BATCH], length: usize) {
-    let blocks = if VECTORS { BATCH / BLOCK } else { length.div_ceil(BLOCK).min(BATCH / BLOCK) };
-    cipher.write_keystream_blocks(&mut Array::slice_as_chunks_mut(batch).0[..blocks]);
 }
 
 /// Overwrites the stack that work with a keystream for `length` bytes went through.
@@ -114,8 +139,8 @@ fn write(cipher: &mut ChaChaCore<R20, Ietf>, batch: &mut [u8; BATCH], length: us
 #[expect(clippy::inline_always, reason = "its own frame would shelter what lies under it")]
 pub(crate) fn wipe_stack(length: usize) {
     wipe_vectors();
-    if length <= BATCH - BLOCK {
-        zeroize_stack::<BATCH_STACK>();
+    if is_short(length) {
+        zeroize_stack::<SHORT_STACK>();
     } else {
         zeroize_stack::<STACK>();
     }
@@ -132,9 +157,19 @@ pub(crate) const MAX_LENGTH: usize = (u32::MAX as usize).saturating_mul(BLOCK);
 
 /// Bytes in a block.
 const BLOCK: usize = 64;
-/// Bytes that a vector unit makes at once; `chacha20` would make fewer one block after the other.
-const BATCH: usize = 4 * BLOCK;
-/// Whether `chacha20` makes batches here, so that a block fewer would cost more.
+/// Bytes in a batch for short texts.
+pub(crate) const SHORT_BATCH: usize = 4 * BLOCK;
+/// Bytes in a batch for longer ones, where more than four blocks are made at once.
+pub(crate) const LONG_BATCH: usize =
+    if cfg!(target_arch = "x86_64") { 16 * BLOCK } else { SHORT_BATCH };
+
+/// Whether one short batch is enough for a text of `length` bytes.
+#[inline]
+pub(crate) fn is_short(length: usize) -> bool {
+    length <= SHORT_BATCH - BLOCK
+}
+
+/// Whether `chacha20` makes four blocks at once here, so that one fewer would cost more.
 const VECTORS: bool = cfg!(any(
     target_arch = "x86",
     target_arch = "x86_64",
@@ -142,12 +177,14 @@ const VECTORS: bool = cfg!(any(
 ));
 /// Bytes of stack that work on one batch goes through: at most 2.5 KiB was seen when optimised
 /// (levels 1, 2, 3, s and z on five processors), and the tests hold it to this with room to spare.
-const BATCH_STACK: usize = if cfg!(debug_assertions) { UNOPTIMISED_STACK } else { 3 * KIB };
-/// The same for work on any text.
+const SHORT_STACK: usize = if cfg!(debug_assertions) { UNOPTIMISED_STACK } else { 3 * KIB };
+/// The same for work on any text: at most 4.6 KiB.
 const STACK: usize = if cfg!(debug_assertions) {
-    UNOPTIMISED_STACK
+    2 * UNOPTIMISED_STACK
 } else if AVX512 {
     10 * KIB
+} else if cfg!(target_arch = "x86_64") {
+    6 * KIB
 } else {
     4 * KIB
 };
@@ -155,12 +192,11 @@ const STACK: usize = if cfg!(debug_assertions) {
 const UNOPTIMISED_STACK: usize = if AVX512 {
     36 * KIB
 } else if VECTORS {
-    20 * KIB
+    22 * KIB
 } else {
     10 * KIB
 };
 /// Whether `chacha20` was told to use 512-bit vectors, by a flag that all crates see.
-#[expect(unexpected_cfgs, reason = "the flag belongs to chacha20")]
 const AVX512: bool = cfg!(chacha20_avx512);
 const KIB: usize = 1024;
 

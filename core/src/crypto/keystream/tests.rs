@@ -18,7 +18,8 @@ fn rfc_8439_section_2_4_2() {
     let mut text = b"Ladies and Gentlemen of the class of '99: If I could offer you only one \
                       tip for the future, sunscreen would be it."
         .to_vec();
-    Keystream::new(&key, &nonce, text.len()).apply(text.as_mut_slice().into());
+    let length = text.len();
+    Keystream::<LONG_BATCH>::with(&key, &nonce, length, |k| k.apply(text.as_mut_slice().into()));
     let expected = "6e2e359a2568f98041ba0728dd0d6981 e97e7aec1d4360c20a27afccfd9fae0b \
                     f91b65c5524733ab8f593dabcd62b357 1639d624e65152ab8f530c359f0861d8 \
                     07ca0dbf500d6a6156a38e088a22b65e 52bc514d16ccf806818ce91ab7793736 \
@@ -30,7 +31,9 @@ fn rfc_8439_section_2_4_2() {
 fn rfc_8439_section_2_6_2_and_appendix_a_4() {
     for (key, nonce, first_key) in FIRST_KEYS {
         let (key, nonce) = (hex(key).try_into().unwrap(), hex(nonce).try_into().unwrap());
-        assert_eq!(Keystream::new(&key, &nonce, 0).first_key()[..], hex(first_key));
+        Keystream::<SHORT_BATCH>::with(&key, &nonce, 0, |keystream| {
+            assert_eq!(keystream.first_key()[..], hex(first_key));
+        });
     }
 }
 
@@ -45,33 +48,59 @@ fn every_length_against_the_stream_cipher() {
         twin.seek(BLOCK);
         twin.apply_keystream(&mut text);
 
-        let mut keystream = Keystream::new(&key, &nonce, length);
-        assert_eq!(*keystream.first_key(), first_key);
+        check::<LONG_BATCH>(&key, &nonce, &first_key, &text);
+        if is_short(length) {
+            check::<SHORT_BATCH>(&key, &nonce, &first_key, &text);
+        }
+    }
+}
+
+fn check<const BATCH: usize>(key: &[u8; KEY], nonce: &[u8; NONCE], first: &[u8; KEY], made: &[u8]) {
+    let mut text = made.to_vec();
+    Keystream::<BATCH>::with(key, nonce, made.len(), |keystream| {
+        assert_eq!(keystream.first_key(), first);
         keystream.apply(text.as_mut_slice().into());
-        assert!(text.iter().all(|byte| *byte == 0), "{length} bytes");
+    });
+    assert!(text.iter().all(|byte| *byte == 0), "{BATCH}, {} bytes", made.len());
+}
+
+/// Where other code makes the blocks, the crate is what all other machines have.
+#[test]
+fn the_crate_makes_the_same_batches() {
+    let (key, nonce) = ([3; KEY], [5; NONCE]);
+    let mut expected = vec![0; 2 * LONG_BATCH];
+    ChaCha20::new(&key.into(), &nonce.into()).apply_keystream(&mut expected);
+    for length in [1, 64, 65, 255, 256, 257, LONG_BATCH - 1, LONG_BATCH, LONG_BATCH + 1] {
+        let mut cipher = Cipher::Crate(ChaChaCore::new(&key.into(), &nonce.into()));
+        let mut batches = [[0; LONG_BATCH]; 2];
+        cipher.write(&mut batches[0], LONG_BATCH);
+        cipher.write(&mut batches[1], length);
+        let length = length.min(LONG_BATCH);
+        assert_eq!(batches.as_flattened()[..LONG_BATCH + length], expected[..LONG_BATCH + length]);
     }
 }
 
 #[test]
 #[should_panic(expected = "no keystream was made")]
 fn keystream_is_not_used_twice() {
-    let mut keystream = Keystream::new(&[0; KEY], &[0; NONCE], 5);
-    keystream.apply([0; 5].as_mut_slice().into());
-    keystream.apply([0; 1].as_mut_slice().into());
+    Keystream::<LONG_BATCH>::with(&[0; KEY], &[0; NONCE], 5, |keystream| {
+        keystream.apply([0; 5].as_mut_slice().into());
+        keystream.apply([0; 1].as_mut_slice().into());
+    });
 }
 
 #[test]
 #[cfg(target_pointer_width = "64")]
 fn the_longest_text() {
     assert_eq!(MAX_LENGTH, 274_877_906_880, "section 2.8: P_MAX");
-    Keystream::new(&[0; KEY], &[0; NONCE], MAX_LENGTH);
+    Keystream::<LONG_BATCH>::with(&[0; KEY], &[0; NONCE], MAX_LENGTH, |_| ());
 }
 
 #[test]
 #[cfg(target_pointer_width = "64")]
 #[should_panic(expected = "longer than RFC 8439 allows")]
 fn longer_than_the_longest_text() {
-    Keystream::new(&[0; KEY], &[0; NONCE], MAX_LENGTH + 1);
+    Keystream::<LONG_BATCH>::with(&[0; KEY], &[0; NONCE], MAX_LENGTH + 1, |_| ());
 }
 
 /// Key, nonce, first key.

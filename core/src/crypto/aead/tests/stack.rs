@@ -18,9 +18,10 @@ impl Secrets {
     fn new(noise: &mut Noise, length: usize) -> Self {
         let case = Case::twin(noise, 20, length);
         let mut keystream = vec![0; length];
-        let mut source = Keystream::new(&case.key, &case.nonce, length);
-        let first_key = *source.first_key();
-        source.apply(keystream.as_mut_slice().into());
+        let first_key = Keystream::<LONG_BATCH>::with(&case.key, &case.nonce, length, |source| {
+            source.apply(keystream.as_mut_slice().into());
+            *source.first_key()
+        });
         let secrets: [&[u8]; 4] = [&case.key, &first_key, &case.plaintext, &keystream];
         let pieces = secrets.iter().flat_map(|secret| secret.as_chunks().0);
         let pieces = pieces.flat_map(|piece| [*piece, swapped(*piece)]).collect();
