@@ -29,11 +29,12 @@ func ScrambleBytes(buf []byte) {
 // WipeBytes overwrites bytes with zeros.
 func WipeBytes(buf []byte) { core.Wipe(buf) }
 
-// Purge draws a new session key and destroys every LockedBuffer there is: no Enclave of before can be opened.
+// Purge draws a new session key and destroys every LockedBuffer there is: no Enclave of before can be opened. It panics
+// then, or tells the handler that Configure set, if something had written past an end of one.
 func Purge() { core.Purge() }
 
 // SafePanic wipes all that it can, and panics.
 func SafePanic(v interface{}) { core.Panic(v) }
 
-// SafeExit wipes all that is secret, and ends the process with that status.
+// SafeExit wipes all that is secret, and ends the process with that status, or as Purge panics.
 func SafeExit(c int) { core.Exit(c) }

@@ -539,6 +539,12 @@ func TestMain(m *testing.M) {
 	case "exit":
 		memguard.NewBufferRandom(16)
 		memguard.SafeExit(3)
+	case "told overflow":
+		memguard.Configure(memguard.Settings{OnFailure: func(err error) { _, _ = os.Stderr.WriteString(err.Error()) }})
+		fallthrough
+	case "overflow":
+		overflow(memguard.NewBufferRandom(16))
+		memguard.SafeExit(3)
 	case "interrupt":
 		memguard.CatchSignal(func(os.Signal) { panic("not the last") }, os.Interrupt)
 		memguard.CatchInterrupt()

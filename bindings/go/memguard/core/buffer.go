@@ -90,9 +90,7 @@ func (b *Buffer) Scramble() {
 // Change calls write with the bytes, which nobody destroys meanwhile; not if the buffer is frozen or destroyed.
 func (b *Buffer) Change(write func(data []byte)) {
 	if refused := b.change(write); refused {
-		if tell := sessions.now().OnFailure; tell != nil {
-			tell(ErrFrozen)
-		}
+		tell(ErrFrozen)
 	}
 }
 
@@ -100,35 +98,66 @@ func (b *Buffer) change(write func(data []byte)) (refused bool) {
 	b.Lock()
 	defer b.Unlock()
 	data := b.Data()
-	if data == nil || !b.Mutable() {
+	if data == nil || b.frozen.Load() {
 		return data != nil
 	}
 	write(data)
 	return false
 }
 
+// Use calls read with the bytes, which stay locked memory meanwhile, even if they are purged. ErrBufferExpired if they
+// were destroyed before or are then.
+func (b *Buffer) Use(read func(data []byte)) error {
+	b.RLock()
+	defer b.RUnlock()
+	data := b.Data()
+	if data == nil {
+		return ErrBufferExpired
+	}
+	read(data)
+	if !b.Alive() {
+		return ErrBufferExpired
+	}
+	return nil
+}
+
+// EqualTo reports whether the bytes are those of buf, in a time that depends on the lengths alone; false if they
+// were destroyed. A buffer that never had a byte equals what has none.
+func (b *Buffer) EqualTo(buf []byte) bool {
+	b.RLock()
+	defer b.RUnlock()
+	data := b.Data()
+	return (data != nil || b.opened == nil) && Equal(data, buf)
+}
+
 // Truncate leaves the first n bytes, and wipes the others. They move to memory of that size if there is room now.
 func (b *Buffer) Truncate(n int) {
+	// What fails here is damage, which is found again by nobody: it is told.
+	if err := b.truncate(n); err != nil {
+		Fail(err)
+	}
+}
+
+func (b *Buffer) truncate(n int) error {
 	b.Lock()
 	defer b.Unlock()
-	data := b.Data()
-	if n >= len(data) {
-		return
+	whole := b.data.Load()
+	if whole == nil || n >= len(*whole) {
+		return nil
 	}
-	shorter := data[:n:n]
-	if opened, moved := tryShorter(shorter); opened != nil {
-		old := b.opened
-		b.opened, shorter = opened, moved
-		// What fails here is damage, which is found again by nobody: it is told.
-		defer func() {
-			if err := errors.Join(old.Conceal(), old.Close()); err != nil {
-				Fail(err)
-			}
-		}()
-	} else {
-		Wipe(data[n:])
+	shorter := (*whole)[:n:n]
+	opened, moved := tryShorter(shorter)
+	if opened == nil {
+		Wipe((*whole)[n:])
+		b.data.CompareAndSwap(whole, &shorter)
+		return nil
 	}
-	b.data.Store(&shorter)
+	if !b.data.CompareAndSwap(whole, &moved) { // It was purged.
+		return errors.Join(opened.Conceal(), opened.Close())
+	}
+	old := b.opened
+	b.opened = opened
+	return errors.Join(old.Conceal(), old.Close())
 }
 
 func tryShorter(data []byte) (*strongroom.Opened, []byte) {
@@ -169,6 +198,11 @@ func (b *Buffer) end() error {
 		return nil
 	}
 	sessions.remove(b)
+	return b.giveBack()
+}
+
+// giveBack gives the memory back, for whom took the bytes out and holds the lock.
+func (b *Buffer) giveBack() error {
 	if err := b.opened.Conceal(); err != nil {
 		return err
 	}
@@ -177,17 +211,26 @@ func (b *Buffer) end() error {
 
 // purge destroys the buffer even if somebody holds its lock: its bytes are wiped then, and their memory is given
 // back when the lock is.
-func (b *Buffer) purge() {
+func (b *Buffer) purge() error {
+	data := b.data.Swap(nil)
+	if data == nil {
+		return nil
+	}
 	for range patience {
 		if b.TryLock() {
-			b.Unlock()
-			_ = b.destroy()
-			return
+			defer b.Unlock()
+			return b.giveBack()
 		}
 		time.Sleep(time.Millisecond)
 	}
-	Wipe(b.Data())
-	go func() { _ = b.destroy() }()
+	Wipe(*data)
+	go func() {
+		b.Lock()
+		err := b.giveBack()
+		b.Unlock()
+		tell(err)
+	}()
+	return nil
 }
 
 const patience = 100

@@ -56,18 +56,26 @@ func Wipe(buf []byte) {
 	runtime.KeepAlive(buf)
 }
 
-// Purge draws a new session key and destroys every buffer there is: no enclave of before can be opened.
-func Purge() { sessions.purge() }
+// Purge draws a new session key and destroys every buffer there is: no enclave of before can be opened. Fail is called
+// then if something was found to have written past an end of one.
+func Purge() {
+	if err := sessions.purge(); err != nil {
+		Fail(err)
+	}
+}
 
-// Exit wipes all that is secret, and ends the process with that status.
+// Exit wipes all that is secret, and ends the process with that status. Fail is called before that as Purge does.
 func Exit(c int) {
-	Purge()
+	err := sessions.purge()
 	strongroom.WipeAll()
+	if err != nil {
+		Fail(err)
+	}
 	os.Exit(c)
 }
 
 // Panic wipes all that it can, and panics.
 func Panic(v interface{}) {
-	Purge()
+	tell(sessions.purge())
 	panic(v)
 }

@@ -35,16 +35,25 @@ func NewEnclave(buf []byte) (*Enclave, error) {
 // Seal seals a buffer's bytes, and destroys the buffer. ErrBufferExpired if it was before. After another failure it
 // is as it was.
 func Seal(b *Buffer) (*Enclave, error) {
+	e, err, damage := seal(b)
+	if damage != nil {
+		Fail(damage)
+	}
+	return e, err
+}
+
+func seal(b *Buffer) (e *Enclave, err, damage error) {
 	b.Lock()
 	defer b.Unlock()
-	if !b.Alive() {
-		return nil, ErrBufferExpired
+	data := b.Data()
+	if data == nil {
+		return nil, ErrBufferExpired, nil
 	}
-	e, err := NewEnclave(b.Data())
+	e, err = NewEnclave(data)
 	if err != nil {
-		return nil, err
+		return nil, err, nil
 	}
-	return e, b.end()
+	return e, nil, b.end()
 }
 
 // Open opens an enclave in a new buffer, which may be written to. It waits for room, and says in numbers why there

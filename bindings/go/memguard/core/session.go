@@ -17,9 +17,9 @@ type Settings struct {
 	Options strongroom.Options
 	// Wait is how long it is waited for room; 0 is ten seconds, and what is negative is not at all.
 	Wait time.Duration
-	// OnFailure is told of what memguard ends the program for: no room in time, memory that may not be locked. The
-	// call then goes on with a destroyed buffer, or with no enclave. It is told of a write to a frozen buffer too,
-	// which is not done. Without it the first two panic.
+	// OnFailure is told of what memguard ends the program for: no room in time, memory that may not be locked, and
+	// what wrote past an end of a buffer. The call then goes on, without memory with a destroyed buffer or no enclave.
+	// It is told of a write to a frozen buffer too, which is not done. Without it all but that panic.
 	OnFailure func(error)
 }
 
@@ -35,11 +35,19 @@ func Configure(settings Settings) {
 
 // Fail panics with the error, or tells whom the settings name.
 func Fail(err error) {
-	if tell := sessions.now().OnFailure; tell != nil {
-		tell(err)
-		return
+	if !tell(err) {
+		panic(err)
 	}
-	panic(err)
+}
+
+// tell tells whom the settings name of an error, if there is one.
+func tell(err error) (told bool) {
+	onFailure := sessions.now().OnFailure
+	if err == nil || onFailure == nil {
+		return false
+	}
+	onFailure(err)
+	return true
 }
 
 // A session is a vault, from one purge to the next, and the buffers that are open in it.
@@ -174,18 +182,21 @@ func (s *session) remove(b *Buffer) {
 	delete(s.buffers, b)
 }
 
-func (s *session) purge() {
+// purge gives what was damaged.
+func (s *session) purge() error {
 	s.mu.Lock()
 	vault, buffers := s.vault, s.buffers
 	s.vault, s.buffers = nil, make(map[*Buffer]struct{})
 	s.mu.Unlock()
 	if vault == nil {
-		return
+		return nil
 	}
 	// What fails here was destroyed before.
 	_ = vault.Destroy()
+	var damage []error
 	for b := range buffers {
-		b.purge()
+		damage = append(damage, b.purge())
 	}
 	vault.Close()
+	return errors.Join(damage...)
 }
