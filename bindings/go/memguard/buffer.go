@@ -18,8 +18,8 @@ type LockedBuffer struct {
 	*core.Buffer
 }
 
-// null is a buffer of no bytes, which counts as destroyed.
-func null() *LockedBuffer { return &LockedBuffer{new(core.Buffer)} }
+// newNullBuffer is a buffer of no bytes, which counts as destroyed.
+func newNullBuffer() *LockedBuffer { return &LockedBuffer{new(core.Buffer)} }
 
 // NewBuffer is a buffer of so many bytes, all zero, that may be written to; a destroyed one if they are less than one.
 //
@@ -40,9 +40,9 @@ func tryBuffer(size int) (*LockedBuffer, error) {
 	case nil:
 		return &LockedBuffer{b}, nil
 	case core.ErrNullBuffer:
-		return null(), nil
+		return newNullBuffer(), nil
 	default:
-		return null(), err
+		return newNullBuffer(), err
 	}
 }
 
@@ -69,7 +69,10 @@ func NewBufferFromReader(r io.Reader, size int) (*LockedBuffer, error) {
 	if err != nil || !b.IsAlive() {
 		return b, err
 	}
-	n, err := io.ReadFull(r, b.Bytes())
+	n := 0
+	if expired := b.Use(func(data []byte) { n, err = io.ReadFull(r, data) }); expired != nil {
+		return newNullBuffer(), expired
+	}
 	return cut(b, n, err)
 }
 
@@ -77,22 +80,32 @@ func NewBufferFromReader(r io.Reader, size int) (*LockedBuffer, error) {
 // fails or ends before, the buffer holds what was read, and the error says why. It reads byte by byte: what follows the
 // delimiter is not read.
 func NewBufferFromReaderUntil(r io.Reader, delim byte) (*LockedBuffer, error) {
-	return read(r, 1, func(last byte) bool { return last == delim })
+	return fill(func(room []byte) (int, bool, error) {
+		n, err := r.Read(room[:1])
+		if n == 1 && room[0] == delim {
+			return 0, true, nil
+		}
+		return n, false, err
+	})
 }
 
 // NewBufferFromEntireReader reads all there is into a frozen buffer. If the reader fails before its end, the buffer
 // holds what was read, and the error says why.
 func NewBufferFromEntireReader(r io.Reader) (*LockedBuffer, error) {
-	b, err := read(r, 0, func(byte) bool { return false })
-	if err == io.EOF {
-		err = nil
-	}
-	return b, err
+	return fill(func(room []byte) (int, bool, error) {
+		n, err := r.Read(room)
+		if err == io.EOF {
+			return n, true, nil
+		}
+		return n, false, err
+	})
 }
 
-// read reads into a buffer that grows, at most so many bytes at a time if it is said, until the reader fails or the
-// last byte read is the end, which is left out.
-func read(r io.Reader, most int, isEnd func(last byte) bool) (*LockedBuffer, error) {
+// fill reads into a buffer that grows, until that ends or fails. A purge meanwhile is core.ErrBufferExpired.
+//
+// The reader's code runs with the buffer's lock held for reading, so that the memory stays its own. Nobody waits for
+// that lock: only a purge knows the buffer, and goes on without it.
+func fill(read func(room []byte) (n int, ended bool, err error)) (*LockedBuffer, error) {
 	b, err := tryBuffer(readStart)
 	if err != nil {
 		return b, err
@@ -103,16 +116,12 @@ func read(r io.Reader, most int, isEnd func(last byte) bool) (*LockedBuffer, err
 				return cut(b, n, err)
 			}
 		}
-		room := b.Bytes()[n:]
-		if most > 0 {
-			room = room[:most]
-		}
-		got, err := r.Read(room)
-		if got > 0 && isEnd(room[got-1]) {
-			return cut(b, n+got-1, nil)
+		got, ended := 0, false
+		if expired := b.Use(func(data []byte) { got, ended, err = read(data[n:]) }); expired != nil {
+			return newNullBuffer(), expired
 		}
 		n += got
-		if err != nil {
+		if ended || err != nil {
 			return cut(b, n, err)
 		}
 	}
@@ -121,13 +130,16 @@ func read(r io.Reader, most int, isEnd func(last byte) bool) (*LockedBuffer, err
 // readStart is how many bytes a buffer has that it is not known how many will be read into.
 const readStart = 256
 
-// grown is a buffer of twice the size, or the same one if there is no room.
+// grown is a buffer of twice the size, or the same one if there is no room, or if it was purged.
 func grown(b *LockedBuffer) (*LockedBuffer, error) {
 	larger, err := tryBuffer(2 * b.Size())
 	if err != nil {
 		return b, err
 	}
-	larger.Copy(b.Bytes())
+	if expired := b.Use(larger.Copy); expired != nil {
+		larger.Destroy()
+		return b, expired
+	}
 	b.Destroy()
 	return larger, nil
 }
@@ -136,7 +148,7 @@ func grown(b *LockedBuffer) (*LockedBuffer, error) {
 func cut(b *LockedBuffer, n int, err error) (*LockedBuffer, error) {
 	if n == 0 {
 		b.Destroy()
-		return null(), err
+		return newNullBuffer(), err
 	}
 	b.Truncate(n)
 	b.Freeze()
@@ -199,12 +211,8 @@ func (b *LockedBuffer) IsAlive() bool { return b.Alive() }
 func (b *LockedBuffer) IsMutable() bool { return b.Mutable() }
 
 // EqualTo reports whether the bytes are those of buf, in a time that depends on the lengths alone; false if they
-// were destroyed.
-func (b *LockedBuffer) EqualTo(buf []byte) bool {
-	b.RLock()
-	defer b.RUnlock()
-	return b.IsAlive() && core.Equal(b.Bytes(), buf)
-}
+// were destroyed. A buffer that never had a byte equals what has none.
+func (b *LockedBuffer) EqualTo(buf []byte) bool { return b.Buffer.EqualTo(buf) }
 
 // Bytes are the bytes in locked memory; nil if they were destroyed.
 func (b *LockedBuffer) Bytes() []byte { return b.Data() }

@@ -40,28 +40,45 @@ func (s *Stream) Write(data []byte) (int, error) {
 }
 
 // Read opens the next chunk and copies it to buf, which is not locked: Next gives it where it is. What buf has no room
-// for is sealed again, and read next. It gives io.EOF when there is nothing.
+// for is sealed again, and read next. It gives io.EOF when there is nothing, even to a buf without room.
 func (s *Stream) Read(buf []byte) (int, error) {
 	s.Lock()
 	defer s.Unlock()
-	if s.Len() > 0 && len(buf) == 0 {
-		return 0, nil
-	}
-	b, err := s.next()
+	front, chunk, err := s.open()
 	if err != nil {
 		return 0, err
 	}
-	defer b.Destroy()
-	n := len(buf)
-	if n >= b.Size() {
-		n = b.Size()
-	} else if rest, err := core.NewEnclave(b.Bytes()[n:]); err != nil {
-		return 0, err
-	} else {
-		s.PushFront(&Enclave{rest})
+	defer chunk.Destroy()
+	n := 0
+	expired := chunk.Use(func(data []byte) {
+		n = min(len(buf), len(data))
+		core.Copy(buf, data[:n])
+		err = s.shorten(front, data[n:])
+	})
+	if expired != nil {
+		return 0, expired
 	}
-	core.Copy(buf, b.Bytes()[:n])
+	if err != nil {
+		core.Wipe(buf[:n])
+		return 0, err
+	}
 	return n, nil
+}
+
+// shorten leaves the rest of a chunk, which is sealed and wiped, or takes the chunk out if there is none. After a
+// failure it is as it was.
+func (s *Stream) shorten(chunk *list.Element, rest []byte) error {
+	e, err := core.NewEnclave(rest)
+	switch err {
+	case nil:
+		chunk.Value = &Enclave{e}
+		return nil
+	case core.ErrNullEnclave:
+		s.Remove(chunk)
+		return nil
+	default:
+		return err
+	}
 }
 
 // Size is how many bytes there are to be read.
@@ -80,7 +97,7 @@ func (s *Stream) size() int {
 }
 
 // Next opens the next chunk in a frozen buffer, and gives io.EOF when there is none. A chunk that is not opened for
-// want of room stays the next.
+// want of room stays the next; one that cannot be opened any more, after a Purge, is gone.
 func (s *Stream) Next() (*LockedBuffer, error) {
 	s.Lock()
 	defer s.Unlock()
@@ -88,16 +105,27 @@ func (s *Stream) Next() (*LockedBuffer, error) {
 }
 
 func (s *Stream) next() (*LockedBuffer, error) {
-	e := s.Front()
-	if e == nil {
-		return null(), io.EOF
+	front, chunk, err := s.open()
+	if err == nil {
+		s.Remove(front)
 	}
-	b, err := e.Value.(*Enclave).Open()
+	return chunk, err
+}
+
+// open opens the next chunk, which stays in the stream.
+func (s *Stream) open() (*list.Element, *LockedBuffer, error) {
+	front := s.Front()
+	if front == nil {
+		return nil, newNullBuffer(), io.EOF
+	}
+	chunk, err := front.Value.(*Enclave).Open()
 	if err != nil {
-		return null(), err
+		if err == core.ErrDecryptionFailed {
+			s.Remove(front)
+		}
+		return nil, newNullBuffer(), err
 	}
-	s.Remove(e)
-	return b, nil
+	return front, chunk, nil
 }
 
 // Flush opens all there is in one frozen buffer. If a chunk cannot be opened, the buffer holds those before it, and the
@@ -105,17 +133,23 @@ func (s *Stream) next() (*LockedBuffer, error) {
 func (s *Stream) Flush() (*LockedBuffer, error) {
 	s.Lock()
 	defer s.Unlock()
-	all, err := tryBuffer(s.size())
+	size := s.size()
+	all, err := tryBuffer(size)
 	if err != nil {
 		return all, err
 	}
-	for n := 0; n < all.Size(); {
+	for n := 0; n < size; {
 		chunk, err := s.next()
 		if err != nil {
 			return cut(all, n, err)
 		}
-		all.CopyAt(n, chunk.Bytes())
-		n += chunk.Size()
+		expired := chunk.Use(func(data []byte) {
+			all.CopyAt(n, data)
+			n += len(data)
+		})
+		if expired != nil {
+			return cut(all, n, expired)
+		}
 		chunk.Destroy()
 	}
 	all.Freeze()
