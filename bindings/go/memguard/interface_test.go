@@ -74,6 +74,8 @@ func exported(t *testing.T, folder string) map[string]bool {
 		switch object := object.(type) {
 		case *types.Func:
 			lines["func "+name+signature(object.Type())] = true
+		case *types.Const:
+			lines["const "+name+" "+text(object.Type())] = true
 		case *types.Var:
 			lines["var "+name+" "+text(object.Type())] = true
 		case *types.TypeName:

@@ -1,8 +1,8 @@
 // Package core is what memguard's package of that name exports and its LockedBuffer and Enclave are made of, on
 // strongroom: see package memguard.
 //
-// Not here are memguard's own means of encryption (Coffer, Encrypt, Decrypt, Hash and Overhead): a key never
-// leaves a vault.
+// Not here are Encrypt, Decrypt and Hash, with their two errors: they are golang.org/x/crypto's nacl/secretbox and
+// blake2b, and need nothing of this.
 package core
 
 import (
@@ -27,7 +27,12 @@ var (
 	// ErrDecryptionFailed is of an enclave that was changed, or sealed before a Purge.
 	ErrDecryptionFailed = errors.New(
 		"<memguard::core::ErrDecryptionFailed> decryption failed: key is wrong or ciphertext is corrupt")
+	// ErrCofferExpired is of a coffer that was destroyed, or made before a Purge.
+	ErrCofferExpired = errors.New("<memguard::core::ErrCofferExpired> attempted usage of destroyed key object")
 )
+
+// Overhead is by how many bytes what is in an Enclave is longer than its secret.
+const Overhead int = strongroom.Overhead
 
 // Copy copies as many bytes as fit, in a time that depends on their number alone.
 func Copy(dst, src []byte) {

@@ -56,6 +56,8 @@ type session struct {
 	settings Settings
 	vault    *strongroom.Vault
 	buffers  map[*Buffer]struct{}
+	// How many purges there were.
+	purges uint64
 }
 
 var sessions = session{buffers: make(map[*Buffer]struct{})}
@@ -187,6 +189,7 @@ func (s *session) purge() error {
 	s.mu.Lock()
 	vault, buffers := s.vault, s.buffers
 	s.vault, s.buffers = nil, make(map[*Buffer]struct{})
+	s.purges++
 	s.mu.Unlock()
 	if vault == nil {
 		return nil
@@ -199,4 +202,11 @@ func (s *session) purge() error {
 	}
 	vault.Close()
 	return errors.Join(damage...)
+}
+
+// purged is how many purges there were.
+func (s *session) purged() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.purges
 }

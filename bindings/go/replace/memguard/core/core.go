@@ -8,7 +8,12 @@ type (
 	Buffer = core.Buffer
 	// An Enclave holds a secret sealed.
 	Enclave = core.Enclave
+	// A Coffer holds 32 random bytes, sealed.
+	Coffer = core.Coffer
 )
+
+// Overhead is by how many bytes what is in an Enclave is longer than its secret.
+const Overhead int = core.Overhead
 
 // The errors are those of strongroom/memguard/core.
 var (
@@ -16,10 +21,14 @@ var (
 	ErrBufferExpired    = core.ErrBufferExpired
 	ErrNullEnclave      = core.ErrNullEnclave
 	ErrDecryptionFailed = core.ErrDecryptionFailed
+	ErrCofferExpired    = core.ErrCofferExpired
 )
 
 // NewBuffer is a buffer of so many bytes, all zero.
 func NewBuffer(size int) (*Buffer, error) { return core.NewBuffer(size) }
+
+// NewCoffer draws the bytes of a new coffer.
+func NewCoffer() *Coffer { return core.NewCoffer() }
 
 // NewEnclave seals bytes and wipes them where they were.
 func NewEnclave(buf []byte) (*Enclave, error) { return core.NewEnclave(buf) }
