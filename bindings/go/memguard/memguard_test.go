@@ -524,6 +524,9 @@ func TestManyGoroutinesAndPurges(t *testing.T) {
 				} else if again := b.Seal(); again != nil && again.Size() != 100 {
 					t.Error("another size")
 				}
+				if round%10 == 0 {
+					readsAndStreams(t, secret)
+				}
 				if i == 0 && round%200 == 0 {
 					memguard.Purge()
 				}
@@ -531,6 +534,44 @@ func TestManyGoroutinesAndPurges(t *testing.T) {
 		}()
 	}
 	group.Wait()
+}
+
+// What is read and streamed while others purge is whole, or gone.
+func readsAndStreams(t *testing.T, secret []byte) {
+	long := bytes.Repeat(secret, 10)
+	// It grows twice, and is cut to its size.
+	read, err := memguard.NewBufferFromEntireReader(bytes.NewReader(long))
+	if err != nil && err != core.ErrBufferExpired {
+		t.Error(err)
+	}
+	same := false
+	if expired := read.Use(func(data []byte) { same = bytes.Equal(data, long) }); err == nil && expired == nil && !same {
+		t.Error("something else was read")
+	}
+	read.Destroy()
+	s := memguard.NewStream()
+	if n, err := s.Write(bytes.Clone(long)); n != len(long) || err != nil {
+		t.Error(n, err)
+	}
+	buf := make([]byte, 10)
+	if n, err := s.Read(buf); err == nil && !bytes.Equal(buf[:n], long[:n]) {
+		t.Error("something else was in the stream")
+	}
+	rest, err := s.Flush()
+	if err != nil && err != core.ErrDecryptionFailed && err != core.ErrBufferExpired {
+		t.Error(err)
+	}
+	rest.Destroy()
+	if s.Size() != 0 {
+		t.Error(s.Size())
+	}
+	c := core.NewCoffer()
+	if b, err := c.View(); err == nil {
+		b.Destroy()
+	} else if err != core.ErrCofferExpired {
+		t.Error(err)
+	}
+	_ = c.Destroy()
 }
 
 // A program of its own for what ends it.

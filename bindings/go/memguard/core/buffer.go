@@ -18,6 +18,8 @@ type Buffer struct {
 	// The bytes, until they are destroyed.
 	data   atomic.Pointer[[]byte]
 	frozen atomic.Bool
+	// That it is to be destroyed as soon as nobody holds its lock.
+	purged atomic.Bool
 }
 
 // NewBuffer is a buffer of so many bytes, all zero, that may be written to. It waits for room, and says in numbers
@@ -111,11 +113,11 @@ func (b *Buffer) Use(read func(data []byte)) error {
 	b.RLock()
 	defer b.RUnlock()
 	data := b.Data()
-	if data == nil {
+	if data == nil || b.purged.Load() {
 		return ErrBufferExpired
 	}
 	read(data)
-	if !b.Alive() {
+	if b.purged.Load() {
 		return ErrBufferExpired
 	}
 	return nil
@@ -198,11 +200,6 @@ func (b *Buffer) end() error {
 		return nil
 	}
 	sessions.remove(b)
-	return b.giveBack()
-}
-
-// giveBack gives the memory back, for whom took the bytes out and holds the lock.
-func (b *Buffer) giveBack() error {
 	if err := b.opened.Conceal(); err != nil {
 		return err
 	}
@@ -212,24 +209,16 @@ func (b *Buffer) giveBack() error {
 // purge destroys the buffer even if somebody holds its lock: its bytes are wiped then, and their memory is given
 // back when the lock is.
 func (b *Buffer) purge() error {
-	data := b.data.Swap(nil)
-	if data == nil {
-		return nil
-	}
+	b.purged.Store(true)
 	for range patience {
 		if b.TryLock() {
 			defer b.Unlock()
-			return b.giveBack()
+			return b.end()
 		}
 		time.Sleep(time.Millisecond)
 	}
-	Wipe(*data)
-	go func() {
-		b.Lock()
-		err := b.giveBack()
-		b.Unlock()
-		tell(err)
-	}()
+	Wipe(b.Data())
+	go func() { tell(b.destroy()) }()
 	return nil
 }
 

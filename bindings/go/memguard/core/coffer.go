@@ -24,7 +24,11 @@ const cofferSize = 32
 // NewCoffer draws the bytes of a new coffer.
 func NewCoffer() *Coffer {
 	s := new(Coffer)
-	if err := s.fill(func() (*Buffer, error) { return randomBuffer(cofferSize) }); err != nil {
+	err := s.fill(randomBuffer)
+	for err == ErrCofferExpired { // It was purged meanwhile.
+		err = s.fill(randomBuffer)
+	}
+	if err != nil {
 		Fail(err)
 	}
 	return s
@@ -37,7 +41,7 @@ func (s *Coffer) Init() error {
 	if s.Destroyed() {
 		return ErrCofferExpired
 	}
-	return s.fill(func() (*Buffer, error) { return randomBuffer(cofferSize) })
+	return s.fill(randomBuffer)
 }
 
 // Rekey seals the bytes anew. There is no need for it: a vault keeps its key in two shares itself.
@@ -86,18 +90,27 @@ func (s *Coffer) fill(from func() (*Buffer, error)) error {
 		return err
 	}
 	e, err := Seal(b)
-	if err != nil {
+	switch err {
+	case nil:
+		s.value.Store(&cofferValue{e, purges})
+		return nil
+	case ErrBufferExpired:
+		return ErrCofferExpired
+	default:
 		b.Destroy()
 		return err
 	}
-	s.value.Store(&cofferValue{e, purges})
-	return nil
 }
 
-func randomBuffer(size int) (*Buffer, error) {
-	b, err := NewBuffer(size)
-	if err == nil {
-		b.Scramble()
+func randomBuffer() (*Buffer, error) {
+	b, err := NewBuffer(cofferSize)
+	if err != nil {
+		return nil, err
 	}
-	return b, err
+	b.Change(func(data []byte) { err = Scramble(data) })
+	if err != nil {
+		b.Destroy()
+		return nil, err
+	}
+	return b, nil
 }

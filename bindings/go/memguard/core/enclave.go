@@ -46,7 +46,7 @@ func seal(b *Buffer) (e *Enclave, err, damage error) {
 	b.Lock()
 	defer b.Unlock()
 	data := b.Data()
-	if data == nil {
+	if data == nil || b.purged.Load() {
 		return nil, ErrBufferExpired, nil
 	}
 	e, err = NewEnclave(data)
