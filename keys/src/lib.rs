@@ -102,7 +102,7 @@ pub use self::key::{Algorithm, Key};
 #[cfg(feature = "p256-0_14")]
 pub use self::p256::{P256, P256Key};
 #[cfg(feature = "rsa-0_10")]
-pub use self::rsa::{Rsa, RsaKey};
+pub use self::rsa::{Rsa, RsaKey, RsaNumbers};
 #[cfg(feature = "aes-gcm-0_11")]
 pub use self::symmetric::{Aes128GcmKey, Aes256GcmKey};
 #[cfg(feature = "chacha20poly1305-0_11")]

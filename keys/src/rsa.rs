@@ -7,8 +7,9 @@ use pkcs8::der::asn1::AnyRef;
 use pkcs8::spki::AlgorithmIdentifierRef;
 use rsa::pkcs1::{DecodeRsaPrivateKey, EncodeRsaPrivateKey, EncodeRsaPublicKey};
 use rsa::sha2::digest::FixedOutputReset;
+use rsa::sha2::digest::const_oid::AssociatedOid;
 use rsa::sha2::{Digest, Sha256};
-use rsa::{PrivateKey, PublicKey, pkcs1v15, pss};
+use rsa::{BoxedUint, PrivateKey, PublicKey, pkcs1v15, pss};
 use signature::{RandomizedSigner, Signer};
 use strongroom::{Share, Vault};
 
@@ -83,6 +84,41 @@ impl Key<Rsa> {
         Self::from_bytes(share, made.ok_or(refused)?.as_bytes(), context)
     }
 
+    /// Seals a key from its numbers, for formats that have them one by one, like OpenSSH's. What is computed
+    /// from them is made on the heap, which is overwritten as far as can be ([`Rsa`]).
+    ///
+    /// # Errors
+    /// [`KeyError::Invalid`] if the numbers do not fit each other; [`KeyError::Seal`].
+    pub fn from_numbers(
+        share: &Share,
+        numbers: &RsaNumbers<'_>,
+        context: &[u8],
+    ) -> Result<Self, KeyError> {
+        let made = without_trace(|| {
+            let private_key = numbers.private_key()?;
+            private_key.to_pkcs1_der().ok()
+        });
+        let Some(made) = made else {
+            <Rsa as sealed::Algorithm>::overwrite_freed();
+            return Err(KeyError::Invalid { algorithm: "RSA" });
+        };
+        let key = Self::from_bytes(share, made.as_bytes(), context);
+        drop(made);
+        <Rsa as sealed::Algorithm>::overwrite_freed();
+        key
+    }
+
+    /// Signs with PKCS#1 v1.5 and another hash than SHA-256, of the crate `digest` 0.11.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn sign_pkcs1v15<D>(&self, message: &[u8]) -> Result<pkcs1v15::Signature, KeyError>
+    where
+        D: Digest + AssociatedOid,
+    {
+        self.blinded(message, pkcs1v15::SigningKey::<D>::new)
+    }
+
     /// Signs with PSS and another hash than SHA-256, of the crate `digest` 0.11.
     ///
     /// # Errors
@@ -109,6 +145,44 @@ impl Key<Rsa> {
     }
 }
 
+/// The numbers of an RSA key of two primes, each with its highest byte first; zeros before it do not matter.
+/// They stay where they are: wiping them is their owner's part.
+#[derive(Clone, Copy)]
+#[allow(missing_debug_implementations, reason = "most of them are secrets")]
+pub struct RsaNumbers<'k> {
+    /// The product of the primes.
+    pub modulus: &'k [u8],
+    /// The exponent that everybody may know.
+    pub public_exponent: &'k [u8],
+    /// The other one.
+    pub private_exponent: &'k [u8],
+    /// The two primes.
+    pub primes: [&'k [u8]; 2],
+}
+
+impl RsaNumbers<'_> {
+    fn private_key(&self) -> Option<PrivateKey> {
+        let bits = |bytes: &[u8]| u32::try_from(bytes.len()).ok()?.checked_mul(8);
+        let [modulus, first, second] =
+            [self.modulus, self.primes[0], self.primes[1]].map(without_zeros);
+        let bits_of_modulus = bits(modulus)?;
+        let number = |bytes| BoxedUint::from_be_slice(bytes, bits_of_modulus).ok();
+        let public_exponent = without_zeros(self.public_exponent);
+        let public_exponent =
+            BoxedUint::from_be_slice(public_exponent, bits(public_exponent)?).ok()?;
+        let private_exponent = number(without_zeros(self.private_exponent))?;
+        let primes = vec![number(first)?, number(second)?];
+        PrivateKey::from_components(number(modulus)?, public_exponent, private_exponent, primes)
+            .ok()
+    }
+}
+
+/// How many there are is no secret: it goes with the length of the key.
+fn without_zeros(bytes: &[u8]) -> &[u8] {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    bytes.get(zeros..).unwrap_or_default()
+}
+
 impl Signer<pss::Signature> for Key<Rsa> {
     /// # Errors
     /// With a [`KeyError`] as its source.
@@ -121,7 +195,7 @@ impl Signer<pkcs1v15::Signature> for Key<Rsa> {
     /// # Errors
     /// With a [`KeyError`] as its source.
     fn try_sign(&self, message: &[u8]) -> Result<pkcs1v15::Signature, signature::Error> {
-        Ok(self.blinded(message, pkcs1v15::SigningKey::<Sha256>::new)?)
+        Ok(self.sign_pkcs1v15::<Sha256>(message)?)
     }
 }
 

@@ -6,8 +6,8 @@ mod support;
 use strongroom::Sealed;
 use strongroom_keys::signature::{Signer, Verifier};
 use strongroom_keys::{
-    Algorithm, Ed25519, Ed25519Key, Format, Key, KeyError, P256, P256Key, Rsa, RsaKey, X25519,
-    X25519Key,
+    Algorithm, Ed25519, Ed25519Key, Format, Key, KeyError, P256, P256Key, Rsa, RsaKey, RsaNumbers,
+    X25519, X25519Key,
 };
 use support::{data, share};
 
@@ -174,6 +174,39 @@ fn rsa_signs_with_both_paddings() {
     let verifier = rsa::pkcs1v15::VerifyingKey::<Sha256>::new(public);
     verifier.verify(b"a message", &signature).unwrap();
     assert!(matches!(RsaKey::generate(&share(), 1024, b""), Err(KeyError::Refused { .. })));
+}
+
+#[test]
+fn rsa_is_read_number_by_number_and_signs_with_another_hash() {
+    use rsa::pkcs1::RsaPrivateKeyRef;
+    use rsa::pkcs1::der::Decode;
+    use rsa::sha2::Sha512;
+    let whole = RsaKey::from_pem(&share(), &data("rsa.pem"), b"").unwrap();
+    let der = whole.to_pkcs8_der().unwrap();
+    let der = der.expose_secret();
+    let info = pkcs8::PrivateKeyInfoRef::try_from(&*der).unwrap();
+    let parts = RsaPrivateKeyRef::from_der(info.private_key.as_bytes()).unwrap();
+    let zeros = [&[0; 3], parts.prime2.as_bytes()].concat();
+    let numbers = RsaNumbers {
+        modulus: parts.modulus.as_bytes(),
+        public_exponent: parts.public_exponent.as_bytes(),
+        private_exponent: parts.private_exponent.as_bytes(),
+        primes: [parts.prime1.as_bytes(), &zeros],
+    };
+    let key = RsaKey::from_numbers(&share(), &numbers, b"").unwrap();
+    assert!(key.public_key() == whole.public_key());
+    assert_eq!(*key.to_pkcs8_der().unwrap().expose_secret(), *der);
+    let signature = key.sign_pkcs1v15::<Sha512>(b"a message").unwrap();
+    let verifier = rsa::pkcs1v15::VerifyingKey::<Sha512>::new(key.public_key().clone());
+    verifier.verify(b"a message", &signature).unwrap();
+
+    let swapped = RsaNumbers { modulus: numbers.private_exponent, ..numbers };
+    let empty = RsaNumbers { primes: [&[], &[]], ..numbers };
+    let blank = RsaNumbers { modulus: &[], public_exponent: &[], ..empty };
+    for wrong in [swapped, empty, blank] {
+        let error = RsaKey::from_numbers(&share(), &wrong, b"").unwrap_err();
+        assert_eq!(error, KeyError::Invalid { algorithm: "RSA" });
+    }
 }
 
 #[test]
