@@ -1,0 +1,31 @@
+//! An SSH agent whose keys rest sealed, and are opened in locked memory for one signature. README.md
+//! says how it is used.
+#![forbid(unsafe_code)]
+
+mod agent;
+mod arguments;
+mod clock;
+mod confirm;
+mod held;
+mod key;
+mod log;
+mod message;
+mod run;
+mod server;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::Arguments;
+
+fn main() -> ExitCode {
+    match run::run(&Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            log::say(|| error);
+            ExitCode::FAILURE
+        }
+    }
+}
