@@ -68,9 +68,9 @@ impl Key {
 /// The public key, then the seed with the public key behind it.
 fn read_ed25519(share: &Share, message: &mut Reader<'_>) -> Result<(Key, KeyData), AddError> {
     let (public, both) = message.string().zip(message.string()).ok_or(AddError::Malformed)?;
-    let (seed, _) = both.split_first_chunk::<32>().ok_or(AddError::Malformed)?;
+    let (seed, again) = both.split_first_chunk::<32>().ok_or(AddError::Malformed)?;
     let key = Ed25519Key::from_bytes(share, seed, CONTEXT)?;
-    if key.public_key().as_bytes() != public {
+    if key.public_key().as_bytes() != public || again != public {
         return Err(KeyError::OtherPublicKey.into());
     }
     let public = Ed25519PublicKey(*key.public_key().as_bytes());

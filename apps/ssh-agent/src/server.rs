@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{self, Path, PathBuf};
 use std::process;
@@ -62,7 +63,8 @@ impl Place {
     }
 
     fn in_own_folder() -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("ssh-").tempdir()?.keep();
+        let private = fs::Permissions::from_mode(0o700);
+        let folder = tempfile::Builder::new().prefix("ssh-").permissions(private).tempdir()?.keep();
         Ok(Self { path: folder.join(format!("agent.{}", process::id())), folder: Some(folder) })
     }
 
