@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -362,7 +363,6 @@ fn another_user_is_refused() {
         println!("skipped: it takes root to be somebody else");
         return;
     }
-    use std::os::unix::fs::PermissionsExt;
     let agent = Agent::start(&[]);
     // What the file system would forbid.
     for (path, mode) in [(agent.folder.path(), 0o755), (&*agent.socket, 0o666)] {

@@ -60,7 +60,8 @@ impl CoreFile {
     pub fn shielded_keys(&self) -> Vec<Vec<u8>> {
         let words: Vec<u64> =
             self.segments.iter().flat_map(|segment| self.words(segment)).collect();
-        let found = words.array_windows().filter_map(|&[private, len, prekey, prekey_len]| {
+        let found = words.windows(4).filter_map(|fields| {
+            let &[private, len, prekey, prekey_len] = fields else { return None };
             if prekey_len != PREKEY || len == 0 || len > 1 << 14 || len % 16 != 0 {
                 return None;
             }
