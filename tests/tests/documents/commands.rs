@@ -59,9 +59,13 @@ pub struct Tree {
 
 impl Tree {
     pub fn read() -> Self {
-        let metadata = cargo(&["metadata", "--no-deps", "--format-version", "1"]);
-        let metadata: Value = serde_json::from_str(&metadata).unwrap();
-        let packages = metadata["packages"].as_array().unwrap().clone();
+        let packages = ["Cargo.toml", "apps/Cargo.toml"].iter().flat_map(|manifest| {
+            let arguments = ["metadata", "--no-deps", "--format-version", "1", "--manifest-path"];
+            let metadata = cargo(&[&arguments[..], &[manifest]].concat());
+            let metadata: Value = serde_json::from_str(&metadata).unwrap();
+            metadata["packages"].as_array().unwrap().clone()
+        });
+        let packages = packages.collect();
         let ci = fs::read_to_string(root().join(".ci/run")).unwrap();
         let checks = lines(&ci).iter().map(|line| bare(line)).collect();
         Self { packages, checks, helps: BTreeMap::new() }
@@ -201,6 +205,9 @@ impl<'a> Named<'a> {
                 "--lib" => named.target = Some(("lib", "")),
                 "--manifest-path" if !root().join(value()?).is_file() => {
                     return Err("there is no such manifest".to_owned());
+                }
+                "--path" if !root().join(value()?).join("Cargo.toml").is_file() => {
+                    return Err("there is no such package".to_owned());
                 }
                 _ => {}
             }

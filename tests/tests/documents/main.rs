@@ -20,10 +20,12 @@ use commands::{Tree, told};
 use page::{Page, root};
 
 /// Commands that are neither run nor looked up, and why.
-const NEITHER: [(&str, &str); 5] = [
+const NEITHER: [(&str, &str); 7] = [
     ("cargo +nightly", "says how nightly is asked for"),
     ("cargo deny --locked check", "needs cargo-deny"),
     ("cargo mutants", "needs cargo-mutants; scripts/mutants.sh runs it"),
+    ("eval \"$(strongroom-ssh-agent)\"", "apps/ssh-agent/tests/clients.rs runs it"),
+    ("ssh-add ~/.ssh/id_ed25519", "apps/ssh-agent/tests/clients.rs runs it, with another key"),
     (
         "go mod edit -require=strongroom@v0.0.0 -replace=strongroom=/path/to/strongroom/bindings/go",
         "bindings/go/page_test.go runs it",
@@ -82,6 +84,7 @@ fn a_command_that_is_wrong_is_found() {
         ("cargo run --release --example fleet -- --sacn", "what runs knows no --sacn"),
         ("cargo run --bin strongroom-doctor -- --close 3", "what runs knows no --close"),
         ("cargo check --manifest-path bench/cargo.toml", "there is no such manifest"),
+        ("cargo install --path apps/ssh-agnet", "there is no such package"),
         ("STRONGROOM_SOAK_HOURS=1 cargo test", "nobody reads STRONGROOM_SOAK_HOURS=1"),
         ("bench/run --quick --only destiny", "bench/run knows no destiny"),
         ("scripts/other-machines.sh arm64", "scripts/other-machines.sh knows no arm64"),
