@@ -139,7 +139,7 @@ impl Display for AddError {
             Self::Algorithm(name) if name.contains("-cert-") => {
                 write!(
                     f,
-                    "certificates ({name}) are not kept here: ssh takes them from their files"
+                    "certificates ({name}) are not kept here: ssh takes them from its CertificateFile"
                 )
             }
             Self::Algorithm(name) => write!(

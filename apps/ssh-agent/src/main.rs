@@ -2,6 +2,11 @@
 //! says how it is used.
 #![forbid(unsafe_code)]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "this program is for Linux: it hides from debuggers and keeps time by Linux's own calls"
+);
+
 mod agent;
 mod arguments;
 mod clock;

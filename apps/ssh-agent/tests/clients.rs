@@ -11,8 +11,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use ssh_agent_lib::ssh_key::PublicKey;
 use support::sshd::Sshd;
-use support::{Agent, are_here, done, folder, is_root, new_key, program, script, told, wait_until};
+use support::{
+    Agent, are_here, done, folder, is_root, new_key, program, script, signing, told, wait_until,
+};
 
 #[test]
 fn ssh_logs_in_with_each_kind_of_key() {
@@ -48,6 +51,37 @@ fn ssh_logs_in_with_each_kind_of_key() {
     for _ in 0..10 {
         assert!(sshd.run(&agent, &[], "true").0);
     }
+}
+
+/// The agent keeps no certificate, and need not: `ssh` takes it from its file, and has the agent sign.
+#[test]
+fn ssh_logs_in_with_a_certificate_and_through_a_forwarded_agent() {
+    if !are_here(&["ssh", "ssh-add", "ssh-keygen", "sshd"]) {
+        return;
+    }
+    let folder = folder();
+    let [key, other] = ["ed25519", "ecdsa"].map(|kind| new_key(folder.path(), kind));
+    let authority = folder.path().join("authority");
+    done(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&authority));
+    let user = done(Command::new("id").arg("-un"));
+    let public = key.with_extension("pub");
+    let mut signing = Command::new("ssh-keygen");
+    signing.arg("-q").arg("-s").arg(&authority).args(["-I", "somebody", "-n", user.trim()]);
+    done(signing.arg(&public));
+    let trusted = format!("TrustedUserCAKeys {}.pub\n", authority.display());
+    let sshd = Sshd::start_with(&[other], &trusted);
+
+    let agent = Agent::start(&[]);
+    // `ssh-add` adds both, and says that the certificate was not taken.
+    let added = told(&agent.ssh_add(&[&key]));
+    assert!(added.contains("Identity added") && agent.log().contains("certificates"), "{added}");
+    fs::remove_file(&key).unwrap();
+    let certificate =
+        format!("CertificateFile={}", folder.path().join("ed25519-cert.pub").display());
+    assert!(!sshd.run(&agent, &["-o", "IdentityFile=none"], "true").0, "without its certificate");
+    let options = ["-A", "-o", "IdentityFile=none", "-o", &certificate];
+    let (is_in, said) = sshd.run(&agent, &options, "ssh-add -l");
+    assert!(is_in && said.contains("(ED25519)"), "{said}");
 }
 
 #[test]
@@ -246,6 +280,10 @@ fn a_locked_agent_opens_with_its_password_alone() {
     ] {
         assert!(told(&refused).contains("agent refused operation") || !refused.status.success());
     }
+    // `ssh` asks for no signature where no key is listed; others may.
+    let public = PublicKey::read_openssh_file(&key.with_extension("pub")).unwrap();
+    let request = signing(public.key_data().clone(), b"a message", 0);
+    assert!(agent.client().sign(request.clone()).is_err());
     for (wrong, least) in [("another", 100), ("hunter22", 200), ("hunter", 300), ("", 400)] {
         let began = Instant::now();
         assert!(!agent.ssh_add_password("-X", wrong).status.success(), "{wrong}");
@@ -253,6 +291,7 @@ fn a_locked_agent_opens_with_its_password_alone() {
         assert_eq!(agent.list().len(), 0);
     }
     assert!(agent.ssh_add_password("-X", "hunter2").status.success());
+    assert!(agent.client().sign(request).is_ok());
     assert_eq!(agent.list().len(), 1, "nothing was removed while it was locked");
     assert!(log_in());
     assert!(agent.ssh_add_password("-x", "another").status.success());

@@ -19,6 +19,11 @@ pub struct Sshd {
 impl Sshd {
     /// Lets those in who have one of these public keys.
     pub fn start(keys: &[PathBuf]) -> Self {
+        Self::start_with(keys, "")
+    }
+
+    /// The same, with more lines of configuration.
+    pub fn start_with(keys: &[PathBuf], more: &str) -> Self {
         let folder = folder();
         let host_key = new_key(folder.path(), "ed25519");
         let public = |key: &PathBuf| fs::read_to_string(key.with_extension("pub")).unwrap();
@@ -32,7 +37,7 @@ impl Sshd {
         let lines = format!(
             "ListenAddress 127.0.0.1:{port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\n\
              StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-             PermitRootLogin prohibit-password\nSetEnv PATH={}\nMaxStartups 100\n",
+             PermitRootLogin prohibit-password\nSetEnv PATH={}\nMaxStartups 100\n{more}",
             host_key.display(),
             authorized.display(),
             env::var("PATH").unwrap(),
