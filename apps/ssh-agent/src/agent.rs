@@ -90,8 +90,12 @@ impl Agent {
         format!("{} KiB of {kind}", vault.metrics().locked / 1024)
     }
 
-    /// Does what a message asks for.
-    pub(crate) async fn respond(&self, message: Message) -> Response {
+    /// Does what a message asks for. Nobody is asked on behalf of a client who is `gone`.
+    pub(crate) async fn respond(
+        &self,
+        message: Message,
+        gone: impl Future<Output = ()> + Send,
+    ) -> Response {
         let done = match message {
             Message::Secret(Secret::Add, body) => self.add(&body, false),
             Message::Secret(Secret::AddConstrained, body) => self.add(&body, true),
@@ -101,15 +105,21 @@ impl Agent {
             // `ssh-add -D` removes the keys of SSH's first version too.
             Message::Unknown(REMOVE_ALL_OF_VERSION_1) => return Response::Failure,
             Message::Unknown(kind) => Err(format!("a message of kind {kind} was not understood")),
-            Message::Open(request) => return self.respond_openly(request).await,
+            Message::Open(request) => return self.respond_openly(request, gone).await,
         };
         answer(done.map(|()| Response::Success))
     }
 
-    async fn respond_openly(&self, request: Request) -> Response {
+    async fn respond_openly(
+        &self,
+        request: Request,
+        gone: impl Future<Output = ()> + Send,
+    ) -> Response {
         let done = match request {
             Request::RequestIdentities => Ok(Response::IdentitiesAnswer(self.list())),
-            Request::SignRequest(request) => self.sign(request).await.map(Response::SignResponse),
+            Request::SignRequest(request) => {
+                self.sign(request, gone).await.map(Response::SignResponse)
+            }
             Request::RemoveIdentity(request) => self.remove(&request.credential).map(success),
             Request::RemoveAllIdentities => self.remove_all().map(success),
             // `ssh` tells on its own which host it talks to, and takes no for an answer.
@@ -192,7 +202,11 @@ impl Agent {
         list
     }
 
-    async fn sign(&self, request: SignRequest) -> Result<Signature, Refused> {
+    async fn sign(
+        &self,
+        request: SignRequest,
+        gone: impl Future<Output = ()> + Send,
+    ) -> Result<Signature, Refused> {
         let PublicCredential::Key(public) = request.credential else {
             return Err("certificates are not kept here".into());
         };
@@ -200,8 +214,8 @@ impl Agent {
         if entry.confirm {
             let (name, comment) = (fingerprint(&public), name_of(&entry.comment));
             let question = format!("Allow use of key {comment}?\nKey fingerprint {name}.");
-            let refused = |refusal| format!("{name} ({comment}) was not used: {refusal}");
-            self.confirm.ask(&question).await.map_err(refused)?;
+            let asked = self.confirm.ask(&question, gone).await;
+            asked.map_err(|refusal| format!("{name} ({comment}) was not used: {refusal}"))?;
             // Meanwhile its time may have been up, or the agent been locked.
             let now = self.find(&public)?;
             if !Arc::ptr_eq(&entry, &now) {

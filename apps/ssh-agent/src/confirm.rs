@@ -4,11 +4,12 @@ use std::env;
 use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -26,6 +27,8 @@ pub(crate) struct Confirm {
 pub(crate) enum Refusal {
     No,
     TimedOut(Duration),
+    /// Who wanted to use it has gone.
+    Gone,
     NoProgram,
     Failed(PathBuf, io::Error),
 }
@@ -38,23 +41,39 @@ impl Confirm {
         Self { program: named.or(default), limit, turn: Mutex::new(()) }
     }
 
-    /// Asks. An empty answer, or `yes`, allows it.
-    pub(crate) async fn ask(&self, question: &str) -> Result<(), Refusal> {
+    /// Asks. An empty answer, or `yes`, allows it. Nobody is asked any longer for a client who is `gone`.
+    pub(crate) async fn ask(
+        &self,
+        question: &str,
+        gone: impl Future<Output = ()>,
+    ) -> Result<(), Refusal> {
         let program = self.program.as_deref().ok_or(Refusal::NoProgram)?;
-        let _turn = self.turn.lock().await;
-        let answered = timeout(self.limit, answer(program, question)).await;
-        let answer = answered.map_err(|_| Refusal::TimedOut(self.limit))?;
-        let is_allowed = answer.map_err(|error| Refusal::Failed(program.into(), error))?;
-        if is_allowed { Ok(()) } else { Err(Refusal::No) }
+        let failed = |error| Refusal::Failed(program.into(), error);
+        let mut gone = pin!(gone);
+        let _turn = tokio::select! {
+            turn = self.turn.lock() => turn,
+            () = &mut gone => return Err(Refusal::Gone),
+        };
+        let mut child = start(program, question).map_err(failed)?;
+        let answered = tokio::select! {
+            answered = timeout(self.limit, answer(&mut child)) => {
+                answered.map_err(|_| Refusal::TimedOut(self.limit))
+            }
+            () = gone => Err(Refusal::Gone),
+        };
+        // It may have ended, which is as good.
+        let _ = child.kill().await;
+        if answered?.map_err(failed)? { Ok(()) } else { Err(Refusal::No) }
     }
 }
 
-/// Dropped when the time is up, which ends the program.
-async fn answer(program: &Path, question: &str) -> io::Result<bool> {
+fn start(program: &Path, question: &str) -> io::Result<Child> {
     let mut command = Command::new(program);
     command.arg(question).env("SSH_ASKPASS_PROMPT", "confirm");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn()?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn()
+}
+
+async fn answer(child: &mut Child) -> io::Result<bool> {
     let mut answer = Vec::new();
     if let Some(stdout) = child.stdout.take() {
         stdout.take(LONGEST_ANSWER).read_to_end(&mut answer).await?;
@@ -74,6 +93,7 @@ impl Display for Refusal {
                  --confirm-time",
                 limit.as_secs()
             ),
+            Self::Gone => f.write_str("the client has gone"),
             Self::NoProgram => write!(
                 f,
                 "there is no program to ask with: start the agent with SSH_ASKPASS set, or install one \

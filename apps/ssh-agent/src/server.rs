@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rustix::fs::Mode;
 use rustix::process::{geteuid, umask};
+use tokio::io::{Interest, Ready};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
 
@@ -109,7 +110,7 @@ async fn connection(mut stream: UnixStream, agent: &Agent) {
                 return;
             }
         };
-        let response = agent.respond(message).await;
+        let response = agent.respond(message, hung_up(&stream)).await;
         if let Err(error) = message::write(&mut stream, &response).await {
             if error.kind() != io::ErrorKind::BrokenPipe {
                 say(|| format!("a client was not answered: {error}"));
@@ -118,6 +119,19 @@ async fn connection(mut stream: UnixStream, agent: &Agent) {
         }
     }
 }
+
+/// Waits until a client has closed its end: looked at now and then, for a person takes longer anyway.
+async fn hung_up(stream: &UnixStream) {
+    loop {
+        sleep(BETWEEN_LOOKS).await;
+        // Who will send no more, may read still.
+        if stream.ready(Interest::WRITABLE).await.is_ok_and(Ready::is_write_closed) {
+            return;
+        }
+    }
+}
+
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// Whether a client is the same user's or root's, as the kernel has it (`SO_PEERCRED`, unix(7)).
 fn check_peer(stream: &UnixStream) -> Result<(), String> {

@@ -184,7 +184,7 @@ fn who_sends_half_a_message_keeps_nobody_from_signing() {
     for _ in 0..100 {
         client.sign(signing(public.clone(), b"a message", 0)).unwrap();
     }
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     for mut stream in halves {
         assert_eq!(read_answer(&mut stream), None, "it is not waited for any longer");
     }
