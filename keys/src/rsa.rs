@@ -38,7 +38,8 @@ use crate::key::{Algorithm, Found, INNER, Key, sealed};
 /// The crate keeps its numbers on the heap. The private key's own are wiped when it is dropped; of values in
 /// between, whole primes are left in freed memory. After each use that memory is asked for again and
 /// overwritten, as far as the allocator hands it out: with glibc's nothing was found any more,
-/// or eight bytes after a key was generated (`docs/KEYS.md`); with another one that is not promised. Where that matters, use
+/// or eight bytes after a key was generated; with another one, or where several threads sign, that does not hold
+/// (`docs/KEYS.md` has what helps). Where that matters, use
 /// [`Ed25519Key`](crate::Ed25519Key) or [`P256Key`](crate::P256Key), which put nothing there.
 #[derive(Debug)]
 pub enum Rsa {}

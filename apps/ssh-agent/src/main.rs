@@ -19,11 +19,17 @@ mod run;
 mod server;
 mod wire;
 
+use std::alloc::System;
 use std::process::ExitCode;
 
 use clap::Parser;
+use zeroizing_alloc::ZeroAlloc;
 
 use crate::arguments::Arguments;
+
+/// Overwrites what is freed: the crate `rsa` computes with a key's numbers on the heap.
+#[global_allocator]
+static HEAP: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     match run::run(&Arguments::parse()) {

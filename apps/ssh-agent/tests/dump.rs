@@ -51,6 +51,38 @@ fn no_core_file_of_it_has_a_key() {
     assert_eq!(search.process(agent.id()).unwrap(), []);
 }
 
+/// The crate `rsa` computes on the heap, on several threads at once here.
+#[test]
+fn no_number_of_rsa_is_left_when_many_sign_at_the_same_time() {
+    if !can_look() {
+        return;
+    }
+    let (agent, folder) = (Agent::start(&[]), folder());
+    let mut search = Search::default();
+    let publics = ["one", "two"].map(|name| {
+        let folder = folder.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        let file = new_key(&folder, "rsa");
+        agent.added(&[&file]);
+        let key = PrivateKey::read_openssh_file(&file).unwrap();
+        add_pattern(&mut search, key.key_data());
+        key.public_key().key_data().clone()
+    });
+    for _ in 0..8 {
+        thread::scope(|scope| {
+            for public in publics.iter().cycle().take(8) {
+                let mut client = agent.client();
+                scope.spawn(move || {
+                    for _ in 0..30 {
+                        client.sign(signing(public.clone(), b"a message", 4)).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(search.process(agent.id()).unwrap(), []);
+    }
+}
+
 /// That the searches above find what is there: a key that somebody else put into its memory.
 #[test]
 fn a_planted_copy_is_found() {
