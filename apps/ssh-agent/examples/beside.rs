@@ -25,7 +25,7 @@ use std::os::unix::net::UnixStream;
 use strongroom_tests::scan::Search;
 use support::core_file::CoreFile;
 use support::{
-    Agent, adding, are_here, done, find, folder, is_root, new_key, numbered, signing, told,
+    Agent, adding, are_here, done, find, folder, is_root, new_key, numbered, seed, signing, told,
 };
 
 fn main() {
@@ -128,14 +128,14 @@ struct Seen {
 }
 
 fn see(agent: &Agent) -> Seen {
-    let seed = b"eiYai3ohch7Ahx1aequo0ohPheiw5xoo";
+    let planted_seed = b"eiYai3ohch7Ahx1aequo0ohPheiw5xoo";
     let pair = Ed25519Keypair::from_seed(&[1; 32]);
-    agent.client().add_identity(adding(pair, std::str::from_utf8(seed).unwrap())).unwrap();
+    agent.client().add_identity(adding(pair, std::str::from_utf8(planted_seed).unwrap())).unwrap();
     let folder = folder();
     let core = CoreFile::of(agent.id(), folder.path());
-    let seeds: HashSet<_> = (0..KEYS).map(|number| numbered(number).0).collect();
+    let seeds: HashSet<_> = (0..KEYS).map(seed).collect();
     let mut search = Search::default();
-    search.add("planted", seed);
+    search.add("planted", planted_seed);
     for seed in &seeds {
         search.add("seed", seed);
     }

@@ -219,10 +219,14 @@ pub fn program() -> PathBuf {
 
 /// A key pair out of a number, and its seed.
 pub fn numbered(number: u32) -> ([u8; 32], Ed25519Keypair) {
-    use sha2::{Digest, Sha256};
-    // Random enough to be searched for: no two have eight bytes in a row in common.
-    let seed: [u8; 32] = Sha256::digest([&b"key "[..], &number.to_be_bytes()].concat()).into();
+    let seed = seed(number);
     (seed, Ed25519Keypair::from_seed(&seed))
+}
+
+/// Random enough to be searched for.
+pub fn seed(number: u32) -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    Sha256::digest([&b"key "[..], &number.to_be_bytes()].concat()).into()
 }
 
 pub fn adding(pair: Ed25519Keypair, comment: &str) -> AddIdentity {
