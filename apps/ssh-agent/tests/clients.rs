@@ -10,7 +10,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use ssh_agent_lib::ssh_key::PublicKey;
 use support::sshd::Sshd;
 use support::{
@@ -414,6 +414,31 @@ fn it_runs_a_command_and_ends_with_it() {
     let output = Command::new(program()).arg("/no/such/program").output().unwrap();
     assert!(told(&output).contains("/no/such/program could not be run"), "{}", told(&output));
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_command_gets_what_the_terminal_sends_and_ends_with_the_agent() {
+    let folder = folder();
+    let note = folder.path().join("note");
+    let lines = format!("echo $$ > '{}'; exec sleep 100", note.display());
+    let place = folder.path().join("place");
+    fs::create_dir(&place).unwrap();
+    let mut command = Command::new(program());
+    let mut agent = command.args(["sh", "-c", &lines]).env("TMPDIR", &place).spawn().unwrap();
+    let id = || fs::read_to_string(&note).unwrap_or_default().trim().to_owned();
+    wait_until("the command runs", || !id().is_empty());
+    let pid = Pid::from_child(&agent);
+    for signal in [Signal::INT, Signal::QUIT] {
+        kill_process(pid, signal).unwrap();
+        thread::sleep(Duration::from_millis(200));
+        assert!(agent.try_wait().unwrap().is_none(), "it is the command's to decide");
+    }
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(agent.wait().unwrap().code(), Some(0));
+    let status = format!("/proc/{}/status", id());
+    let is_over = || fs::read_to_string(&status).map_or(true, |text| text.contains("(zombie)"));
+    wait_until("the command has ended", is_over);
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 0, "the socket's folder is gone");
 }
 
 fn id_in(said: &str) -> &str {
