@@ -73,10 +73,11 @@ fn what_cannot_be_locked_is_told_at_the_start() {
     assert!(said.contains("of 32,768 bytes") && said.contains("raise RLIMIT_MEMLOCK"), "{said}");
 }
 
-/// For a minute with `SECONDS=60`.
+/// For a minute with `STRONGROOM_SECONDS=60`.
 #[test]
 fn many_clients_at_the_same_time_get_their_own_answers() {
-    let seconds = env::var("SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
+    let seconds =
+        env::var("STRONGROOM_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
     let time = Duration::from_secs(seconds);
     let agent = Agent::start(&[]);
     let began = Instant::now();
