@@ -24,7 +24,7 @@ pub(crate) fn hold(results: &Results) -> Vec<Bar> {
 }
 
 fn density(results: &Results, bars: &mut Vec<Bar>) {
-    let small = [(16, 2500), (32, 1520), (64, 850), (128, 445), (256, 220), (1024, 49), (4096, 13)];
+    let small = [(16, 2500), (32, 1520), (64, 880), (128, 445), (256, 220), (1024, 49), (4096, 13)];
     let large = [(64, 110_000)];
     let all = small.map(|bar| (SMALL, bar)).into_iter().chain(large.map(|bar| (LARGE, bar)));
     for (region, (size, least)) in all {
@@ -40,7 +40,7 @@ fn density(results: &Results, bars: &mut Vec<Bar>) {
             unit: Unit::Secrets,
         });
     }
-    for (region, least) in [(LARGE, 0.76), (SMALL, 0.62)] {
+    for (region, least) in [(LARGE, 0.80), (SMALL, 0.72)] {
         let mut mixed = results.mixed.iter();
         let found = mixed.find(|found| found.peer == STRONGROOM && found.region == region);
         bars.push(Bar {
@@ -53,10 +53,11 @@ fn density(results: &Results, bars: &mut Vec<Bar>) {
 }
 
 fn speed(results: &Results, bars: &mut Vec<Bar>) {
-    let bar = |scenario: &str| match scenario {
-        speed::FRAGMENTED => 2.2,
-        scenario if scenario.starts_with("4,096 B") => 1.5,
-        _ => 2.5,
+    let bar = |peer: &str, scenario: &str| match scenario {
+        speed::FRAGMENTED => 1.8,
+        scenario if scenario.starts_with("4,096 B") => 1.3,
+        _ if peer == STRONGROOM => 1.8,
+        _ => 2.0,
     };
     for (name, peer) in [("Arena", STRONGROOM), ("Buffer", BUFFERS)] {
         for speed::Scenario { name: scenario, load, .. } in speed::scenarios() {
@@ -65,7 +66,7 @@ fn speed(results: &Results, bars: &mut Vec<Bar>) {
             }
             bars.push(Bar {
                 what: format!("{name}, {scenario}: times glibc"),
-                target: Target::AtMost(bar(&scenario)),
+                target: Target::AtMost(bar(peer, &scenario)),
                 measured: against_glibc(results, peer, &scenario),
                 unit: Unit::Times,
             });
@@ -173,6 +174,19 @@ fn vault(results: &Results, bars: &mut Vec<Bar>) {
             unit: Unit::Times,
         });
     }
+    for (name, most) in [
+        ("Vault::try_open + drop", 1.12),
+        ("Vault::try_allocate + drop", 1.5),
+        ("Vault::seal + drop", 1.08),
+    ] {
+        let found = results.calls.iter().find(|found| found.name == name && found.size == 64);
+        bars.push(Bar {
+            what: format!("{name} of 64 B: times what it is made of"),
+            target: Target::AtMost(most),
+            measured: found.map(|found| found.paired.ratio.median),
+            unit: Unit::Times,
+        });
+    }
     let found = results.waiters.iter().find(|found| found.peer == waiters::FEW);
     let (count, size) = (waiters::THREADS, waiters::SIZE);
     bars.push(Bar {
@@ -201,10 +215,18 @@ fn sealing(results: &Results, bars: &mut Vec<Bar>) {
         found.map(|found| found.paired.ratio.median)
     };
     for (operation, size, floor, most) in [
-        (SEAL, SHORT, RING, 2.0),
-        (OPEN, SHORT, RING, 2.0),
-        (SEAL, LONG, CRATE, 1.2),
-        (OPEN, LONG, CRATE, 1.2),
+        (SEAL, SHORT, RING, 1.15),
+        (OPEN, SHORT, RING, 1.25),
+        (SEAL, 256, RING, 1.3),
+        (OPEN, 256, RING, 1.3),
+        (SEAL, 1024, RING, 1.3),
+        (OPEN, 1024, RING, 1.3),
+        (SEAL, 4096, RING, 1.3),
+        (OPEN, 4096, RING, 1.3),
+        (SEAL, 65536, RING, 1.3),
+        (OPEN, 65536, RING, 1.3),
+        (SEAL, LONG, CRATE, 0.7),
+        (OPEN, LONG, CRATE, 0.7),
     ] {
         let drop = if operation == OPEN { " + drop" } else { "" };
         let size_text = thousands(size);
