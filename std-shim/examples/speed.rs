@@ -36,7 +36,7 @@ struct Options {
     budget: usize,
 
     /// The length of a secret in bytes or with a unit
-    #[arg(long, default_value = "64", value_name = "BYTES", value_parser = parse)]
+    #[arg(long, default_value = "64", value_name = "BYTES", value_parser = positive)]
     size: usize,
 
     /// How many secrets are sealed
@@ -82,17 +82,14 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     let cores = thread::available_parallelism()?.get();
     for threads in if cores > 1 { vec![1, cores] } else { vec![1] } {
         let opened = sealed.open(threads, time, &open_now)?;
-        tell(
-            &format!("opened by {threads} thread{}", if threads > 1 { "s" } else { "" }),
-            per_second(opened, time),
-        );
+        tell(&format!("opened by {threads} thread{}", if threads > 1 { "s" } else { "" }), opened);
     }
 
     // Each holds what it opened until it has its next turn, so that there is no room for some.
     let crowd = fit + fit / 2 + 1;
     let (crowd, few) = if crowd > MOST_THREADS { (MOST_THREADS, true) } else { (crowd, false) };
     let opened = sealed.open(crowd, time, &open_and_hold)?;
-    tell(&format!("opened by {crowd} threads"), per_second(opened, time));
+    tell(&format!("opened by {crowd} threads"), opened);
     let metrics = vault.metrics();
     tell(
         "longest wait for room",
@@ -136,8 +133,9 @@ impl Sealed<'_> {
         Ok(())
     }
 
-    /// How many were opened by all threads, in random order.
-    fn open(&self, threads: usize, time: Duration, way: &Way) -> Result<u64, OpenError> {
+    /// How many were opened by all threads, in random order, in about so much time.
+    fn open(&self, threads: usize, time: Duration, way: &Way) -> Result<String, OpenError> {
+        let begun = Instant::now();
         let over = AtomicBool::new(false);
         let count = |thread: u64| {
             let (mut opened, mut random) = (0, thread.wrapping_mul(2) + 1);
@@ -150,7 +148,7 @@ impl Sealed<'_> {
             }
             Ok(opened)
         };
-        thread::scope(|scope| {
+        let opened: Result<u64, OpenError> = thread::scope(|scope| {
             let count = &count;
             let workers: Vec<_> =
                 (0..threads as u64).map(|thread| scope.spawn(move || count(thread))).collect();
@@ -160,7 +158,8 @@ impl Sealed<'_> {
                 .into_iter()
                 .map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
             joined.sum()
-        })
+        });
+        opened.map(|opened| per_second(opened, begun.elapsed()))
     }
 }
 
@@ -186,6 +185,14 @@ fn open(sealed: &Sealed<'_>, number: u64, held: Duration) -> Result<(), OpenErro
         thread::sleep(held);
     }
     Ok(())
+}
+
+/// A length of at least one byte: of nothing, as many fit as you like.
+fn positive(text: &str) -> Result<usize, String> {
+    match parse(text)? {
+        0 => Err("a secret has at least one byte".to_owned()),
+        size => Ok(size),
+    }
 }
 
 fn per_second(count: u64, time: Duration) -> String {
