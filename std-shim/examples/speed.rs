@@ -205,7 +205,7 @@ fn tell(what: &str, figure: impl std::fmt::Display) {
 }
 
 /// How long an opened secret is held where there are more threads than places.
-const HELD: Duration = Duration::from_micros(200);
+const HELD: Duration = Duration::from_millis(10);
 /// How long one waits for room before the whole ends with an error.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Each thread takes four mappings of the 65,530 that Linux gives a process by default.
