@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -113,7 +113,11 @@ impl Tree {
         let found = self.find(&named)?;
         let behind = words.get(end + 1..).unwrap_or(&[]);
         let flags = behind.iter().copied().filter(|word| word.starts_with('-'));
-        self.takes(task, &named, &flags.collect::<Vec<_>>())?;
+        let flags: Vec<_> = flags.collect();
+        match &found[..] {
+            [program] if program.starts_with(root().join(APPS)) => declares(program, &flags)?,
+            _ => self.takes(task, &named, &flags)?,
+        }
         if *task == "test" {
             named.words.extend(behind.iter().filter(|word| !word.starts_with('-')));
             let is_missing = |name: &&&str| !found.iter().any(|folder| has_test(folder, name));
@@ -238,6 +242,18 @@ fn script(script: &str, words: &[&str]) -> Result<(), String> {
         None => Ok(()),
     }
 }
+
+/// Whether a program of the workspace [`APPS`] has such options. They are looked for where it declares them,
+/// for to ask it would take as long as building it.
+fn declares(program: &Path, flags: &[&str]) -> Result<(), String> {
+    let source = fs::read_to_string(program.join("src/main.rs")).unwrap();
+    let field = |flag: &str| format!(" {}: ", flag.trim_start_matches('-').replace('-', "_"));
+    let unknown = flags.iter().find(|flag| !source.contains(&field(flag)));
+    unknown.map_or(Ok(()), |flag| Err(format!("what runs knows no {flag}")))
+}
+
+/// The folder with the workspace of programs.
+pub const APPS: &str = "apps";
 
 /// Whether the word stands there by itself.
 fn mentions(text: &str, word: &str) -> bool {
