@@ -20,11 +20,12 @@ use commands::{APPS, Tree, told};
 use page::{Page, root};
 
 /// Commands that are neither run nor looked up, and why.
-const NEITHER: [(&str, &str); 7] = [
+const NEITHER: [(&str, &str); 8] = [
     ("cargo +nightly", "says how nightly is asked for"),
     ("cargo deny --locked check", "needs cargo-deny"),
     ("cargo mutants", "needs cargo-mutants; scripts/mutants.sh runs it"),
     ("eval \"$(strongroom-ssh-agent)\"", "apps/ssh-agent/tests/clients.rs runs it"),
+    ("go mod vendor", "is said to leave something out"),
     ("ssh-add ~/.ssh/id_ed25519", "apps/ssh-agent/tests/clients.rs runs it, with another key"),
     (
         "go mod edit -require=strongroom@v0.0.0 -replace=strongroom=/path/to/strongroom/bindings/go",
