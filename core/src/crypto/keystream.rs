@@ -12,7 +12,7 @@
 use core::mem;
 
 use chacha20::cipher::array::Array;
-use chacha20::cipher::consts::U32;
+use chacha20::cipher::consts::U8;
 pub(crate) use chacha20::cipher::inout::InOutBuf;
 use chacha20::cipher::{KeyIvInit, StreamCipherCore};
 use chacha20::{ChaChaCore, R20, variants::Ietf};
@@ -120,13 +120,13 @@ impl Cipher {
 /// Adds (XOR) keystream to a text of the same length.
 #[inline]
 fn add(keystream: &[u8], text: InOutBuf<'_, '_, u8>) {
-    // Piece by piece: input and output may be the same place, so no compiler does it for us.
-    let (pieces, mut tail) = text.into_chunks::<U32>();
-    let (keys, key_tail) = keystream.as_chunks::<32>();
-    for (mut piece, key) in pieces.into_iter().zip(keys) {
-        let mut sum = piece.get_in().0;
-        sum.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
-        *piece.get_out() = Array(sum);
+    // Word by word: input and output may be the same place, so no compiler does it for us; and no more
+    // of the text than a word is ever in a register or on the stack.
+    let (words, mut tail) = text.into_chunks::<U8>();
+    let (keys, key_tail) = keystream.as_chunks();
+    for (mut word, &key) in words.into_iter().zip(keys) {
+        let sum = u64::from_ne_bytes(word.get_in().0) ^ u64::from_ne_bytes(key);
+        *word.get_out() = Array(sum.to_ne_bytes());
     }
     tail.xor_in2out(key_tail);
 }
