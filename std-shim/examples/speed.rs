@@ -81,21 +81,21 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     let time = Duration::from_secs(options.seconds);
     let cores = thread::available_parallelism()?.get();
     for threads in if cores > 1 { vec![1, cores] } else { vec![1] } {
-        let opened = sealed.open(threads, time, &open_now)?;
+        let opened = sealed.open(threads, time, Duration::ZERO)?;
         tell(&format!("opened by {threads} thread{}", if threads > 1 { "s" } else { "" }), opened);
     }
 
     // Each holds what it opened until it has its next turn, so that there is no room for some.
-    let crowd = fit + fit / 2 + 1;
-    let (crowd, few) = if crowd > MOST_THREADS { (MOST_THREADS, true) } else { (crowd, false) };
-    let opened = sealed.open(crowd, time, &open_and_hold)?;
+    let wanted = fit + fit / 2 + 1;
+    let crowd = wanted.min(MOST_THREADS);
+    let opened = sealed.open(crowd, time, HELD)?;
     tell(&format!("opened by {crowd} threads"), opened);
     let metrics = vault.metrics();
     tell(
         "longest wait for room",
         format_args!("{:.1} ms", metrics.longest_wait.as_secs_f64() * 1e3),
     );
-    if few {
+    if crowd < wanted {
         println!(
             "\nThere is room for more than {MOST_THREADS} threads hold: nobody had to wait. Try --budget 16KiB."
         );
@@ -133,8 +133,8 @@ impl Sealed<'_> {
         Ok(())
     }
 
-    /// How many were opened by all threads, in random order, in about so much time.
-    fn open(&self, threads: usize, time: Duration, way: &Way) -> Result<String, OpenError> {
+    /// How many were opened by all threads, in random order, in about so much time, each held for a while.
+    fn open(&self, threads: usize, time: Duration, held: Duration) -> Result<String, OpenError> {
         let begun = Instant::now();
         let over = AtomicBool::new(false);
         let count = |thread: u64| {
@@ -143,7 +143,7 @@ impl Sealed<'_> {
                 // Where the next one lies is all that has to be random (Knuth's MMIX generator).
                 random = u64::wrapping_mul(random, 6_364_136_223_846_793_005).wrapping_add(1);
                 let number = ((random >> 32) * self.handles.len() as u64) >> 32;
-                way(self, number)?;
+                self.open_one(number, held)?;
                 opened += 1;
             }
             Ok(opened)
@@ -161,30 +161,19 @@ impl Sealed<'_> {
         });
         opened.map(|opened| per_second(opened, begun.elapsed()))
     }
-}
 
-/// How the secret of a number is opened.
-type Way = dyn Fn(&Sealed<'_>, u64) -> Result<(), OpenError> + Sync;
-
-fn open_now(sealed: &Sealed<'_>, number: u64) -> Result<(), OpenError> {
-    open(sealed, number, Duration::ZERO)
-}
-
-fn open_and_hold(sealed: &Sealed<'_>, number: u64) -> Result<(), OpenError> {
-    open(sealed, number, HELD)
-}
-
-fn open(sealed: &Sealed<'_>, number: u64, held: Duration) -> Result<(), OpenError> {
-    let index = usize::try_from(number).unwrap_or(0);
-    let Some(record) = sealed.records.get(&sealed.handles[index]) else { return Ok(()) };
-    #[expect(clippy::cast_possible_truncation, reason = "there are as many as a u32 counts")]
-    let context = (number as u32).to_le_bytes();
-    let opened = sealed.vault.open_timeout(&record, &context, PATIENCE)?;
-    black_box(opened.expose_secret().first());
-    if !held.is_zero() {
-        thread::sleep(held);
+    fn open_one(&self, number: u64, held: Duration) -> Result<(), OpenError> {
+        let index = usize::try_from(number).unwrap_or(0);
+        let Some(record) = self.records.get(&self.handles[index]) else { return Ok(()) };
+        #[expect(clippy::cast_possible_truncation, reason = "there are as many as a u32 counts")]
+        let context = (number as u32).to_le_bytes();
+        let opened = self.vault.open_timeout(&record, &context, PATIENCE)?;
+        black_box(opened.expose_secret().first());
+        if !held.is_zero() {
+            thread::sleep(held);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// A length of at least one byte: of nothing, as many fit as you like.

@@ -1,5 +1,5 @@
 //! RFC 8439 `ChaCha20`-Poly1305, composed from the `chacha20` crate and two Poly1305s: one of our
-//! own for all but long texts, where the `poly1305` crate's vector code takes over.
+//! own for all but long texts on 32-bit x86, where the `poly1305` crate's vector code takes over.
 //!
 //! ```text
 //! keystream    | one-time key | block 1, 2, …                 section 2.6, 2.4
