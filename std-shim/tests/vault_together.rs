@@ -1,11 +1,12 @@
 //! Several secrets at once: all or none, with one place in line.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use strongroom::{OpenError, Vault};
+use strongroom::{OpenError, Opener, Sealed, Vault};
 
 #[path = "support/tasks.rs"]
 mod tasks;
@@ -86,6 +87,126 @@ fn what_fits_together_is_never_said_not_to() {
         drop(held);
         elsewhere.push(vec![0_u8; 16 * (round % 37) + 1]);
     }
+}
+
+/// A vault, and as many records as fit it together, of lengths from 0 to 99.
+fn many(budget: usize, reserve: usize) -> (Arc<Vault>, Vec<(Sealed, [u8; 8])>) {
+    let vault = Vault::builder().budget(budget..=budget).reserve("own", reserve).build().unwrap();
+    let (mut held, mut records) = (Vec::new(), Vec::new());
+    loop {
+        let number = records.len();
+        let context = number.to_le_bytes();
+        let sealed = vault.seal(&vec![number as u8; number * 37 % 100], &context).unwrap();
+        match vault.try_open(&sealed, &context) {
+            Ok(opened) => held.push(opened),
+            // The longest come first when they are opened together, and may leave other gaps.
+            Err(_) => break records.truncate(number * 7 / 8),
+        }
+        records.push((sealed, context));
+    }
+    drop(held);
+    (Arc::new(vault), records)
+}
+
+fn lent(records: &[(Sealed, [u8; 8])]) -> Vec<(&Sealed, &[u8])> {
+    records.iter().map(|(sealed, context)| (sealed, &context[..])).collect()
+}
+
+#[test]
+fn as_many_as_fit_are_opened_together_in_the_order_they_were_asked_for() {
+    let (vault, mut records) = many(64 * 1024, 4096);
+    assert!(records.len() > 500, "{}", records.len());
+    let opened = vault.try_open_many(lent(&records)).unwrap();
+    for (number, opened) in opened.iter().enumerate() {
+        assert_eq!(opened.expose_secret(), vec![number as u8; number * 37 % 100]);
+    }
+    assert_eq!(vault.held(), records.len());
+    assert!(matches!(vault.try_open_many(lent(&records)), Err(OpenError::Full(_))));
+    drop(opened);
+    let nothing: [(&Sealed, &[u8]); 0] = [];
+    assert_eq!(vault.try_open_many(nothing).map(|opened| opened.len()), Ok(0));
+    let last = records.len() - 1;
+    records.swap(0, last);
+    let swapped = records.iter().zip(0_u64..).map(|((sealed, _), number)| (sealed, number));
+    let swapped: Vec<_> = swapped.map(|(sealed, number)| (sealed, number.to_le_bytes())).collect();
+    let swapped = swapped.iter().map(|(sealed, context)| (*sealed, &context[..]));
+    assert_eq!(vault.try_open_many(swapped).map(drop), Err(OpenError::Tampered));
+    assert_eq!(vault.held(), 0, "nothing of it stays open");
+    vault.verify().unwrap();
+}
+
+#[test]
+fn more_than_the_budget_holds_are_never_waited_for() {
+    ends_within(SOON, || {
+        let (vault, records) = many(64 * 1024, 4096);
+        let twice = [lent(&records), lent(&records)].concat();
+        let (secrets, reserve) = (twice.len(), vault.reserve("own").unwrap());
+        for error in [
+            vault.open_many_timeout(twice.clone(), LONG).map(drop).unwrap_err(),
+            reserve.open_many_timeout(twice.clone(), LONG).map(drop).unwrap_err(),
+            vault.share().open_many_timeout(twice, LONG).map(drop).unwrap_err(),
+        ] {
+            assert!(
+                matches!(error, OpenError::NeverTogether { secrets: said, .. } if said == secrets),
+                "{error}"
+            );
+        }
+        // Where it is tried only if it comes to a great deal: what all are sums of fits, they do not.
+        let ceiling = 24 << 20;
+        let vault = Vault::builder().budget(4096..=ceiling).build().unwrap();
+        let sealed = vault.seal(&[7; 4000], b"").unwrap();
+        let all = vec![(&sealed, &b""[..]); ceiling / 4008];
+        let error = vault.open_many_timeout(all, LONG).map(drop).unwrap_err();
+        assert!(matches!(error, OpenError::NeverTogether { .. }), "{error}");
+    });
+}
+
+/// Each opens three in four of what fits: held one after the other, they would wait for each other.
+#[test]
+fn many_are_waited_for_by_threads_and_tasks_alike() {
+    ends_within(Duration::from_secs(120), || {
+        // So that those of the reserve need nothing else: there is always somebody in the common line.
+        let (vault, records) = many(8 * 1024, 8 * 1024);
+        let records = &records[..records.len() * 3 / 4];
+        thread::scope(|scope| {
+            for number in 0..32 {
+                let vault = &vault;
+                scope.spawn(move || {
+                    for round in 0..8 {
+                        let secrets = match (number + round) % 4 {
+                            0 => {
+                                let opened = vault.open_many_timeout(lent(records), LONG).unwrap();
+                                opened.iter().map(|opened| opened.len()).sum::<usize>()
+                            }
+                            1 => {
+                                let own = vault.reserve("own").unwrap();
+                                let opened = own.open_many_timeout(lent(records), LONG).unwrap();
+                                opened.iter().map(|opened| opened.len()).sum()
+                            }
+                            2 => {
+                                let owned = lent(records).into_iter().map(|(sealed, context)| {
+                                    (Sealed::from_record(sealed.record()), context)
+                                });
+                                let owned: Vec<(Sealed<&[u8]>, &[u8])> = owned.collect();
+                                let opened = block_on(Box::pin(vault.open_many(owned))).unwrap();
+                                opened.iter().map(|opened| opened.len()).sum()
+                            }
+                            _ => {
+                                let share = vault.share();
+                                let opened = share.open_many_timeout(lent(records), LONG).unwrap();
+                                thread::yield_now();
+                                opened.iter().map(|opened| opened.len()).sum()
+                            }
+                        };
+                        let all: usize = (0..records.len()).map(|number| number * 37 % 100).sum();
+                        assert_eq!(secrets, all);
+                    }
+                });
+            }
+        });
+        assert_eq!((vault.held(), vault.waiters()), (0, 0));
+        vault.verify().unwrap();
+    });
 }
 
 /// Each opens a user's name and a password; held one after the other, most of them would wait for

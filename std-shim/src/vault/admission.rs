@@ -8,8 +8,6 @@
 //! ```
 //! What no room would help is said before anybody waits: too long, forged, destroyed, forked.
 
-use std::array;
-use std::cmp::Reverse;
 use std::mem;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
@@ -26,7 +24,7 @@ use super::lingering::Lingering;
 use super::options::Options;
 use super::pool::{Grown, Patience, Pool};
 use super::queue::{Call, Kind, Place, Queue, Shape, Topic};
-use super::request::Request;
+use super::request::{Request, Requests};
 use super::segment::{ENTRY, User, VaultOwner};
 use crate::emergency;
 use crate::pages::LockedPages;
@@ -188,10 +186,10 @@ pub(crate) struct Chance<'v> {
 
 impl<'v> Chance<'v> {
     /// Does all that is requested; `None` if there is no room now.
-    pub(super) fn take<const N: usize>(
+    pub(super) fn take<R: Requests + ?Sized>(
         self,
-        requests: &[Request<'_>; N],
-    ) -> Option<Result<[Lease<'v>; N], OpenError>> {
+        requests: &R,
+    ) -> Option<Result<R::Each<Lease<'v>>, OpenError>> {
         match self.call {
             Some(Call::ForRoom) => return self.party.attempt_in_line(requests, self.patience),
             Some(Call::ForTopic) => return None,
@@ -222,16 +220,16 @@ impl<'v, W: Wish<'v>> Wish<'v> for &mut W {
     }
 }
 
-impl<'v, const N: usize> Wish<'v> for &[Request<'_>; N] {
-    type Granted = [Lease<'v>; N];
+impl<'v, R: Requests + ?Sized> Wish<'v> for &R {
+    type Granted = R::Each<Lease<'v>>;
     type Error = OpenError;
 
-    fn attempt(&mut self, chance: Chance<'v>) -> Option<Result<[Lease<'v>; N], OpenError>> {
-        chance.take(self)
+    fn attempt(&mut self, chance: Chance<'v>) -> Option<Result<Self::Granted, OpenError>> {
+        chance.take(*self)
     }
 
     fn shape(&self) -> Shape {
-        shape(self)
+        shape((*self).all())
     }
 }
 
@@ -246,13 +244,13 @@ pub(crate) struct Waiting<'v> {
 impl<'v> Party<'v> {
     /// Does all that is requested, at once.
     #[inline]
-    pub(super) fn now<const N: usize>(
+    pub(super) fn now<R: Requests + ?Sized>(
         self,
-        requests: &[Request<'_>; N],
-    ) -> Result<[Lease<'v>; N], OpenError> {
+        requests: &R,
+    ) -> Result<R::Each<Lease<'v>>, OpenError> {
         self.enter(requests, Patience::Until(None)).map_err(|denied| match denied {
             Denied::Never(error) => error,
-            Denied::NotNow | Denied::NotYet => OpenError::Full(self.refuse(shape(requests))),
+            Denied::NotNow | Denied::NotYet => OpenError::Full(self.refuse(shape(requests.all()))),
         })
     }
 
@@ -340,13 +338,13 @@ impl<'v> Party<'v> {
 
     /// Does all that is requested if nobody waits and there is room, now or after growth.
     #[inline]
-    fn enter<const N: usize>(
+    fn enter<R: Requests + ?Sized>(
         self,
-        requests: &[Request<'_>; N],
+        requests: &R,
         patience: Patience,
-    ) -> Result<[Lease<'v>; N], Denied> {
+    ) -> Result<R::Each<Lease<'v>>, Denied> {
         let enclave = self.admission.enclave()?;
-        self.check_lengths(requests)?;
+        self.check_lengths(requests.all())?;
         let is_trimmed = self.admission.common.pool.trim_now_and_then();
         let is_free = self.queue().is_free();
         let opened = if is_free { self.open(enclave, requests) } else { Err(Denied::NotNow) };
@@ -361,19 +359,19 @@ impl<'v> Party<'v> {
 
     /// The same, when there is no room at once.
     #[cold]
-    fn enter_slowly<const N: usize>(
+    fn enter_slowly<R: Requests + ?Sized>(
         self,
-        requests: &[Request<'_>; N],
+        requests: &R,
         is_free: bool,
         patience: Patience,
-    ) -> Result<[Lease<'v>; N], Denied> {
+    ) -> Result<R::Each<Lease<'v>>, Denied> {
         if is_free {
             // What was taken for a moment may have been in the way of somebody in line by now.
             self.admission.released();
         }
         let enclave = self.admission.enclave()?;
-        self.check_together(requests)?;
-        for request in requests {
+        self.check_together(requests.all())?;
+        for request in requests.all() {
             request.authenticate(enclave)?;
         }
         if is_free { self.attempt(requests, patience) } else { Err(Denied::NotNow) }
@@ -381,7 +379,7 @@ impl<'v> Party<'v> {
 
     /// What is too long by itself.
     #[inline]
-    fn check_lengths<const N: usize>(self, requests: &[Request<'_>; N]) -> Result<(), OpenError> {
+    fn check_lengths(self, requests: &[Request<'_>]) -> Result<(), OpenError> {
         let largest = self.pools().map(Pool::longest).max().unwrap_or(0);
         match requests.iter().map(Request::len).find(|&len| len > largest) {
             Some(requested) => Err(OpenError::TooLarge { requested, largest }),
@@ -390,11 +388,13 @@ impl<'v> Party<'v> {
     }
 
     /// What is too long together.
-    fn check_together<const N: usize>(self, requests: &[Request<'_>; N]) -> Result<(), OpenError> {
-        if N < 2 || fit::fit_together(self.pools(), requests.map(|request| request.len())) {
+    fn check_together(self, requests: &[Request<'_>]) -> Result<(), OpenError> {
+        let lens = || requests.iter().map(Request::len).collect();
+        if requests.len() < 2 || fit::fit_together(self.pools(), lens()) {
             return Ok(());
         }
-        Err(OpenError::NeverTogether { secrets: N, requested: shape(requests).len })
+        let Shape { len, secrets } = shape(requests);
+        Err(OpenError::NeverTogether { secrets, requested: len })
     }
 
     fn pools(self) -> impl Iterator<Item = &'v Pool> + Clone {
@@ -403,31 +403,24 @@ impl<'v> Party<'v> {
 
     /// Does all that is requested in the memory that is there, or nothing.
     #[inline]
-    fn open<const N: usize>(
+    fn open<R: Requests + ?Sized>(
         self,
         enclave: &Enclave<'_, VaultOwner>,
-        requests: &[Request<'_>; N],
-    ) -> Result<[Lease<'v>; N], Denied> {
+        requests: &R,
+    ) -> Result<R::Each<Lease<'v>>, Denied> {
         let opened = self.open_unwatched(enclave, requests);
         // What was wiped meanwhile is no secret, and looks like tampering.
         if emergency::is_wiped() { Err(Denied::Never(OpenError::Destroyed)) } else { opened }
     }
 
     #[inline]
-    fn open_unwatched<const N: usize>(
+    fn open_unwatched<R: Requests + ?Sized>(
         self,
         enclave: &Enclave<'_, VaultOwner>,
-        requests: &[Request<'_>; N],
-    ) -> Result<[Lease<'v>; N], Denied> {
-        let mut leases = [const { None }; N];
-        // The longest first, which find no room between the others.
-        let mut order: [usize; N] = array::from_fn(|index| index);
-        order.sort_unstable_by_key(|&index| Reverse(requests[index].len()));
-        for index in order {
-            leases[index] = Some(self.open_one(enclave, &requests[index])?);
-        }
-        let leases = leases.map(|lease| lease.unwrap_or_else(|| unreachable!("all were opened")));
-        if leases.iter().any(|lease| lease.user().is_most) {
+        requests: &R,
+    ) -> Result<R::Each<Lease<'v>>, Denied> {
+        let leases = requests.longest_first(|request| self.open_one(enclave, request))?;
+        if leases.as_ref().iter().any(|lease| lease.user().is_most) {
             self.admission.counts.saw(self.admission.held());
         }
         Ok(leases)
@@ -454,19 +447,20 @@ impl<'v> Party<'v> {
     }
 
     /// The same, and grows as long as that helps.
-    fn attempt<const N: usize>(
+    fn attempt<R: Requests + ?Sized>(
         self,
-        requests: &[Request<'_>; N],
+        requests: &R,
         patience: Patience,
-    ) -> Result<[Lease<'v>; N], Denied> {
+    ) -> Result<R::Each<Lease<'v>>, Denied> {
         let pool = &self.admission.common.pool;
-        let longest = requests.iter().map(Request::len).max().unwrap_or(0);
+        let all = requests.all();
+        let longest = all.iter().map(Request::len).max().unwrap_or(0);
         let (mut is_grown, mut ended) = (false, 0);
         let settled = loop {
             let seen = pool.changes();
             let enclave = self.admission.enclave()?;
             let mut opened = self.open(enclave, requests);
-            if N > 1 && matches!(opened, Err(Denied::NotNow)) {
+            if all.len() > 1 && matches!(opened, Err(Denied::NotNow)) {
                 // The first ones may have been in the way of the last.
                 self.reclaim();
                 opened = self.open(enclave, requests);
@@ -478,7 +472,7 @@ impl<'v> Party<'v> {
             let grown = if is_others {
                 Grown::Denied
             } else {
-                pool.grow(seen, shape(requests).len, longest, patience)
+                pool.grow(seen, shape(all).len, longest, patience)
             };
             match grown {
                 Grown::Here | Grown::ByOthers => is_grown = true,
@@ -503,11 +497,11 @@ impl<'v> Party<'v> {
     }
 
     /// `None` if it could be otherwise once somebody drops a secret.
-    fn attempt_in_line<const N: usize>(
+    fn attempt_in_line<R: Requests + ?Sized>(
         self,
-        requests: &[Request<'_>; N],
+        requests: &R,
         patience: Patience,
-    ) -> Option<Result<[Lease<'v>; N], OpenError>> {
+    ) -> Option<Result<R::Each<Lease<'v>>, OpenError>> {
         // Whoever has left before is seen, and the room it made; whoever leaves later sees the line.
         self.admission.held();
         match self.attempt(requests, patience) {
@@ -521,10 +515,10 @@ impl<'v> Party<'v> {
     /// The same, where nothing is open: nobody is left who could make room by dropping something. What
     /// does not fit then is no use to wait for; damage may have put memory out of use since the vault was
     /// made, or the system may refuse to lock more.
-    fn attempt_alone<const N: usize>(
+    fn attempt_alone<R: Requests + ?Sized>(
         self,
-        requests: &[Request<'_>; N],
-    ) -> Option<Result<[Lease<'v>; N], OpenError>> {
+        requests: &R,
+    ) -> Option<Result<R::Each<Lease<'v>>, OpenError>> {
         if self.pools().any(|pool| pool.held() > 0) {
             return None;
         }
@@ -537,16 +531,17 @@ impl<'v> Party<'v> {
         };
         // It came to each segment once to reclaim and once to open, and nobody else did meanwhile.
         let own = opened.1 * 2;
-        let is_alone = N == 1
+        let is_alone = requests.all().len() == 1
             && opened.1 == before.1
             && opened.0.wrapping_sub(before.0) % ENTRY == own
             && self.pools().all(|pool| pool.held() == 0);
         if !is_alone {
             return None;
         }
-        let requested = shape(requests).len;
+        let wanted = shape(requests.all());
+        let requested = wanted.len;
         if self.admission.common.pool.could_grow(requested) {
-            return Some(Err(OpenError::Full(self.refuse(shape(requests)))));
+            return Some(Err(OpenError::Full(self.refuse(wanted))));
         }
         let largest = self.pools().map(Pool::longest_now).max().unwrap_or(0);
         Some(Err(OpenError::TooLarge { requested, largest }))
@@ -595,7 +590,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn shape<const N: usize>(requests: &[Request<'_>; N]) -> Shape {
+fn shape(requests: &[Request<'_>]) -> Shape {
     let len = requests.iter().fold(0, |sum: usize, request| sum.saturating_add(request.len()));
-    Shape { len, secrets: N }
+    Shape { len, secrets: requests.len() }
 }

@@ -83,7 +83,7 @@ impl<F: Field> SealedField<F> {
     /// # Errors
     /// [`OpenError`], from the future.
     pub async fn open<O: Opener>(&self, opener: O) -> Result<O::Opened<F::Value>, OpenError> {
-        let [secret] = opener.wait([self.request()?]).await?;
+        let [secret] = opener.wait(&[self.request()?]).await?;
         Self::take::<O>(secret)
     }
 

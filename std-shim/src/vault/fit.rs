@@ -9,14 +9,14 @@ use crate::entropy::OsEntropy;
 use crate::scratch;
 
 /// Whether secrets of these lengths fit the memory of `pools` when nothing else is open there. Where
-/// that is a great deal of memory, only their sum is looked at.
-pub(super) fn fit_together<'p, const N: usize>(
+/// that is a great deal of memory, those that take less than half of it are not tried: they fit.
+pub(super) fn fit_together<'p>(
     pools: impl Iterator<Item = &'p Pool> + Clone,
-    lens: [usize; N],
+    mut left: Vec<usize>,
 ) -> bool {
-    let sum = lens.iter().fold(0, |sum: usize, len| sum.saturating_add(*len));
+    let sum = left.iter().fold(0, |sum: usize, &len| sum.saturating_add(least(len)));
     let memory = pools.clone().fold(0, |sum: usize, pool| sum.saturating_add(pool.ceiling()));
-    if memory > MOST {
+    if sum > memory || (memory > MOST && sum <= memory / 2) {
         return sum <= memory;
     }
     let parts = pools.flat_map(|pool| {
@@ -24,7 +24,6 @@ pub(super) fn fit_together<'p, const N: usize>(
         let has_key = pool.enclave().is_some() && apart == 0;
         [(pool.floor() - apart, has_key), (pool.ceiling() - pool.floor(), false)]
     });
-    let mut left = lens.to_vec();
     left.sort_unstable_by(|a, b| b.cmp(a));
     for (bytes, has_key) in parts {
         allocate(&mut left, bytes, has_key);
@@ -53,5 +52,12 @@ fn allocate(lens: &mut Vec<usize>, bytes: usize, has_key: bool) {
     });
 }
 
-/// Bytes up to which it is tried.
+/// The bytes that a secret takes wherever it lies: whole words, and a canary.
+fn least(len: usize) -> usize {
+    len.checked_next_multiple_of(WORD).map_or(len, |whole| whole.saturating_add(WORD))
+}
+
+const WORD: usize = 8;
+
+/// Bytes of memory up to which all is tried.
 const MOST: usize = 16 << 20;

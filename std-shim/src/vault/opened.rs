@@ -14,7 +14,7 @@ use super::admission::{Admission, Party};
 use super::error::{OpenError, SealError};
 use super::holding::Mark;
 use super::lease::Lease;
-use super::request::Request;
+use super::request::Requests;
 use super::segment::{NO_GATE, VaultOwner};
 
 /// A secret that is open in a vault's locked memory: bytes, or with a parameter a plain value
@@ -46,24 +46,27 @@ impl Drop for TellThoseWhoWait<'_> {
 /// What a vault and a reserve answer, in the types that users have.
 impl<'v> Party<'v> {
     #[inline]
-    pub(super) fn try_all<const N: usize>(
+    pub(super) fn try_all<R: Requests + ?Sized>(
         self,
-        requests: &[Request<'_>; N],
-    ) -> Result<[Opened<'v>; N], OpenError> {
-        self.now(requests).map(|leases| self.opened(leases))
+        requests: &R,
+    ) -> Result<R::Each<Opened<'v>>, OpenError> {
+        self.now(requests).map(|leases| self.opened::<R>(leases))
     }
 
-    pub(super) fn all_within<const N: usize>(
+    pub(super) fn all_within<R: Requests + ?Sized>(
         self,
-        requests: &[Request<'_>; N],
+        requests: &R,
         timeout: Duration,
-    ) -> Result<[Opened<'v>; N], OpenError> {
-        self.within(requests, timeout).map(|leases| self.opened(leases))
+    ) -> Result<R::Each<Opened<'v>>, OpenError> {
+        self.within(requests, timeout).map(|leases| self.opened::<R>(leases))
     }
 
     #[inline]
-    pub(super) fn opened<const N: usize>(self, leases: [Lease<'v>; N]) -> [Opened<'v>; N] {
-        leases.map(|lease| Opened::new(lease, self.admission))
+    pub(super) fn opened<R: Requests + ?Sized>(
+        self,
+        leases: R::Each<Lease<'v>>,
+    ) -> R::Each<Opened<'v>> {
+        R::map(leases, |lease| Opened::new(lease, self.admission))
     }
 }
 

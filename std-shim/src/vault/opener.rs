@@ -10,7 +10,7 @@ use super::admission::Party;
 use super::built::{Built, Holds};
 use super::error::OpenError;
 use super::opened::Opened;
-use super::request::Request;
+use super::request::{Request, Requests};
 use super::reserve::Reserve;
 use super::{Sealed, Vault};
 
@@ -40,23 +40,23 @@ pub trait Opener: Send + Sized + sealed::Sealed {
     type Opened<T: ?Sized>: Holds + Send;
 
     #[doc(hidden)]
-    fn now<const N: usize>(
+    fn now<R: Requests + ?Sized>(
         self,
-        requests: &[Request<'_>; N],
-    ) -> Result<[Self::Opened<[u8]>; N], OpenError>;
+        requests: &R,
+    ) -> Result<R::Each<Self::Opened<[u8]>>, OpenError>;
 
     #[doc(hidden)]
-    fn within<const N: usize>(
+    fn within<R: Requests + ?Sized>(
         self,
-        requests: &[Request<'_>; N],
+        requests: &R,
         timeout: Duration,
-    ) -> Result<[Self::Opened<[u8]>; N], OpenError>;
+    ) -> Result<R::Each<Self::Opened<[u8]>>, OpenError>;
 
     #[doc(hidden)]
-    fn wait<const N: usize>(
+    fn wait<R: Requests + ?Sized>(
         self,
-        requests: [Request<'_>; N],
-    ) -> impl Future<Output = Result<[Self::Opened<[u8]>; N], OpenError>> + Send;
+        requests: &R,
+    ) -> impl Future<Output = Result<R::Each<Self::Opened<[u8]>>, OpenError>> + Send;
 
     #[doc(hidden)]
     fn typed<T: ?Sized>(opened: Self::Opened<[u8]>) -> Self::Opened<T>;
@@ -101,7 +101,7 @@ pub trait Opener: Send + Sized + sealed::Sealed {
     ) -> impl Future<Output = Result<Self::Opened<T>, OpenError>> + Send {
         async move {
             let requests = [Request::open_value::<T, _>(&sealed, context.as_ref())?];
-            self.wait(requests).await.map(|[opened]| Self::typed(opened))
+            self.wait(&requests).await.map(|[opened]| Self::typed(opened))
         }
     }
 
@@ -136,7 +136,63 @@ pub trait Opener: Send + Sized + sealed::Sealed {
     ) -> impl Future<Output = Result<Self::Opened<T>, OpenError>> + Send {
         async move {
             let requests = [Request::allocate_values::<T>(1)];
-            self.wait(requests).await.map(|[opened]| Self::typed(opened))
+            self.wait(&requests).await.map(|[opened]| Self::typed(opened))
+        }
+    }
+
+    /// Opens sealed secrets, each with its context, all or none, where how many is known only when the program
+    /// runs; or says at once why not. [`Vault::try_open_all`] is for two or three.
+    ///
+    /// ```
+    /// use strongroom::{Opener, Vault};
+    ///
+    /// let vault = Vault::new(64 * 1024)?;
+    /// let names: Vec<String> = (0..100).map(|number| format!("db/{number}")).collect();
+    /// let sealed: Result<Vec<_>, _> =
+    ///     names.iter().map(|name| vault.seal(b"hunter2", name.as_bytes())).collect();
+    /// let sealed = sealed?;
+    ///
+    /// let named = sealed.iter().zip(&names).map(|(sealed, name)| (sealed, name.as_bytes()));
+    /// let opened = vault.try_open_many(named)?;
+    /// assert!(opened.len() == 100 && opened.iter().all(|opened| opened.constant_time_eq(b"hunter2")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`OpenError`]; and [`OpenError::NeverTogether`] if the budget is too small for all of them.
+    fn try_open_many<'r, S: AsRef<[u8]> + 'r>(
+        self,
+        sealed: impl IntoIterator<Item = (&'r Sealed<S>, &'r [u8])>,
+    ) -> Result<Vec<Self::Opened<[u8]>>, OpenError> {
+        self.now(&*requests(sealed))
+    }
+
+    /// Opens sealed secrets, all or none, waiting up to `timeout` for room for all: one place in line, and one
+    /// wait; see [`try_open_many`](Self::try_open_many).
+    ///
+    /// # Errors
+    /// As for [`try_open_many`](Self::try_open_many), but for a full budget only when the time is up.
+    fn open_many_timeout<'r, S: AsRef<[u8]> + 'r>(
+        self,
+        sealed: impl IntoIterator<Item = (&'r Sealed<S>, &'r [u8])>,
+        timeout: Duration,
+    ) -> Result<Vec<Self::Opened<[u8]>>, OpenError> {
+        self.within(&*requests(sealed), timeout)
+    }
+
+    /// Opens sealed secrets, all or none, as a future, which owns the records and the contexts; see
+    /// [`try_open_many`](Self::try_open_many).
+    ///
+    /// # Errors
+    /// As for [`try_open_many`](Self::try_open_many), from the future.
+    fn open_many<S: AsRef<[u8]> + Send + Sync, C: AsRef<[u8]> + Send + Sync>(
+        self,
+        sealed: Vec<(Sealed<S>, C)>,
+    ) -> impl Future<Output = Result<Vec<Self::Opened<[u8]>>, OpenError>> + Send {
+        async move {
+            let lent = sealed.iter().map(|(sealed, context)| (sealed, context.as_ref()));
+            let requests = requests(lent);
+            self.wait(&*requests).await
         }
     }
 
@@ -183,7 +239,7 @@ pub trait Opener: Send + Sized + sealed::Sealed {
         self,
         lens: [usize; N],
     ) -> impl Future<Output = Result<[Self::Opened<[u8]>; N], OpenError>> + Send {
-        async move { self.wait(lens.map(Request::allocate)).await }
+        async move { self.wait(&lens.map(Request::allocate)).await }
     }
 
     /// A value of any type, which `build` writes in its place; or says at once why there is no room. It is
@@ -252,10 +308,16 @@ pub trait Opener: Send + Sized + sealed::Sealed {
         build: impl for<'p> FnOnce(&'p mut MaybeUninit<T>) -> &'p mut T + Send,
     ) -> impl Future<Output = Result<Built<T, Self::Opened<[u8]>>, OpenError>> + Send {
         async move {
-            let [opened] = self.wait([Request::allocate_values::<T>(1)]).await?;
+            let [opened] = self.wait(&[Request::allocate_values::<T>(1)]).await?;
             Built::new(opened, build)
         }
     }
+}
+
+fn requests<'r, S: AsRef<[u8]> + 'r>(
+    sealed: impl IntoIterator<Item = (&'r Sealed<S>, &'r [u8])>,
+) -> Vec<Request<'r>> {
+    sealed.into_iter().map(|(sealed, context)| Request::open(sealed, context)).collect()
 }
 
 /// What all openers but a share do, with their party.
@@ -264,25 +326,25 @@ macro_rules! borrowing {
         impl<'v> Opener for $opener {
             type Opened<T: ?Sized> = Opened<'v, T>;
 
-            fn now<const N: usize>(
+            fn now<R: Requests + ?Sized>(
                 $self,
-                requests: &[Request<'_>; N],
-            ) -> Result<[Opened<'v>; N], OpenError> {
+                requests: &R,
+            ) -> Result<R::Each<Opened<'v>>, OpenError> {
                 $party.try_all(requests)
             }
 
-            fn within<const N: usize>(
+            fn within<R: Requests + ?Sized>(
                 $self,
-                requests: &[Request<'_>; N],
+                requests: &R,
                 timeout: Duration,
-            ) -> Result<[Opened<'v>; N], OpenError> {
+            ) -> Result<R::Each<Opened<'v>>, OpenError> {
                 $party.all_within(requests, timeout)
             }
 
-            fn wait<const N: usize>(
+            fn wait<R: Requests + ?Sized>(
                 $self,
-                requests: [Request<'_>; N],
-            ) -> impl Future<Output = Result<[Opened<'v>; N], OpenError>> + Send {
+                requests: &R,
+            ) -> impl Future<Output = Result<R::Each<Opened<'v>>, OpenError>> + Send {
                 wait($party, requests)
             }
 
@@ -303,11 +365,11 @@ pub(super) mod sealed {
 }
 
 /// All that is requested, as a task that waits in line.
-pub(super) async fn wait<'v, const N: usize>(
+pub(super) async fn wait<'v, R: Requests + ?Sized>(
     party: Party<'v>,
-    requests: [Request<'_>; N],
-) -> Result<[Opened<'v>; N], OpenError> {
+    requests: &R,
+) -> Result<R::Each<Opened<'v>>, OpenError> {
     let mut waiting = None;
-    let leases = poll_fn(|task| party.poll(&requests, &mut waiting, task.waker())).await?;
-    Ok(party.opened(leases))
+    let leases = poll_fn(|task| party.poll(requests, &mut waiting, task.waker())).await?;
+    Ok(party.opened::<R>(leases))
 }

@@ -53,7 +53,7 @@ impl<'v> Future for Allocating<'v> {
         let party = this.party;
         let requests = [Request::allocate(this.len)];
         let polled = party.poll(&requests, &mut this.waiting, task.waker());
-        polled.map_ok(|leases| party.opened(leases)).map_ok(|[opened]| opened)
+        polled.map_ok(|leases| party.opened::<[_; 1]>(leases)).map_ok(|[opened]| opened)
     }
 }
 
@@ -95,7 +95,7 @@ impl<'v, S: AsRef<[u8]>, const N: usize> Future for OpeningAll<'v, '_, S, N> {
         let requests = this.sealed.map(|(sealed, context)| Request::open(sealed, context));
         let party = this.party;
         let polled = party.poll(&requests, &mut this.waiting, task.waker());
-        polled.map_ok(|leases| party.opened(leases))
+        polled.map_ok(|leases| party.opened::<[_; N]>(leases))
     }
 }
 

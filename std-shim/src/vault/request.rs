@@ -1,6 +1,8 @@
-//! What a vault is asked for: a record to open, or room to allocate.
+//! What a vault is asked for: a record to open, or room to allocate; or several of these together.
 
 use std::alloc::Layout;
+use std::array;
+use std::cmp::Reverse;
 
 use strongroom_core::{Enclave, Sealed};
 
@@ -113,6 +115,90 @@ impl<'r> Request<'r> {
             Self::Allocate { .. } => Ok(()),
         }
     }
+}
+
+/// What is granted together or not at all: as many as are known when the program is compiled, for which
+/// nothing is allocated, or as many as there are.
+pub trait Requests: Sync {
+    /// As many of something else.
+    type Each<T>: AsRef<[T]>;
+
+    fn all(&self) -> &[Request<'_>];
+
+    /// Calls `act` for each, until it fails for one. The longest come first, which find no room between the
+    /// others.
+    fn longest_first<T, E>(
+        &self,
+        act: impl FnMut(&Request<'_>) -> Result<T, E>,
+    ) -> Result<Self::Each<T>, E>;
+
+    fn map<T, U>(each: Self::Each<T>, act: impl FnMut(T) -> U) -> Self::Each<U>;
+}
+
+impl<const N: usize> Requests for [Request<'_>; N] {
+    type Each<T> = [T; N];
+
+    #[inline]
+    fn all(&self) -> &[Request<'_>] {
+        self
+    }
+
+    #[inline]
+    fn longest_first<T, E>(
+        &self,
+        act: impl FnMut(&Request<'_>) -> Result<T, E>,
+    ) -> Result<[T; N], E> {
+        let mut order: [_; N] = array::from_fn(|index| index);
+        let mut done = [const { None }; N];
+        in_order(self, &mut order, &mut done, act)?;
+        Ok(done.map(was_done))
+    }
+
+    #[inline]
+    fn map<T, U>(each: [T; N], act: impl FnMut(T) -> U) -> [U; N] {
+        each.map(act)
+    }
+}
+
+impl Requests for [Request<'_>] {
+    type Each<T> = Vec<T>;
+
+    fn all(&self) -> &[Request<'_>] {
+        self
+    }
+
+    fn longest_first<T, E>(
+        &self,
+        act: impl FnMut(&Request<'_>) -> Result<T, E>,
+    ) -> Result<Vec<T>, E> {
+        let mut order: Vec<_> = (0..self.len()).collect();
+        let mut done: Vec<_> = self.iter().map(|_| None).collect();
+        in_order(self, &mut order, &mut done, act)?;
+        Ok(done.into_iter().map(was_done).collect())
+    }
+
+    fn map<T, U>(each: Vec<T>, act: impl FnMut(T) -> U) -> Vec<U> {
+        each.into_iter().map(act).collect()
+    }
+}
+
+#[inline]
+fn in_order<T, E>(
+    requests: &[Request<'_>],
+    order: &mut [usize],
+    done: &mut [Option<T>],
+    mut act: impl FnMut(&Request<'_>) -> Result<T, E>,
+) -> Result<(), E> {
+    order.sort_unstable_by_key(|&index| Reverse(requests[index].len()));
+    for &index in &*order {
+        done[index] = Some(act(&requests[index])?);
+    }
+    Ok(())
+}
+
+#[inline]
+fn was_done<T>(done: Option<T>) -> T {
+    done.unwrap_or_else(|| unreachable!("none has failed"))
 }
 
 /// The alignment that every secret has in any case.

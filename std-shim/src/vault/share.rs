@@ -10,7 +10,7 @@ use super::error::OpenError;
 use super::opened::Opened;
 use super::opener::{Opener, sealed, wait};
 use super::owned::OwnedOpened;
-use super::request::Request;
+use super::request::{Request, Requests};
 use super::{Sealed, Vault};
 
 impl Vault {
@@ -108,7 +108,7 @@ impl Share {
         let share = self.clone();
         async move {
             let requests = [Request::open(&sealed, context.as_ref())];
-            share.wait(requests).await.map(|[opened]| opened)
+            share.wait(&requests).await.map(|[opened]| opened)
         }
     }
 
@@ -150,7 +150,7 @@ impl Share {
         let share = self.clone();
         async move {
             let lent = sealed.each_ref();
-            share.wait(lent.map(|(sealed, context)| Request::open(sealed, context.as_ref()))).await
+            share.wait(&lent.map(|(sealed, context)| Request::open(sealed, context.as_ref()))).await
         }
     }
 
@@ -183,7 +183,7 @@ impl Share {
         len: usize,
     ) -> impl Future<Output = Result<OwnedOpened, OpenError>> + Send + use<> {
         let share = self.clone();
-        async move { share.wait([Request::allocate(len)]).await.map(|[opened]| opened) }
+        async move { share.wait(&[Request::allocate(len)]).await.map(|[opened]| opened) }
     }
 
     pub(super) fn party(&self) -> Party<'_> {
@@ -203,26 +203,23 @@ impl Share {
 impl Opener for &Share {
     type Opened<T: ?Sized> = OwnedOpened<T>;
 
-    fn now<const N: usize>(
-        self,
-        requests: &[Request<'_>; N],
-    ) -> Result<[OwnedOpened; N], OpenError> {
-        Ok(self.party().try_all(requests)?.map(|opened| self.own(opened)))
+    fn now<R: Requests + ?Sized>(self, requests: &R) -> Result<R::Each<OwnedOpened>, OpenError> {
+        Ok(R::map(self.party().try_all(requests)?, |opened| self.own(opened)))
     }
 
-    fn within<const N: usize>(
+    fn within<R: Requests + ?Sized>(
         self,
-        requests: &[Request<'_>; N],
+        requests: &R,
         timeout: Duration,
-    ) -> Result<[OwnedOpened; N], OpenError> {
-        Ok(self.party().all_within(requests, timeout)?.map(|opened| self.own(opened)))
+    ) -> Result<R::Each<OwnedOpened>, OpenError> {
+        Ok(R::map(self.party().all_within(requests, timeout)?, |opened| self.own(opened)))
     }
 
-    async fn wait<const N: usize>(
+    async fn wait<R: Requests + ?Sized>(
         self,
-        requests: [Request<'_>; N],
-    ) -> Result<[OwnedOpened; N], OpenError> {
-        Ok(wait(self.party(), requests).await?.map(|opened| self.own(opened)))
+        requests: &R,
+    ) -> Result<R::Each<OwnedOpened>, OpenError> {
+        Ok(R::map(wait(self.party(), requests).await?, |opened| self.own(opened)))
     }
 
     fn typed<T: ?Sized>(opened: OwnedOpened) -> OwnedOpened<T> {
