@@ -201,7 +201,7 @@ fn opening(found: &Struct<'_>, names: &Names<'_>) -> TokenStream {
                 opener: O,
             ) -> ::core::result::Result<#opened<O>, ::strongroom::OpenError> {
                 let requests = [#(self.#secret.request()?,)*];
-                #opened::take(opener.wait(requests).await?)
+                #opened::take(opener.wait(&requests).await?)
             }
         }
 

@@ -79,6 +79,7 @@ fn nodes() -> impl Iterator<Item = &'static Node> {
 }
 
 /// Whether [`wipe_all`] was called in this process.
+#[inline]
 pub(crate) fn is_wiped() -> bool {
     WIPED.load(Ordering::Relaxed)
 }

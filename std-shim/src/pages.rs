@@ -211,6 +211,7 @@ impl LockedPages {
     ///
     /// A few nanoseconds; takes no lock and can be called in a signal handler.
     #[must_use]
+    #[inline]
     pub fn is_inherited(&self) -> bool {
         self.owner != Generation::current()
     }
@@ -288,6 +289,7 @@ impl LockedPages {
     }
 
     /// Whether this is a forked child that has no such pages.
+    #[inline]
     pub(crate) fn is_absent(&self) -> bool {
         self.protections.fork_view == ForkView::Absent && self.is_inherited()
     }

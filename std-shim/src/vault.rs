@@ -226,8 +226,7 @@ impl Vault {
         sealed: &Sealed<S>,
         context: &[u8],
     ) -> Result<Opened<'_>, OpenError> {
-        let requests = [Request::open(sealed, context)];
-        self.admission.everybody().try_all(&requests).map(|[opened]| opened)
+        self.admission.everybody().try_all(&Request::open(sealed, context))
     }
 
     /// Opens a sealed secret, waiting up to `timeout` for room.
@@ -241,8 +240,7 @@ impl Vault {
         context: &[u8],
         timeout: Duration,
     ) -> Result<Opened<'_>, OpenError> {
-        let requests = [Request::open(sealed, context)];
-        self.admission.everybody().all_within(&requests, timeout).map(|[opened]| opened)
+        self.admission.everybody().all_within(&Request::open(sealed, context), timeout)
     }
 
     /// Opens a sealed secret as a future, which waits for room without end and without a thread.
@@ -313,8 +311,7 @@ impl Vault {
     /// [`OpenError`], as [`try_open`](Self::try_open).
     #[inline]
     pub fn try_allocate(&self, len: usize) -> Result<Opened<'_>, OpenError> {
-        let requests = [Request::allocate(len)];
-        self.admission.everybody().try_all(&requests).map(|[opened]| opened)
+        self.admission.everybody().try_all(&Request::allocate(len))
     }
 
     /// Room for a new secret of `len` bytes, waiting up to `timeout` for it.
@@ -322,8 +319,7 @@ impl Vault {
     /// # Errors
     /// [`OpenError`], as [`open_timeout`](Self::open_timeout).
     pub fn allocate_timeout(&self, len: usize, timeout: Duration) -> Result<Opened<'_>, OpenError> {
-        let requests = [Request::allocate(len)];
-        self.admission.everybody().all_within(&requests, timeout).map(|[opened]| opened)
+        self.admission.everybody().all_within(&Request::allocate(len), timeout)
     }
 
     /// Room for a new secret of `len` bytes as a future; see [`open`](Self::open).

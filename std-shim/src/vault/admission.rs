@@ -69,6 +69,7 @@ impl Admission {
     }
 
     /// The enclave of a process that may use it.
+    #[inline]
     pub(super) fn enclave(&self) -> Result<&Enclave<'_, VaultOwner>, OpenError> {
         self.check_process()?;
         self.common.pool.enclave().ok_or(OpenError::Destroyed)
@@ -122,7 +123,7 @@ impl Admission {
     /// Says that a secret was dropped.
     #[inline]
     pub(super) fn released(&self) {
-        if self.desks().any(|desk| desk.queue.len() > 0) {
+        if self.common.queue.len() > 0 || self.reserves.iter().any(|(_, own)| own.queue.len() > 0) {
             self.call();
         }
     }
@@ -142,10 +143,12 @@ impl Admission {
         self.desks().for_each(|desk| desk.queue.call_all());
     }
 
+    #[inline]
     pub(super) fn everybody(&self) -> Party<'_> {
         Party { admission: self, own: None }
     }
 
+    #[inline]
     pub(super) fn those_of<'v>(&'v self, own: &'v Desk) -> Party<'v> {
         Party { admission: self, own: Some(own) }
     }
@@ -352,8 +355,9 @@ impl<'v> Party<'v> {
             self.admission.released();
         }
         match opened {
+            Ok(leases) => Ok(leases),
             Err(Denied::NotNow) => self.enter_slowly(requests, is_free, patience),
-            settled => settled,
+            Err(denied) => Err(denied),
         }
     }
 
@@ -397,6 +401,7 @@ impl<'v> Party<'v> {
         Err(OpenError::NeverTogether { secrets, requested: len })
     }
 
+    #[inline]
     fn pools(self) -> impl Iterator<Item = &'v Pool> + Clone {
         std::iter::once(&self.admission.common.pool).chain(self.own.map(|own| &own.pool))
     }
@@ -408,19 +413,18 @@ impl<'v> Party<'v> {
         enclave: &Enclave<'_, VaultOwner>,
         requests: &R,
     ) -> Result<R::Each<Lease<'v>>, Denied> {
-        let opened = self.open_unwatched(enclave, requests);
+        let mut is_most = false;
+        let opened: Result<_, Denied> = requests.longest_first(|request| {
+            let lease = self.open_one(enclave, request)?;
+            is_most |= lease.user().is_most();
+            Ok(lease)
+        });
         // What was wiped meanwhile is no secret, and looks like tampering.
-        if emergency::is_wiped() { Err(Denied::Never(OpenError::Destroyed)) } else { opened }
-    }
-
-    #[inline]
-    fn open_unwatched<R: Requests + ?Sized>(
-        self,
-        enclave: &Enclave<'_, VaultOwner>,
-        requests: &R,
-    ) -> Result<R::Each<Lease<'v>>, Denied> {
-        let leases = requests.longest_first(|request| self.open_one(enclave, request))?;
-        if leases.as_ref().iter().any(|lease| lease.user().is_most) {
+        if emergency::is_wiped() {
+            return Err(Denied::Never(OpenError::Destroyed));
+        }
+        let leases = opened?;
+        if is_most {
             self.admission.counts.saw(self.admission.held());
         }
         Ok(leases)
@@ -563,8 +567,8 @@ impl<'v> Party<'v> {
         if settled.is_err() {
             return true;
         }
-        let requests = [Request::allocate(next.len)];
-        self.admission.enclave().is_ok_and(|enclave| self.open(enclave, &requests).is_ok())
+        let request = Request::allocate(next.len);
+        self.admission.enclave().is_ok_and(|enclave| self.open(enclave, &request).is_ok())
     }
 
     fn refuse(self, wanted: Shape) -> Shortage {

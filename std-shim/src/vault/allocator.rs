@@ -108,7 +108,7 @@ unsafe impl Allocator for VaultAllocator<'_> {
             NonNull::without_provenance(NonZero::new(layout.align()).ok_or(AllocError)?)
         } else {
             let request = Request::Allocate { len: layout.size(), align: layout.align() };
-            let [lease] = self.0.now(&[request]).map_err(|_| AllocError)?;
+            let lease = self.0.now(&request).map_err(|_| AllocError)?;
             lease.part()
         };
         Ok(NonNull::slice_from_raw_parts(start, layout.size()))

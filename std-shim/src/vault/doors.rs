@@ -46,9 +46,9 @@ impl Share {
         record: &Sealed<&[u8]>,
         context: &[u8],
     ) -> Option<Result<OwnedOpened, OpenError>> {
-        let leases = chance.take(&[Request::open(record, context)])?;
+        let lease = chance.take(&Request::open(record, context))?;
         let admission = &self.vault.admission;
-        Some(leases.map(|[lease]| self.own(Opened::kept(lease, admission))))
+        Some(lease.map(|lease| self.own(Opened::kept(lease, admission))))
     }
 
     /// Tells those who wait for what this topic names that they can have it without room.

@@ -61,7 +61,7 @@ impl<F: Field> SealedField<F> {
     /// # Errors
     /// [`OpenError`].
     pub fn try_open<O: Opener>(&self, opener: O) -> Result<O::Opened<F::Value>, OpenError> {
-        let [secret] = opener.now(&[self.request()?])?;
+        let secret = opener.now(&self.request()?)?;
         Self::take::<O>(secret)
     }
 
@@ -74,7 +74,7 @@ impl<F: Field> SealedField<F> {
         opener: O,
         timeout: Duration,
     ) -> Result<O::Opened<F::Value>, OpenError> {
-        let [secret] = opener.within(&[self.request()?], timeout)?;
+        let secret = opener.within(&self.request()?, timeout)?;
         Self::take::<O>(secret)
     }
 
@@ -83,7 +83,7 @@ impl<F: Field> SealedField<F> {
     /// # Errors
     /// [`OpenError`], from the future.
     pub async fn open<O: Opener>(&self, opener: O) -> Result<O::Opened<F::Value>, OpenError> {
-        let [secret] = opener.wait(&[self.request()?]).await?;
+        let secret = opener.wait(&self.request()?).await?;
         Self::take::<O>(secret)
     }
 

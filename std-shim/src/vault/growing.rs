@@ -28,7 +28,7 @@ macro_rules! growing {
             }
 
             fn buffer<T: Pod>(&self, len: usize) -> Result<Self::Buffer<T>, OpenError> {
-                let [opened] = self.now(&[Request::allocate_values::<T>(len)])?;
+                let opened = self.now(&Request::allocate_values::<T>(len))?;
                 Ok(opened.typed())
             }
 

@@ -44,10 +44,12 @@ impl<'v> Lease<'v> {
         Ok(lease)
     }
 
+    #[inline]
     pub(super) fn user(&self) -> &User<'v> {
         &self.user
     }
 
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.layout.size()
     }

@@ -71,8 +71,8 @@ pub trait Opener: Send + Sized + sealed::Sealed {
         sealed: &Sealed<impl AsRef<[u8]>>,
         context: &[u8],
     ) -> Result<Self::Opened<T>, OpenError> {
-        let requests = [Request::open_value::<T, _>(sealed, context)?];
-        self.now(&requests).map(|[opened]| Self::typed(opened))
+        let request = Request::open_value::<T, _>(sealed, context)?;
+        self.now(&request).map(Self::typed)
     }
 
     /// Opens a sealed value, waiting up to `timeout` for room; see [`Vault::open_timeout`].
@@ -85,8 +85,8 @@ pub trait Opener: Send + Sized + sealed::Sealed {
         context: &[u8],
         timeout: Duration,
     ) -> Result<Self::Opened<T>, OpenError> {
-        let requests = [Request::open_value::<T, _>(sealed, context)?];
-        self.within(&requests, timeout).map(|[opened]| Self::typed(opened))
+        let request = Request::open_value::<T, _>(sealed, context)?;
+        self.within(&request, timeout).map(Self::typed)
     }
 
     /// Opens a sealed value as a future; see [`Vault::open`]. It owns the record and the context: give it
@@ -100,8 +100,8 @@ pub trait Opener: Send + Sized + sealed::Sealed {
         context: impl AsRef<[u8]> + Send + Sync,
     ) -> impl Future<Output = Result<Self::Opened<T>, OpenError>> + Send {
         async move {
-            let requests = [Request::open_value::<T, _>(&sealed, context.as_ref())?];
-            self.wait(&requests).await.map(|[opened]| Self::typed(opened))
+            let request = Request::open_value::<T, _>(&sealed, context.as_ref())?;
+            self.wait(&request).await.map(Self::typed)
         }
     }
 
@@ -111,8 +111,8 @@ pub trait Opener: Send + Sized + sealed::Sealed {
     /// # Errors
     /// [`OpenError`].
     fn try_allocate_value<T: Pod>(self) -> Result<Self::Opened<T>, OpenError> {
-        let requests = [Request::allocate_values::<T>(1)];
-        self.now(&requests).map(|[opened]| Self::typed(opened))
+        let request = Request::allocate_values::<T>(1);
+        self.now(&request).map(Self::typed)
     }
 
     /// Room for a new value, waiting up to `timeout` for it.
@@ -123,8 +123,8 @@ pub trait Opener: Send + Sized + sealed::Sealed {
         self,
         timeout: Duration,
     ) -> Result<Self::Opened<T>, OpenError> {
-        let requests = [Request::allocate_values::<T>(1)];
-        self.within(&requests, timeout).map(|[opened]| Self::typed(opened))
+        let request = Request::allocate_values::<T>(1);
+        self.within(&request, timeout).map(Self::typed)
     }
 
     /// Room for a new value, as a future.
@@ -135,8 +135,8 @@ pub trait Opener: Send + Sized + sealed::Sealed {
         self,
     ) -> impl Future<Output = Result<Self::Opened<T>, OpenError>> + Send {
         async move {
-            let requests = [Request::allocate_values::<T>(1)];
-            self.wait(&requests).await.map(|[opened]| Self::typed(opened))
+            let request = Request::allocate_values::<T>(1);
+            self.wait(&request).await.map(Self::typed)
         }
     }
 
@@ -276,7 +276,7 @@ pub trait Opener: Send + Sized + sealed::Sealed {
         self,
         build: impl for<'p> FnOnce(&'p mut MaybeUninit<T>) -> &'p mut T,
     ) -> Result<Built<T, Self::Opened<[u8]>>, OpenError> {
-        let [opened] = self.now(&[Request::allocate_values::<T>(1)])?;
+        let opened = self.now(&Request::allocate_values::<T>(1))?;
         Built::new(opened, build)
     }
 
@@ -292,7 +292,7 @@ pub trait Opener: Send + Sized + sealed::Sealed {
         timeout: Duration,
         build: impl for<'p> FnOnce(&'p mut MaybeUninit<T>) -> &'p mut T,
     ) -> Result<Built<T, Self::Opened<[u8]>>, OpenError> {
-        let [opened] = self.within(&[Request::allocate_values::<T>(1)], timeout)?;
+        let opened = self.within(&Request::allocate_values::<T>(1), timeout)?;
         Built::new(opened, build)
     }
 
@@ -308,7 +308,7 @@ pub trait Opener: Send + Sized + sealed::Sealed {
         build: impl for<'p> FnOnce(&'p mut MaybeUninit<T>) -> &'p mut T + Send,
     ) -> impl Future<Output = Result<Built<T, Self::Opened<[u8]>>, OpenError>> + Send {
         async move {
-            let [opened] = self.wait(&[Request::allocate_values::<T>(1)]).await?;
+            let opened = self.wait(&Request::allocate_values::<T>(1)).await?;
             Built::new(opened, build)
         }
     }

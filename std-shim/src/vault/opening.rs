@@ -51,9 +51,9 @@ impl<'v> Future for Allocating<'v> {
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let party = this.party;
-        let requests = [Request::allocate(this.len)];
-        let polled = party.poll(&requests, &mut this.waiting, task.waker());
-        polled.map_ok(|leases| party.opened::<[_; 1]>(leases)).map_ok(|[opened]| opened)
+        let request = Request::allocate(this.len);
+        let polled = party.poll(&request, &mut this.waiting, task.waker());
+        polled.map_ok(|lease| party.opened::<Request<'_>>(lease))
     }
 }
 

@@ -201,6 +201,7 @@ impl Pool {
     }
 
     /// The longest secret in bytes that fits when nothing else is open.
+    #[inline]
     pub(super) fn longest(&self) -> usize {
         self.longest
     }
@@ -303,6 +304,7 @@ impl Pool {
         true
     }
 
+    #[inline]
     fn segments(&self) -> impl Iterator<Item = &Segment> {
         iter::successors(Some(&self.first), |segment| segment.next.get().map(|next| &**next))
     }

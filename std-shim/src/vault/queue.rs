@@ -104,11 +104,13 @@ pub(super) enum Kind {
 
 impl Queue {
     /// How many wait, those that were passed not counted.
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.0.present.load(Ordering::SeqCst)
     }
 
     /// Whether nobody waits whom a newcomer would overtake.
+    #[inline]
     pub(super) fn is_free(&self) -> bool {
         self.len() == 0 || self.0.changed(|line| line.pass(Instant::now())).1 == 0
     }

@@ -3,6 +3,7 @@
 use std::alloc::Layout;
 use std::array;
 use std::cmp::Reverse;
+use std::slice;
 
 use strongroom_core::{Enclave, Sealed};
 
@@ -17,6 +18,7 @@ pub enum Request<'r> {
 }
 
 impl<'r> Request<'r> {
+    #[inline]
     pub(super) fn open<S: AsRef<[u8]>>(sealed: &'r Sealed<S>, context: &'r [u8]) -> Self {
         Self::open_aligned(sealed, context, 1)
     }
@@ -47,6 +49,7 @@ impl<'r> Request<'r> {
         }
     }
 
+    #[inline]
     fn open_aligned<S: AsRef<[u8]>>(
         sealed: &'r Sealed<S>,
         context: &'r [u8],
@@ -55,6 +58,7 @@ impl<'r> Request<'r> {
         Self::Open { record: Sealed::from_record(sealed.record()), context, align }
     }
 
+    #[inline]
     pub(super) fn allocate(len: usize) -> Self {
         Self::Allocate { len, align: 1 }
     }
@@ -65,6 +69,7 @@ impl<'r> Request<'r> {
     }
 
     /// The secret's length in bytes, with what its alignment may take.
+    #[inline]
     pub(super) fn len(&self) -> usize {
         let (len, align) = self.len_and_align();
         len.saturating_add(align.saturating_sub(ALWAYS))
@@ -117,11 +122,11 @@ impl<'r> Request<'r> {
     }
 }
 
-/// What is granted together or not at all: as many as are known when the program is compiled, for which
-/// nothing is allocated, or as many as there are.
+/// What is granted together or not at all: one, as many as are known when the program is compiled, for
+/// which nothing is allocated, or as many as there are.
 pub trait Requests: Sync {
     /// As many of something else.
-    type Each<T>: AsRef<[T]>;
+    type Each<T>;
 
     fn all(&self) -> &[Request<'_>];
 
@@ -133,6 +138,28 @@ pub trait Requests: Sync {
     ) -> Result<Self::Each<T>, E>;
 
     fn map<T, U>(each: Self::Each<T>, act: impl FnMut(T) -> U) -> Self::Each<U>;
+}
+
+impl Requests for Request<'_> {
+    type Each<T> = T;
+
+    #[inline]
+    fn all(&self) -> &[Request<'_>] {
+        slice::from_ref(self)
+    }
+
+    #[inline]
+    fn longest_first<T, E>(
+        &self,
+        mut act: impl FnMut(&Request<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        act(self)
+    }
+
+    #[inline]
+    fn map<T, U>(each: T, mut act: impl FnMut(T) -> U) -> U {
+        act(each)
+    }
 }
 
 impl<const N: usize> Requests for [Request<'_>; N] {

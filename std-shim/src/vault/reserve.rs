@@ -35,7 +35,7 @@ impl<'v> Reserve<'v> {
         sealed: &Sealed<S>,
         context: &[u8],
     ) -> Result<Opened<'v>, OpenError> {
-        self.party.try_all(&[Request::open(sealed, context)]).map(|[opened]| opened)
+        self.party.try_all(&Request::open(sealed, context))
     }
 
     /// Opens a sealed secret, waiting up to `timeout` for room; see
@@ -49,8 +49,7 @@ impl<'v> Reserve<'v> {
         context: &[u8],
         timeout: Duration,
     ) -> Result<Opened<'v>, OpenError> {
-        let requests = [Request::open(sealed, context)];
-        self.party.all_within(&requests, timeout).map(|[opened]| opened)
+        self.party.all_within(&Request::open(sealed, context), timeout)
     }
 
     /// Opens a sealed secret as a future; see [`Vault::open`](crate::Vault::open).
@@ -103,7 +102,7 @@ impl<'v> Reserve<'v> {
     /// # Errors
     /// [`OpenError`].
     pub fn try_allocate(self, len: usize) -> Result<Opened<'v>, OpenError> {
-        self.party.try_all(&[Request::allocate(len)]).map(|[opened]| opened)
+        self.party.try_all(&Request::allocate(len))
     }
 
     /// Room for a new secret as a future; see [`Vault::allocate`](crate::Vault::allocate).
@@ -117,7 +116,7 @@ impl<'v> Reserve<'v> {
     /// # Errors
     /// [`OpenError`].
     pub fn allocate_timeout(self, len: usize, timeout: Duration) -> Result<Opened<'v>, OpenError> {
-        self.party.all_within(&[Request::allocate(len)], timeout).map(|[opened]| opened)
+        self.party.all_within(&Request::allocate(len), timeout)
     }
 }
 

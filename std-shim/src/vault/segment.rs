@@ -168,12 +168,18 @@ impl Segment {
 /// Somebody who uses a segment's memory, which stays as long as this lives.
 pub(super) struct User<'v> {
     segment: &'v Segment,
-    shard: usize,
-    /// So many have never been counted in this thread's shard before.
-    pub(super) is_most: bool,
+    /// The shard it is counted in, and [`MOST`]. One whole word: what is smaller is moved in pieces, for
+    /// each of which a processor waits.
+    counted: usize,
 }
 
 impl User<'_> {
+    /// Whether so many have never been counted in this thread's shard before.
+    #[inline]
+    pub(super) fn is_most(&self) -> bool {
+        self.counted & MOST != 0
+    }
+
     /// Notes that the memory is of use: something was opened in it.
     #[inline]
     pub(super) fn note_use(&self) {
@@ -199,6 +205,7 @@ impl User<'_> {
         self.segment.users.leave(PARTED);
     }
 
+    #[inline]
     fn memory(&self) -> &Memory {
         // SAFETY: while somebody uses it the memory is not changed.
         let memory = unsafe { &*self.segment.memory.get() };
@@ -211,6 +218,7 @@ impl User<'_> {
         self.memory().arena()
     }
 
+    #[inline]
     pub(super) fn pages(&self) -> &LockedPages {
         self.memory().pages()
     }
@@ -219,7 +227,7 @@ impl User<'_> {
 impl Drop for User<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.segment.users.leave(self.shard);
+        self.segment.users.leave(self.counted % MOST);
     }
 }
 
@@ -383,7 +391,7 @@ impl Users {
         if is_most {
             most.store(count, Ordering::Relaxed);
         }
-        User { segment, shard, is_most }
+        User { segment, counted: if is_most { shard | MOST } else { shard } }
     }
 
     #[inline]
@@ -402,6 +410,9 @@ impl Users {
 }
 
 const SHARDS: usize = 16;
+
+/// Set beside the number of a shard that never had so many users before.
+const MOST: usize = SHARDS;
 
 /// Where those are counted that have parted.
 #[cfg(feature = "allocator-api2-0_2")]

@@ -75,7 +75,7 @@ impl Share {
         sealed: &Sealed<S>,
         context: &[u8],
     ) -> Result<OwnedOpened, OpenError> {
-        self.now(&[Request::open(sealed, context)]).map(|[opened]| opened)
+        self.now(&Request::open(sealed, context))
     }
 
     /// See [`Vault::open_timeout`].
@@ -88,7 +88,7 @@ impl Share {
         context: &[u8],
         timeout: Duration,
     ) -> Result<OwnedOpened, OpenError> {
-        self.within(&[Request::open(sealed, context)], timeout).map(|[opened]| opened)
+        self.within(&Request::open(sealed, context), timeout)
     }
 
     /// See [`Vault::open`]. The future owns the record (in a box, an `Arc<[u8]>`, or any other memory) and
@@ -106,10 +106,7 @@ impl Share {
         C: AsRef<[u8]> + Send + Sync,
     {
         let share = self.clone();
-        async move {
-            let requests = [Request::open(&sealed, context.as_ref())];
-            share.wait(&requests).await.map(|[opened]| opened)
-        }
+        async move { share.wait(&Request::open(&sealed, context.as_ref())).await }
     }
 
     /// See [`Vault::try_open_all`].
@@ -159,7 +156,7 @@ impl Share {
     /// # Errors
     /// [`OpenError`].
     pub fn try_allocate(&self, len: usize) -> Result<OwnedOpened, OpenError> {
-        self.now(&[Request::allocate(len)]).map(|[opened]| opened)
+        self.now(&Request::allocate(len))
     }
 
     /// See [`Vault::allocate_timeout`].
@@ -171,7 +168,7 @@ impl Share {
         len: usize,
         timeout: Duration,
     ) -> Result<OwnedOpened, OpenError> {
-        self.within(&[Request::allocate(len)], timeout).map(|[opened]| opened)
+        self.within(&Request::allocate(len), timeout)
     }
 
     /// See [`Vault::allocate`].
@@ -183,7 +180,7 @@ impl Share {
         len: usize,
     ) -> impl Future<Output = Result<OwnedOpened, OpenError>> + Send + use<> {
         let share = self.clone();
-        async move { share.wait(&[Request::allocate(len)]).await.map(|[opened]| opened) }
+        async move { share.wait(&Request::allocate(len)).await }
     }
 
     pub(super) fn party(&self) -> Party<'_> {
