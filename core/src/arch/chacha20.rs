@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! many blocks    vector w: word w of block 0 | word w of block 1 | …            8 or 16 lanes
-//! four blocks    vector g: words 4g to 4g + 3 of block 0 | … | of block 3       512 bits
+//! fours          vector g: words 4g to 4g + 3 of block 0 | … | of block 3       512 bits
 //! ```
 //!
 //! The `chacha20` crate makes four blocks at a time by 256 bits, and each step waits for the one
-//! before. With 8 or 16 blocks there is always another step to do. Four blocks are faster with 512
-//! bits because those vectors rotate in one instruction; otherwise they are left to the crate.
+//! before. With 8 or 16 blocks there is always another step to do. Four and eight blocks are faster with
+//! 512 bits because those vectors rotate in one instruction; otherwise four are left to the crate.
 //!
 //! No branch and no index depends on key, counter or keystream.
 
@@ -58,11 +58,18 @@ impl Wide {
     pub(crate) fn write(&mut self, out: &mut [u8], length: usize) {
         match self.vectors {
             Vectors::Bits512 if length <= FOUR => {
-                if let Some(batch) = out.first_chunk_mut() {
+                if let Some(batch) = out.as_chunks_mut().0.first_chunk_mut() {
                     // SAFETY: `new` saw that the processor and the operating system support the
                     // instructions.
                     unsafe { four(&self.state, batch) };
                     self.advance(FOUR);
+                }
+            }
+            Vectors::Bits512 if length <= EIGHT => {
+                if let Some(batch) = out.as_chunks_mut().0.first_chunk_mut() {
+                    // SAFETY: as above.
+                    unsafe { two_fours(&self.state, batch) };
+                    self.advance(EIGHT);
                 }
             }
             Vectors::Bits512 => {
@@ -183,46 +190,69 @@ many_blocks!(
     _mm512_unpacklo_epi32 _mm512_unpackhi_epi32 _mm512_unpacklo_epi64 _mm512_unpackhi_epi64
 );
 
-/// Four blocks, a row of each in one vector.
-#[target_feature(enable = "avx512f")]
-fn four(state: &[u32; 16], out: &mut [u8; FOUR]) {
-    macro_rules! round {
-        ($a:ident $b:ident $c:ident $d:ident) => {
-            $a = _mm512_add_epi32($a, $b);
-            $d = rotate_512::<16, 16>(_mm512_xor_si512($d, $a));
-            $c = _mm512_add_epi32($c, $d);
-            $b = rotate_512::<12, 20>(_mm512_xor_si512($b, $c));
-            $a = _mm512_add_epi32($a, $b);
-            $d = rotate_512::<8, 24>(_mm512_xor_si512($d, $a));
-            $c = _mm512_add_epi32($c, $d);
-            $b = rotate_512::<7, 25>(_mm512_xor_si512($b, $c));
-        };
-    }
+/// Fours of blocks, a row of each block of a four in one vector. The fours take turns, for each step of
+/// one waits for the step before.
+macro_rules! fours {
+    ($name:ident: $($a:ident $b:ident $c:ident $d:ident $first:literal),+) => {
+        #[target_feature(enable = "avx512f")]
+        fn $name(state: &[u32; 16], out: &mut [[u8; FOUR]; [$($first),+].len()]) {
+            let rows = [0, 1, 2, 3].map(|row| cast([state.as_chunks::<4>().0[row]; 4]));
+            $(
+                let [mut $a, mut $b, mut $c, mut $d] = rows;
+                $d = number_from($d, $first);
+            )+
+            macro_rules! round {
+                () => {
+                    $($a = _mm512_add_epi32($a, $b);)+
+                    $($d = rotate_512::<16, 16>(_mm512_xor_si512($d, $a));)+
+                    $($c = _mm512_add_epi32($c, $d);)+
+                    $($b = rotate_512::<12, 20>(_mm512_xor_si512($b, $c));)+
+                    $($a = _mm512_add_epi32($a, $b);)+
+                    $($d = rotate_512::<8, 24>(_mm512_xor_si512($d, $a));)+
+                    $($c = _mm512_add_epi32($c, $d);)+
+                    $($b = rotate_512::<7, 25>(_mm512_xor_si512($b, $c));)+
+                };
+            }
 
-    let mut start = [0, 1, 2, 3].map(|row| cast([state.as_chunks::<4>().0[row]; 4]));
-    let numbers = [[0_u32, 0, 0, 0], [1, 0, 0, 0], [2, 0, 0, 0], [3, 0, 0, 0]];
-    start[3] = _mm512_add_epi32(start[3], cast(numbers));
-
-    let [mut a, mut b, mut c, mut d] = start;
-    for _ in 0..DOUBLE_ROUNDS {
-        round!(a b c d);
-        // The diagonals become columns. The row that was changed last, b, stays where it is.
-        a = _mm512_shuffle_epi32::<0b10_01_00_11>(a);
-        c = _mm512_shuffle_epi32::<0b00_11_10_01>(c);
-        d = _mm512_shuffle_epi32::<0b01_00_11_10>(d);
-        round!(a b c d);
-        a = _mm512_shuffle_epi32::<0b00_11_10_01>(a);
-        c = _mm512_shuffle_epi32::<0b10_01_00_11>(c);
-        d = _mm512_shuffle_epi32::<0b01_00_11_10>(d);
-    }
-
-    let pieces = out.as_chunks_mut::<16>().0;
-    for (row, vector) in [a, b, c, d].into_iter().enumerate() {
-        let parts: [[u8; 16]; 4] = cast(_mm512_add_epi32(vector, start[row]));
-        for (block, part) in parts.into_iter().enumerate() {
-            pieces[4 * block + row] = part;
+            for _ in 0..DOUBLE_ROUNDS {
+                round!();
+                // The diagonals become columns. The row that was changed last, b, stays where it is.
+                $(
+                    $a = _mm512_shuffle_epi32::<0b10_01_00_11>($a);
+                    $c = _mm512_shuffle_epi32::<0b00_11_10_01>($c);
+                    $d = _mm512_shuffle_epi32::<0b01_00_11_10>($d);
+                )+
+                round!();
+                $(
+                    $a = _mm512_shuffle_epi32::<0b00_11_10_01>($a);
+                    $c = _mm512_shuffle_epi32::<0b10_01_00_11>($c);
+                    $d = _mm512_shuffle_epi32::<0b01_00_11_10>($d);
+                )+
+            }
+            $(
+                let pieces = out[$first / 4].as_chunks_mut::<16>().0;
+                let starts = [rows[0], rows[1], rows[2], number_from(rows[3], $first)];
+                for (row, vector) in [$a, $b, $c, $d].into_iter().enumerate() {
+                    let parts: [[u8; 16]; 4] = cast(_mm512_add_epi32(vector, starts[row]));
+                    for (block, part) in parts.into_iter().enumerate() {
+                        pieces[4 * block + row] = part;
+                    }
+                }
+            )+
         }
-    }
+    };
+}
+
+fours!(four: a b c d 0);
+fours!(two_fours: a b c d 0, e f g h 4);
+
+/// The last row of four blocks, with their numbers: the first is that many after the next block.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn number_from(row: __m512i, first: u32) -> __m512i {
+    let numbers =
+        [[first, 0, 0, 0], [first + 1, 0, 0, 0], [first + 2, 0, 0, 0], [first + 3, 0, 0, 0]];
+    _mm512_add_epi32(row, cast(numbers))
 }
 
 /// To the left by `LEFT` bits, and by 32 - `LEFT` to the right.
@@ -284,11 +314,13 @@ mod tests {
                 made.chunks_mut(SIXTEEN).for_each(|batch| wide.write(batch, SIXTEEN));
                 assert!(made == expected, "{batches} batches of 16 blocks");
 
-                if matches!(vectors, Vectors::Bits512) {
-                    let mut wide = Wide { state: state(&key, &nonce), vectors };
-                    made.fill(0);
-                    made.chunks_mut(FOUR).for_each(|batch| wide.write(batch, FOUR));
-                    assert!(made == expected, "of 4 blocks");
+                for length in [FOUR, EIGHT] {
+                    if matches!(vectors, Vectors::Bits512) {
+                        let mut wide = Wide { state: state(&key, &nonce), vectors };
+                        made.fill(0);
+                        made.chunks_mut(length).for_each(|batch| wide.write(batch, length));
+                        assert!(made == expected, "batches of {length} bytes");
+                    }
                 }
             }
         }
