@@ -19,6 +19,7 @@ pub(crate) fn hold(results: &Results) -> Vec<Bar> {
     sealing(results, &mut bars);
     streams(results, &mut bars);
     store(results, &mut bars);
+    libraries(results, &mut bars);
     at_rest(results, &mut bars);
     bars
 }
@@ -277,6 +278,18 @@ fn store(results: &Results, bars: &mut Vec<Bar>) {
             what: format!("a store, two threads, {peer}: times one"),
             target: Target::AtLeast(least),
             measured: found.map(|found| found.against_one.median),
+            unit: Unit::Times,
+        });
+    }
+}
+
+fn libraries(results: &Results, bars: &mut Vec<Bar>) {
+    use crate::measure::libraries::MEMSAFE;
+    for found in results.libraries.iter().filter(|found| found.other != MEMSAFE) {
+        bars.push(Bar {
+            what: format!("{}: times {}", found.what, found.other),
+            target: Target::AtMost(1.0),
+            measured: Some(found.ratio.median),
             unit: Unit::Times,
         });
     }

@@ -35,7 +35,7 @@ use clap::Parser;
 use harness::Harness;
 use machine::Machine;
 use measure::{
-    at_rest, calls, density, growth, one_core, sealing, speed, store, streams, threads,
+    at_rest, calls, density, growth, libraries, one_core, sealing, speed, store, streams, threads,
     vault_threads, waiters, windows,
 };
 use options::{Group, Options, Task};
@@ -92,6 +92,7 @@ fn measure_all(options: &Options) -> Result<Results, Box<dyn Error>> {
         streams: Vec::new(),
         stores: None,
         windows: Vec::new(),
+        libraries: Vec::new(),
         at_rest: Vec::new(),
         skipped: Vec::new(),
         bars: Vec::new(),
@@ -170,6 +171,10 @@ fn measure_groups(
         let (rounds, turn) = (pace.thread_rounds, pace.thread_turn);
         let found = store::measure(pace.sealing, rounds, turn, MILLION as u64, pace.passes)?;
         results.stores = Some(found);
+    }
+    if options.wants(Group::Libraries) {
+        eprintln!("other libraries for secrets");
+        results.libraries = libraries::measure(pace.sealing)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ pub(crate) mod at_rest;
 pub(crate) mod calls;
 pub(crate) mod density;
 pub(crate) mod growth;
+pub(crate) mod libraries;
 pub(crate) mod one_core;
 pub(crate) mod sealing;
 pub(crate) mod speed;

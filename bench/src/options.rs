@@ -45,6 +45,7 @@ pub(crate) enum Group {
     Enclave,
     Streams,
     Store,
+    Libraries,
     AtRest,
 }
 

@@ -3,6 +3,7 @@
 mod cells;
 mod chart;
 mod curves;
+mod libraries;
 mod store;
 mod streams;
 mod table;

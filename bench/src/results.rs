@@ -27,6 +27,7 @@ pub(crate) struct Results {
     pub(crate) streams: Vec<Stream>,
     pub(crate) stores: Option<Stores>,
     pub(crate) windows: Vec<BesideOther>,
+    pub(crate) libraries: Vec<BesideOther>,
     pub(crate) at_rest: Vec<AtRest>,
     pub(crate) skipped: Vec<Skipped>,
     pub(crate) bars: Vec<Bar>,

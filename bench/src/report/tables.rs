@@ -5,7 +5,7 @@ use std::iter;
 
 use super::cells::{amount, middle, nanoseconds, times};
 use super::table::Table;
-use super::{store, streams, vault, windows};
+use super::{libraries, store, streams, vault, windows};
 use crate::measure::density::{LARGE, SMALL};
 use crate::measure::speed::scenarios;
 use crate::measure::{at_rest, growth, one_core, sealing, team, threads};
@@ -33,7 +33,7 @@ pub(crate) fn all(results: &Results) -> Vec<Table> {
         skipped(results),
     ];
     let tables = before.into_iter().chain(vault::tables(results)).chain(store::tables(results));
-    let tables = tables.chain([windows::table(results)]);
+    let tables = tables.chain([windows::table(results), libraries::table(results)]);
     let tables = tables.chain(after);
     tables.filter(|table| !table.rows.is_empty()).collect()
 }
