@@ -4,6 +4,7 @@
 
 mod bare;
 mod heaps;
+mod least;
 mod openssl;
 mod page_each;
 mod sodium;
@@ -77,6 +78,8 @@ const fn peer(name: &'static str, kind: Kind) -> Peer {
 pub(crate) const STRONGROOM: &str = "strongroom (Arena)";
 /// The name under which [`Buffers`] goes: what most users hold.
 pub(crate) const BUFFERS: &str = "strongroom (Buffer)";
+/// What of that cannot be left out.
+const LEAST: &str = "the least of it";
 /// The name of the floor.
 pub(crate) const FLOOR: &str = "glibc malloc";
 
@@ -84,6 +87,7 @@ pub(crate) const FLOOR: &str = "glibc malloc";
 pub(crate) fn each(visitor: &mut impl Visitor) {
     visitor.visit(peer(STRONGROOM, Kind::Region), Strongroom::new);
     visitor.visit(peer(BUFFERS, Kind::Region), Buffers::new);
+    visitor.visit(peer(LEAST, Kind::Heap), |_| Ok(least::Least::new()));
     visitor.visit(peer("mimalloc", Kind::Heap), |_| Ok(heaps::Mimalloc));
     visitor.visit(peer("talc", Kind::Region), bare::Alone::<bare::Talc>::new);
     visitor.visit(peer("linked_list_allocator", Kind::Region), bare::Alone::<bare::List>::new);
