@@ -6,7 +6,7 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use strongroom::{OpenError, Opener, Sealed, Vault};
+use strongroom::{OpenError, Opened, Opener, OwnedOpened, Sealed, Vault};
 
 #[path = "support/tasks.rs"]
 mod tasks;
@@ -96,7 +96,7 @@ fn many(budget: usize, reserve: usize) -> (Arc<Vault>, Vec<(Sealed, [u8; 8])>) {
     loop {
         let number = records.len();
         let context = number.to_le_bytes();
-        let sealed = vault.seal(&vec![number as u8; number * 37 % 100], &context).unwrap();
+        let sealed = vault.seal(&secret(number), &context).unwrap();
         match vault.try_open(&sealed, &context) {
             Ok(opened) => held.push(opened),
             // The longest come first when they are opened together, and may leave other gaps.
@@ -106,6 +106,10 @@ fn many(budget: usize, reserve: usize) -> (Arc<Vault>, Vec<(Sealed, [u8; 8])>) {
     }
     drop(held);
     (Arc::new(vault), records)
+}
+
+fn secret(number: usize) -> Vec<u8> {
+    vec![number.to_le_bytes()[0]; number * 37 % 100]
 }
 
 fn lent(records: &[(Sealed, [u8; 8])]) -> Vec<(&Sealed, &[u8])> {
@@ -118,7 +122,7 @@ fn as_many_as_fit_are_opened_together_in_the_order_they_were_asked_for() {
     assert!(records.len() > 500, "{}", records.len());
     let opened = vault.try_open_many(lent(&records)).unwrap();
     for (number, opened) in opened.iter().enumerate() {
-        assert_eq!(opened.expose_secret(), vec![number as u8; number * 37 % 100]);
+        assert_eq!(opened.expose_secret(), secret(number));
     }
     assert_eq!(vault.held(), records.len());
     assert!(matches!(vault.try_open_many(lent(&records)), Err(OpenError::Full(_))));
@@ -168,38 +172,29 @@ fn many_are_waited_for_by_threads_and_tasks_alike() {
         // So that those of the reserve need nothing else: there is always somebody in the common line.
         let (vault, records) = many(8 * 1024, 8 * 1024);
         let records = &records[..records.len() * 3 / 4];
+        let all: usize = (0..records.len()).map(|number| number * 37 % 100).sum();
+        let open = |how| match how {
+            0 => bytes(&vault.open_many_timeout(lent(records), LONG).unwrap()),
+            1 => {
+                let own = vault.reserve("own").unwrap();
+                bytes(&own.open_many_timeout(lent(records), LONG).unwrap())
+            }
+            2 => {
+                let owned = lent(records).into_iter();
+                let owned = owned.map(|(sealed, context)| (sealed.clone(), context)).collect();
+                bytes(&block_on(Box::pin(vault.open_many(owned))).unwrap())
+            }
+            _ => {
+                let opened = vault.share().open_many_timeout(lent(records), LONG).unwrap();
+                thread::yield_now();
+                opened.iter().map(OwnedOpened::<[u8]>::len).sum()
+            }
+        };
         thread::scope(|scope| {
             for number in 0..32 {
-                let vault = &vault;
                 scope.spawn(move || {
                     for round in 0..8 {
-                        let secrets = match (number + round) % 4 {
-                            0 => {
-                                let opened = vault.open_many_timeout(lent(records), LONG).unwrap();
-                                opened.iter().map(|opened| opened.len()).sum::<usize>()
-                            }
-                            1 => {
-                                let own = vault.reserve("own").unwrap();
-                                let opened = own.open_many_timeout(lent(records), LONG).unwrap();
-                                opened.iter().map(|opened| opened.len()).sum()
-                            }
-                            2 => {
-                                let owned = lent(records).into_iter().map(|(sealed, context)| {
-                                    (Sealed::from_record(sealed.record()), context)
-                                });
-                                let owned: Vec<(Sealed<&[u8]>, &[u8])> = owned.collect();
-                                let opened = block_on(Box::pin(vault.open_many(owned))).unwrap();
-                                opened.iter().map(|opened| opened.len()).sum()
-                            }
-                            _ => {
-                                let share = vault.share();
-                                let opened = share.open_many_timeout(lent(records), LONG).unwrap();
-                                thread::yield_now();
-                                opened.iter().map(|opened| opened.len()).sum()
-                            }
-                        };
-                        let all: usize = (0..records.len()).map(|number| number * 37 % 100).sum();
-                        assert_eq!(secrets, all);
+                        assert_eq!(open((number + round) % 4), all);
                     }
                 });
             }
@@ -207,6 +202,10 @@ fn many_are_waited_for_by_threads_and_tasks_alike() {
         assert_eq!((vault.held(), vault.waiters()), (0, 0));
         vault.verify().unwrap();
     });
+}
+
+fn bytes(opened: &[Opened<'_>]) -> usize {
+    opened.iter().map(Opened::<[u8]>::len).sum()
 }
 
 /// Each opens a user's name and a password; held one after the other, most of them would wait for
