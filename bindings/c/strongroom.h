@@ -34,9 +34,6 @@
 #endif
 
 
-// The most records that are opened together: see strongroom_open_all.
-#define STRONGROOM_OPEN_ALL_MOST 16
-
 // The bytes by which a record is longer than its secret.
 #define STRONGROOM_RECORD_OVERHEAD 24
 
@@ -111,6 +108,9 @@ typedef enum strongroom_status {
   STRONGROOM_DAMAGED = 31,
   // A fault inside this library. Please report it, with the message.
   STRONGROOM_INTERNAL = 32,
+  // The memory cannot have the windows that were asked for; or it would have to hand out plain pointers,
+  // which memory with windows does not.
+  STRONGROOM_WINDOWS_REFUSED = 33,
 } strongroom_status;
 
 // The kinds of damage.
@@ -163,6 +163,23 @@ typedef enum strongroom_policy {
   // strongroom_vault_protections_json.
   STRONGROOM_POLICY_PREFER = 1,
 } strongroom_policy;
+
+// Whether a vault's memory is shut but for the moments in which somebody uses it.
+typedef enum strongroom_windows {
+  // The memory is always open. The default.
+  STRONGROOM_WINDOWS_NONE = 0,
+  // By page protection, mprotect(2), on every machine: while any thread has a window on any secret, all
+  // threads can read all of them, and the first window and the end of the last one are a system call
+  // each.
+  STRONGROOM_WINDOWS_PAGES = 1,
+  // By memory protection keys, pkeys(7), or an error: a window is the thread's own and costs no system
+  // call.
+  STRONGROOM_WINDOWS_KEYS = 2,
+  // By keys where the machine has them, else by pages.
+  STRONGROOM_WINDOWS_KEYS_OR_PAGES = 3,
+  // By keys where the machine has them, else not at all.
+  STRONGROOM_WINDOWS_KEYS_OR_NONE = 4,
+} strongroom_windows;
 
 // Opens what is pushed into it, chunk by chunk.
 typedef struct strongroom_open_stream strongroom_open_stream;
@@ -320,7 +337,7 @@ enum strongroom_status strongroom_on_fault(strongroom_fault_handler handler,
 
 // Makes the vault that strongroom_malloc takes memory of: once, before its first call, which else makes one
 // that locks 16 KiB from the start and as much as the system allows at most. `options` may be NULL, for
-// their defaults. When the process exits, all memory is wiped as by strongroom_wipe_all.
+// their defaults; those with windows are refused with STRONGROOM_WINDOWS_REFUSED. When the process exits, all memory is wiped as by strongroom_wipe_all.
 STRONGROOM_MUST_USE
 enum strongroom_status strongroom_malloc_install(const struct strongroom_options *options);
 
@@ -365,6 +382,9 @@ enum strongroom_status strongroom_opened_version(const struct strongroom_opened 
 
 // Exposes the secret to be read: its bytes stay where `bytes` points to until strongroom_opened_end,
 // which the same thread calls once for each exposure. Several may read at once.
+//
+// Where the vault has windows (strongroom_options_windows) its memory is open from here to there, and whoever
+// touches it before or afterwards ends the process.
 STRONGROOM_MUST_USE
 enum strongroom_status strongroom_opened_read(const struct strongroom_opened *opened,
                                               const uint8_t **bytes,
@@ -378,8 +398,15 @@ enum strongroom_status strongroom_opened_write(const struct strongroom_opened *o
                                                size_t *len);
 
 // Ends what strongroom_opened_read or strongroom_opened_write began; the bytes must not be used any more.
+// STRONGROOM_NOT_EXPOSED if nothing was begun, or, where the vault has windows, not by this thread.
 STRONGROOM_MUST_USE
 enum strongroom_status strongroom_opened_end(const struct strongroom_opened *opened);
+
+// What shuts the memory that the secret is in, stored in `windows`: STRONGROOM_WINDOWS_NONE,
+// STRONGROOM_WINDOWS_PAGES or STRONGROOM_WINDOWS_KEYS. For whoever would keep its bytes exposed for long.
+STRONGROOM_MUST_USE
+enum strongroom_status strongroom_opened_windows(const struct strongroom_opened *opened,
+                                                 uint32_t *windows);
 
 // Whether the secret equals `other`, stored in `equal`, in a time that depends on the lengths alone.
 STRONGROOM_MUST_USE
@@ -423,7 +450,7 @@ enum strongroom_status strongroom_open_begin(const struct strongroom_vault *vaul
                                              struct strongroom_opening **opening,
                                              struct strongroom_opened **opened);
 
-// Opens up to 16 records, all or none (strongroom_open_all), without a thread that waits; otherwise as
+// Opens `count` records, all or none (strongroom_open_all), without a thread that waits; otherwise as
 // strongroom_open_begin. `opened` has room for `count` handles, and so has that of
 // strongroom_opening_finish.
 STRONGROOM_MUST_USE
@@ -491,6 +518,18 @@ enum strongroom_status strongroom_options_policy(struct strongroom_options *opti
 STRONGROOM_MUST_USE
 enum strongroom_status strongroom_options_backing(struct strongroom_options *options,
                                                   uint32_t backing);
+
+// Whether the memory is shut but for the moments in which somebody uses it: a strongroom_windows. A window is
+// open from strongroom_opened_read, strongroom_opened_write or strongroom_open_stream_read to the call that
+// ends the exposure, which must be the same thread's; whoever touches the memory otherwise ends the process
+// (SIGSEGV). The budget then begins at two pages.
+//
+// Where there can be none it is an error, STRONGROOM_WINDOWS_REFUSED; with STRONGROOM_POLICY_PREFER the vault
+// has none, and says so: see strongroom_vault_protections_json. strongroom_malloc hands out plain pointers and
+// takes no options with windows.
+STRONGROOM_MUST_USE
+enum strongroom_status strongroom_options_windows(struct strongroom_options *options,
+                                                  uint32_t windows);
 
 // Where one of the two shares of the key rests: a strongroom_key_share. One that was loaded from a
 // keyring is kept in locked memory for `kept_ms` milliseconds, for those who seal or open next.
@@ -845,8 +884,9 @@ enum strongroom_status strongroom_open(const struct strongroom_vault *vault,
                                        uint64_t timeout_ms,
                                        struct strongroom_opened **opened);
 
-// Opens up to 16 records (STRONGROOM_OPEN_ALL_MOST), all or none, waiting as strongroom_open does: one
-// place in line, and one wait. `opened` has room for `count` handles.
+// Opens `count` records, all or none, waiting as strongroom_open does: one place in line, and one wait.
+// `opened` has room for as many handles. STRONGROOM_NEVER_TOGETHER, at once, if the budget is too small for
+// all of them.
 STRONGROOM_MUST_USE
 enum strongroom_status strongroom_open_all(const struct strongroom_vault *vault,
                                            const struct strongroom_request *requests,

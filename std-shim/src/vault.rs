@@ -80,6 +80,7 @@ use crate::emergency;
 use crate::entropy::OsEntropy;
 use crate::pages::{LockError, Protections};
 use crate::sys;
+use crate::windows::WindowKind;
 
 /// Seals any number of secrets into ordinary memory, and opens them into locked memory under a
 /// budget.
@@ -471,6 +472,13 @@ impl Vault {
     #[must_use]
     pub fn waiters(&self) -> usize {
         if self.admission.check_process().is_err() { 0 } else { self.admission.waiters() }
+    }
+
+    /// What shuts the vault's memory but for the moments in which somebody uses it: what came of
+    /// [`Builder::windows`]. Of use to whoever would hand out plain pointers. It takes no lock.
+    #[must_use]
+    pub fn windows(&self) -> WindowKind {
+        self.admission.windows()
     }
 
     /// What the operating system has granted for all of the locked memory. Whether it is locked still

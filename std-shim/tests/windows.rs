@@ -48,6 +48,8 @@ fn place(secret: &Opened<'_>) -> *const u8 {
 fn a_secret_is_there_while_it_is_exposed_and_shut_otherwise() {
     for windows in kinds() {
         let vault = vault(windows);
+        let kind = if windows == Windows::Pages { WindowKind::Pages } else { WindowKind::Keys };
+        assert_eq!((vault.windows(), vault.protections().windows), (kind, kind));
         let mut secret = vault.try_allocate(64).unwrap();
         let place = place(&secret);
         assert!(!is_readable(place), "{windows:?}");

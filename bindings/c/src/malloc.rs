@@ -11,7 +11,7 @@ use std::ptr::{self, NonNull};
 
 use allocator_api2::alloc::Allocator;
 use errno::{Errno, set_errno};
-use strongroom::{Fault, InstallError, Vault, VaultError, global};
+use strongroom::{Fault, InstallError, Vault, VaultError, WindowError, Windows, global};
 
 use crate::fault;
 use crate::options::Options;
@@ -20,13 +20,17 @@ use crate::table::{self, Given};
 
 /// Makes the vault that strongroom_malloc takes memory of: once, before its first call, which else makes one
 /// that locks 16 KiB from the start and as much as the system allows at most. `options` may be NULL, for
-/// their defaults. When the process exits, all memory is wiped as by strongroom_wipe_all.
+/// their defaults; those with windows are refused with STRONGROOM_WINDOWS_REFUSED. When the process exits, all memory is wiped as by strongroom_wipe_all.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn strongroom_malloc_install(options: *const Options) -> Status {
     border(|| {
         // SAFETY: the caller promises what the header says of pointers.
-        let builder = unsafe { options.as_ref() }.map(|options| options.builder.clone());
+        let options = unsafe { options.as_ref() };
+        if options.is_some_and(|options| options.windows != Windows::None) {
+            return Err(Failure::Vault(WindowError::PlainPointers.into()));
+        }
+        let builder = options.map(|options| options.builder.clone());
         builder.unwrap_or_else(|| Options::new().builder).install()?;
         Ok(())
     })

@@ -3,21 +3,25 @@
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
 use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use strongroom::{OwnedOpened, Vault};
+use strongroom::{Exposed, OwnedOpened, Vault, WindowKind};
 
 use crate::fault;
 use crate::pointers::{Place, bytes, place, shared, take_back};
 use crate::status::{Failure, Status, border};
 use crate::store::Together;
 use crate::vault::RecordRoom;
+use crate::windows::{Window, Windows};
 
 /// An open secret, in locked memory between canaries. Close it as soon as it was used.
 pub struct OpenedHandle {
     secret: UnsafeCell<Secret>,
     /// How many read it; [`WRITTEN`] if one writes.
     exposures: AtomicUsize,
+    /// What those of them have open that last beyond a call, where the vault has windows.
+    windows: Option<Windows>,
 }
 
 enum Secret {
@@ -44,7 +48,8 @@ impl OpenedHandle {
     }
 
     fn new(secret: Secret) -> Self {
-        Self { secret: UnsafeCell::new(secret), exposures: AtomicUsize::new(0) }
+        let windows = Windows::of(secret.vault());
+        Self { secret: UnsafeCell::new(secret), exposures: AtomicUsize::new(0), windows }
     }
 
     /// Calls `look` with the secret, which nobody writes meanwhile.
@@ -52,7 +57,7 @@ impl OpenedHandle {
         let reading = Exposure::begin(self)?;
         let vault = reading.secret().vault();
         vault.check()?;
-        let looked = reading.secret().with_secret(look);
+        let looked = look(&reading.secret().expose());
         // What was wiped meanwhile is not what was open.
         vault.check()?;
         looked
@@ -65,6 +70,12 @@ impl OpenedHandle {
     ) -> Result<R, Failure> {
         let writing = Exposure::begin_writing(self)?;
         change(writing.secret_mut()?)
+    }
+
+    /// Ends an exposure that was kept.
+    fn end_kept(&self) -> Result<(), Failure> {
+        self.windows.as_ref().map_or(Ok(()), Windows::end)?;
+        self.end()
     }
 
     fn end(&self) -> Result<(), Failure> {
@@ -81,8 +92,8 @@ fn count(exposures: usize) -> usize {
     if exposures == WRITTEN { 1 } else { exposures }
 }
 
-/// One exposure, which ends when dropped, or is kept beyond the call. It is kept by its count alone: the
-/// vaults that are made here have no windows (`Options::new`), so nothing else ends with it.
+/// One exposure, which ends when dropped, or is kept beyond the call: by its count, and with its window if
+/// it has one.
 struct Exposure<'o>(&'o OpenedHandle);
 
 impl<'o> Exposure<'o> {
@@ -103,8 +114,7 @@ impl<'o> Exposure<'o> {
     }
 
     /// Of one that was begun to write.
-    #[expect(clippy::mut_from_ref, reason = "an exposure is the right to what it exposes")]
-    fn secret_mut(&self) -> Result<&mut OwnedOpened, Failure> {
+    fn secret_mut(&self) -> Result<&'o mut OwnedOpened, Failure> {
         // SAFETY: no other exposure is there, and none begins until this one has ended.
         match unsafe { &mut *self.0.secret.get() } {
             Secret::Together(_) => Err(Failure::Shared),
@@ -120,7 +130,10 @@ impl<'o> Exposure<'o> {
         unsafe { &*self.0.secret.get() }
     }
 
-    fn keep(self) {
+    fn keep(self, window: impl FnOnce() -> Window) {
+        if let Some(windows) = &self.0.windows {
+            windows.keep(window());
+        }
         mem::forget(self);
     }
 }
@@ -133,17 +146,17 @@ impl Drop for Exposure<'_> {
 }
 
 impl Secret {
-    fn vault(&self) -> &Vault {
+    fn vault(&self) -> &Arc<Vault> {
         match self {
             Self::Alone(secret) => secret.vault(),
             Self::Together(secret) => secret.vault(),
         }
     }
 
-    fn with_secret<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+    fn expose(&self) -> Exposed<'_> {
         match self {
-            Self::Alone(secret) => secret.with_secret(look),
-            Self::Together(secret) => secret.with_secret(look),
+            Self::Alone(secret) => secret.expose_secret(),
+            Self::Together(secret) => secret.expose_secret(),
         }
     }
 }
@@ -188,6 +201,9 @@ pub unsafe extern "C" fn strongroom_opened_version(
 
 /// Exposes the secret to be read: its bytes stay where `bytes` points to until strongroom_opened_end,
 /// which the same thread calls once for each exposure. Several may read at once.
+///
+/// Where the vault has windows (strongroom_options_windows) its memory is open from here to there, and whoever
+/// touches it before or afterwards ends the process.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn strongroom_opened_read(
@@ -203,8 +219,10 @@ pub unsafe extern "C" fn strongroom_opened_read(
         // SAFETY: as above.
         let reading = Exposure::begin(unsafe { shared(opened, "opened") }?)?;
         reading.secret().vault().check()?;
-        reading.secret().with_secret(|secret| show(secret.as_ptr(), secret.len(), first, len));
-        reading.keep();
+        let exposed = reading.secret().expose();
+        show(exposed.as_ptr(), exposed.len(), first, len);
+        // SAFETY: the secret stays where it is until it is closed, which is refused while it is exposed.
+        reading.keep(|| unsafe { Window::reading(exposed) });
         Ok(())
     })
 }
@@ -227,8 +245,8 @@ pub unsafe extern "C" fn strongroom_opened_write(
         let writing = Exposure::begin_writing(unsafe { shared(opened, "opened") }?)?;
         let mut exposed = writing.secret_mut()?.expose_secret_mut();
         show(exposed.as_mut_ptr(), exposed.len(), first, len);
-        drop(exposed);
-        writing.keep();
+        // SAFETY: as for what is exposed to be read.
+        writing.keep(|| unsafe { Window::writing(exposed) });
         Ok(())
     })
 }
@@ -239,12 +257,35 @@ fn show<P>(first: P, count: usize, bytes: Place<P>, len: Place<usize>) {
 }
 
 /// Ends what strongroom_opened_read or strongroom_opened_write began; the bytes must not be used any more.
+/// STRONGROOM_NOT_EXPOSED if nothing was begun, or, where the vault has windows, not by this thread.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn strongroom_opened_end(opened: *const OpenedHandle) -> Status {
     border(|| {
         // SAFETY: the caller promises what the header says of pointers.
-        unsafe { shared(opened, "opened") }?.end()
+        unsafe { shared(opened, "opened") }?.end_kept()
+    })
+}
+
+/// What shuts the memory that the secret is in, stored in `windows`: STRONGROOM_WINDOWS_NONE,
+/// STRONGROOM_WINDOWS_PAGES or STRONGROOM_WINDOWS_KEYS. For whoever would keep its bytes exposed for long.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn strongroom_opened_windows(
+    opened: *const OpenedHandle,
+    windows: *mut u32,
+) -> Status {
+    border(|| {
+        // SAFETY: the caller promises what the header says of pointers.
+        let windows = unsafe { place(windows, "windows") }?;
+        // SAFETY: as above.
+        let reading = Exposure::begin(unsafe { shared(opened, "opened") }?)?;
+        windows.put(match reading.secret().vault().windows() {
+            WindowKind::Pages => 1,
+            WindowKind::Keys => 2,
+            _ => 0,
+        });
+        Ok(())
     })
 }
 

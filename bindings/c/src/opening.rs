@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use strongroom::{OpenError, OwnedOpened, Sealed, Share};
+use strongroom::{OpenError, Opener, OwnedOpened, Sealed};
 
 use crate::opened::OpenedHandle;
-use crate::pointers::{Place, alone, bytes, handle_place, shared, take_back};
+use crate::pointers::{Place, Places, alone, bytes, handle_place, shared, take_back};
 use crate::status::{Failure, Status, border};
 use crate::store::{StoreHandle, Together};
 use crate::vault::{RequestIn, VaultHandle, opened_places, records};
@@ -34,12 +34,6 @@ enum Secrets {
     Several(Vec<OwnedOpened>),
     /// It is in what waited for it.
     Within,
-}
-
-fn give_all(secrets: Vec<OpenedHandle>, places: &[Place<*mut OpenedHandle>]) {
-    for (place, secret) in places.iter().zip(secrets) {
-        place.give(secret);
-    }
 }
 
 /// Who is called when it is worth asking again.
@@ -151,7 +145,7 @@ impl OpeningHandle {
     fn settle(
         mut self,
         opening: Place<*mut Self>,
-        opened: &[Place<*mut OpenedHandle>],
+        opened: &Places<OpenedHandle>,
     ) -> Result<(), Failure> {
         match self.poll() {
             Poll::Pending => {
@@ -159,7 +153,7 @@ impl OpeningHandle {
                 Err(Failure::NotYet)
             }
             Poll::Ready(secrets) => {
-                give_all(self.opened(secrets?), opened);
+                opened.give(self.opened(secrets?));
                 Ok(())
             }
         }
@@ -189,7 +183,7 @@ pub unsafe extern "C" fn strongroom_open_begin(
         // SAFETY: the caller promises what the header says of pointers.
         let opening = unsafe { handle_place(opening, "opening") }?;
         // SAFETY: as above.
-        let opened = unsafe { handle_place(opened, "opened") }?;
+        let opened = unsafe { opened_places(opened, 1) }?;
         // SAFETY: as above.
         let share = &unsafe { shared(vault, "vault") }?.share;
         // SAFETY: as above.
@@ -197,11 +191,11 @@ pub unsafe extern "C" fn strongroom_open_begin(
         // SAFETY: as above.
         let context: Box<[u8]> = unsafe { bytes(context, context_len, "context") }?.into();
         let waiting = Waiting::Alone(Box::pin(share.open(Sealed::from_record(record), context)));
-        OpeningHandle::new(bell, waiting)?.settle(opening, &[opened])
+        OpeningHandle::new(bell, waiting)?.settle(opening, &opened)
     })
 }
 
-/// Opens up to 16 records, all or none (strongroom_open_all), without a thread that waits; otherwise as
+/// Opens `count` records, all or none (strongroom_open_all), without a thread that waits; otherwise as
 /// strongroom_open_begin. `opened` has room for `count` handles, and so has that of
 /// strongroom_opening_finish.
 #[unsafe(no_mangle)]
@@ -227,40 +221,11 @@ pub unsafe extern "C" fn strongroom_open_all_begin(
         let owned = records.into_iter().map(|(record, context)| {
             (Sealed::from_record(Box::from(record.record())), Box::from(context))
         });
-        let waiting = Waiting::Several(count, open_all(share, owned.collect()));
+        let (share, owned) = (share.clone(), owned.collect());
+        let opening_all = async move { share.open_many::<Box<[u8]>, Box<[u8]>>(owned).await };
+        let waiting = Waiting::Several(count, Box::pin(opening_all));
         OpeningHandle::new(bell, waiting)?.settle(opening, &opened)
     })
-}
-
-type OwnedRecord = (Sealed<Box<[u8]>>, Box<[u8]>);
-
-/// The crate takes arrays, so that an open of one allocates nothing.
-fn open_all(
-    share: &Share,
-    records: Vec<OwnedRecord>,
-) -> Pin<Box<dyn Future<Output = Result<Vec<OwnedOpened>, OpenError>> + Send>> {
-    macro_rules! of_count {
-        ($($count:literal)*) => {
-            match records.len() {
-                $($count => open_array::<$count>(share, records),)*
-                _ => Box::pin(async { Ok(Vec::new()) }),
-            }
-        };
-    }
-    of_count!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
-}
-
-fn open_array<const N: usize>(
-    share: &Share,
-    records: Vec<OwnedRecord>,
-) -> Pin<Box<dyn Future<Output = Result<Vec<OwnedOpened>, OpenError>> + Send>> {
-    match <[OwnedRecord; N]>::try_from(records) {
-        Ok(records) => {
-            let opening = share.open_all(records);
-            Box::pin(async { opening.await.map(Vec::from) })
-        }
-        Err(_) => Box::pin(async { Ok(Vec::new()) }),
-    }
 }
 
 /// Opens a name's secret for all who ask for it (strongroom_store_open) without a thread that waits;
@@ -280,13 +245,13 @@ pub unsafe extern "C" fn strongroom_store_open_begin(
         // SAFETY: the caller promises what the header says of pointers.
         let opening = unsafe { handle_place(opening, "opening") }?;
         // SAFETY: as above.
-        let opened = unsafe { handle_place(opened, "opened") }?;
+        let opened = unsafe { opened_places(opened, 1) }?;
         // SAFETY: as above.
         let store = unsafe { shared(store, "store") }?;
         // SAFETY: as above.
         let name = unsafe { bytes(name, name_len, "name") }?;
         let waiting = Waiting::Together(Together::waiting(store, name));
-        OpeningHandle::new(bell, waiting)?.settle(opening, &[opened])
+        OpeningHandle::new(bell, waiting)?.settle(opening, &opened)
     })
 }
 
@@ -306,11 +271,11 @@ pub unsafe extern "C" fn strongroom_allocate_begin(
         // SAFETY: the caller promises what the header says of pointers.
         let opening = unsafe { handle_place(opening, "opening") }?;
         // SAFETY: as above.
-        let opened = unsafe { handle_place(opened, "opened") }?;
+        let opened = unsafe { opened_places(opened, 1) }?;
         // SAFETY: as above.
         let share = &unsafe { shared(vault, "vault") }?.share;
         let waiting = Waiting::Alone(Box::pin(share.allocate(len)));
-        OpeningHandle::new(bell, waiting)?.settle(opening, &[opened])
+        OpeningHandle::new(bell, waiting)?.settle(opening, &opened)
     })
 }
 
@@ -337,7 +302,7 @@ pub unsafe extern "C" fn strongroom_opening_finish(
         let waiting = unsafe { take_back(opening, "opening") }?;
         let secrets = secrets?;
         if let Some(waiting) = waiting {
-            give_all(waiting.opened(secrets), &opened);
+            opened.give(waiting.opened(secrets));
         }
         Ok(())
     })

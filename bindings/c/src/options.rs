@@ -12,6 +12,8 @@ use crate::status::{Failure, Status, border};
 /// What a vault is to be: see strongroom_options_new.
 pub struct Options {
     pub(crate) builder: Builder,
+    /// As in the builder, which does not tell.
+    pub(crate) windows: Windows,
 }
 
 /// What to do when memory cannot be locked.
@@ -37,6 +39,25 @@ pub enum Backing {
     PreferSecretMemory = 2,
 }
 
+/// Whether a vault's memory is shut but for the moments in which somebody uses it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub enum WindowsIn {
+    /// The memory is always open. The default.
+    None = 0,
+    /// By page protection, mprotect(2), on every machine: while any thread has a window on any secret, all
+    /// threads can read all of them, and the first window and the end of the last one are a system call
+    /// each.
+    Pages = 1,
+    /// By memory protection keys, pkeys(7), or an error: a window is the thread's own and costs no system
+    /// call.
+    Keys = 2,
+    /// By keys where the machine has them, else by pages.
+    KeysOrPages = 3,
+    /// By keys where the machine has them, else not at all.
+    KeysOrNone = 4,
+}
+
 /// Where one of the two shares of the vault's key rests.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -55,8 +76,8 @@ pub enum KeyShare {
 
 impl Options {
     pub(crate) fn new() -> Self {
-        // An exposure is begun in one call and ended in another, which no guard is.
-        Self { builder: Vault::builder().windows(Windows::None).on_fault(on_fault) }
+        let windows = Windows::None;
+        Self { builder: Vault::builder().windows(windows).on_fault(on_fault), windows }
     }
 
     fn change(&mut self, change: impl FnOnce(Builder) -> Builder) {
@@ -144,6 +165,34 @@ pub unsafe extern "C" fn strongroom_options_backing(options: *mut Options, backi
             other => return Err(unknown("backing", other)),
         };
         options.change(|builder| builder.backing(backing));
+        Ok(())
+    })
+}
+
+/// Whether the memory is shut but for the moments in which somebody uses it: a strongroom_windows. A window is
+/// open from strongroom_opened_read, strongroom_opened_write or strongroom_open_stream_read to the call that
+/// ends the exposure, which must be the same thread's; whoever touches the memory otherwise ends the process
+/// (SIGSEGV). The budget then begins at two pages.
+///
+/// Where there can be none it is an error, STRONGROOM_WINDOWS_REFUSED; with STRONGROOM_POLICY_PREFER the vault
+/// has none, and says so: see strongroom_vault_protections_json. strongroom_malloc hands out plain pointers and
+/// takes no options with windows.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn strongroom_options_windows(options: *mut Options, windows: u32) -> Status {
+    border(|| {
+        // SAFETY: the caller promises what the header says of pointers.
+        let options = unsafe { alone(options, "options") }?;
+        options.windows = match windows {
+            0 => Windows::None,
+            1 => Windows::Pages,
+            2 => Windows::Keys,
+            3 => Windows::KeysOrPages,
+            4 => Windows::KeysOrNone,
+            other => return Err(unknown("windows", other)),
+        };
+        let windows = options.windows;
+        options.change(|builder| builder.windows(windows));
         Ok(())
     })
 }

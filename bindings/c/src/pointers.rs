@@ -128,6 +128,38 @@ pub(crate) unsafe fn handle_place<T>(
     Ok(place)
 }
 
+/// Places for several handles, each of which is NULL until there is one.
+///
+/// # Safety
+/// If it is not NULL, so many pointers may be written there.
+pub(crate) unsafe fn handle_places<T>(
+    first: *mut *mut T,
+    count: usize,
+    name: &'static str,
+) -> Result<Places<T>, Failure> {
+    check(first.is_null(), count.saturating_mul(size_of::<*mut T>()), name)?;
+    let places = Places { first, count };
+    places.all().for_each(|place| place.put(std::ptr::null_mut()));
+    Ok(places)
+}
+
+/// Where several handles go.
+pub(crate) struct Places<T> {
+    first: *mut *mut T,
+    count: usize,
+}
+
+impl<T> Places<T> {
+    fn all(&self) -> impl Iterator<Item = Place<*mut T>> {
+        (0..self.count).map(|number| Place(self.first.wrapping_add(number)))
+    }
+
+    /// Gives out as many handles as there are places.
+    pub(crate) fn give(&self, values: impl IntoIterator<Item = T>) {
+        self.all().zip(values).for_each(|(place, value)| place.give(value));
+    }
+}
+
 impl<T> Place<*mut T> {
     /// Gives out a handle, which [`take_back`] takes back.
     pub(crate) fn give(self, value: T) {

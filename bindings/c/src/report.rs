@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char, c_void};
 
 use serde::Serialize;
-use strongroom::{ForkView, Vault};
+use strongroom::{ForkView, Vault, WindowKind};
 
 use crate::pointers::{bytes_mut, handle_place, shared};
 use crate::status::{Failure, Status, border};
@@ -111,6 +111,7 @@ struct ProtectionsReport {
     fork_view: &'static str,
     guarded: bool,
     secret_memory: bool,
+    windows: &'static str,
     /// The sentences have the cause, the numbers and the remedy.
     lock_refusal: Option<String>,
     growth_refusal: Option<String>,
@@ -131,6 +132,11 @@ impl ProtectionsReport {
             },
             guarded: granted.guarded,
             secret_memory: granted.secret_memory,
+            windows: match granted.windows {
+                WindowKind::Pages => "pages",
+                WindowKind::Keys => "keys",
+                _ => "none",
+            },
             lock_refusal: vault.lock_refusal().map(|refusal| refusal.to_string()),
             growth_refusal: vault.growth_refusal().map(|refusal| refusal.to_string()),
             key_share_refusal: vault.key_share_refusal().map(|refusal| refusal.to_string()),

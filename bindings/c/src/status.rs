@@ -85,6 +85,9 @@ pub enum Status {
     DAMAGED = 31,
     /// A fault inside this library. Please report it, with the message.
     INTERNAL = 32,
+    /// The memory cannot have the windows that were asked for; or it would have to hand out plain pointers,
+    /// which memory with windows does not.
+    WINDOWS_REFUSED = 33,
 }
 
 /// Why a call was not done.
@@ -106,6 +109,10 @@ pub(crate) enum Failure {
         exposures: usize,
     },
     NotExposed,
+    /// All of them are other threads', which have the windows.
+    OtherThreads {
+        exposures: usize,
+    },
     Shared,
     NotYet,
     /// A stream wants more bytes.
@@ -128,7 +135,7 @@ impl Failure {
             Self::Damage(_) => Status::DAMAGED,
             Self::TooSmall { .. } => Status::BUFFER_TOO_SMALL,
             Self::Exposed { .. } => Status::EXPOSED,
-            Self::NotExposed => Status::NOT_EXPOSED,
+            Self::NotExposed | Self::OtherThreads { .. } => Status::NOT_EXPOSED,
             Self::Shared => Status::SHARED,
             Self::NotYet | Self::Wanting => Status::PENDING,
             Self::NoReserve => Status::NOT_FOUND,
@@ -189,6 +196,7 @@ fn of_vault(error: &VaultError) -> Status {
         | VaultError::CeilingBelowFloor { .. } => Status::BUDGET,
         VaultError::NoEntropy => Status::NO_ENTROPY,
         VaultError::KeyShare(_) => Status::KEY_SHARE,
+        VaultError::Windows(_) => Status::WINDOWS_REFUSED,
         VaultError::Wiped => Status::DESTROYED,
         _ => Status::INTERNAL,
     }
@@ -281,6 +289,11 @@ impl Display for Failure {
             Self::NotExposed => f.write_str(
                 "the secret is not exposed: strongroom_opened_end ends what strongroom_opened_read or \
                  strongroom_opened_write began, once",
+            ),
+            Self::OtherThreads { exposures } => write!(
+                f,
+                "{exposures} exposures of the secret are other threads', none is this one's: a window ends in \
+                 the thread that began it, so call strongroom_opened_end there"
             ),
             Self::Shared => f.write_str(
                 "the secret is open for others too and cannot be changed: open it with \

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use self_cell::self_cell;
-use strongroom::{OpeningShared, SharedOpened, Store, StoreError, Vault};
+use strongroom::{Exposed, OpeningShared, SharedOpened, Store, StoreError, Vault};
 
 use crate::opened::OpenedHandle;
 use crate::pointers::{Place, bytes, handle_place, place, shared, take_back};
@@ -77,14 +77,16 @@ impl Together {
         })
     }
 
-    pub(crate) fn vault(&self) -> &Vault {
+    pub(crate) fn vault(&self) -> &Arc<Vault> {
         self.borrow_owner().store.vault()
     }
 
-    pub(crate) fn with_secret<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+    /// # Panics
+    /// If it is not open yet, before which nobody is given it.
+    pub(crate) fn expose_secret(&self) -> Exposed<'_> {
         self.with_dependent(|_, asking| match asking {
-            Asking::Open(opened) => opened.with_secret(look),
-            Asking::Waiting(_) | Asking::Over => look(&[]),
+            Asking::Open(opened) => opened.expose_secret(),
+            Asking::Waiting(_) | Asking::Over => unreachable!("it is given out when it is open"),
         })
     }
 

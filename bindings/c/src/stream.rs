@@ -6,11 +6,13 @@ use std::io::{self, ErrorKind, Read, Write};
 use strongroom::strongroom_core::Enclave;
 use strongroom::{
     OpeningStream, OwnedOpened, STREAM_CHUNK, SealingStream, Share, StreamError, StreamHeader,
+    WindowKind,
 };
 
 use crate::pointers::{alone, bytes, bytes_mut, handle_place, place, shared, take_back};
 use crate::status::{Failure, Status, border};
 use crate::vault::{VaultHandle, allocate};
+use crate::windows::Window;
 
 /// Seals what is pushed into it, chunk by chunk. Only the vault that sealed a stream can open it.
 pub struct SealStream {
@@ -19,11 +21,12 @@ pub struct SealStream {
 
 /// Opens what is pushed into it, chunk by chunk.
 pub struct OpenStream {
+    /// How long the chunk is that is out to be read, and its window if the vault has any, which goes before
+    /// it.
+    exposed: Option<(usize, Option<Window>)>,
     stream: OpeningStream<Pipe, OwnedOpened>,
     share: Share,
     chunk_len: usize,
-    /// How long the chunk is that is out to be read.
-    exposed: Option<usize>,
 }
 
 /// What was pushed and not read yet.
@@ -347,8 +350,12 @@ pub unsafe extern "C" fn strongroom_open_stream_read(
         stream.share.vault().check()?;
         let chunk = stream.stream.chunk()?;
         first.put(chunk.as_ptr());
-        len.put(chunk.len());
-        stream.exposed = Some(chunk.len());
+        let count = chunk.len();
+        len.put(count);
+        let has_windows = stream.share.vault().windows() != WindowKind::None;
+        // SAFETY: the chunk stays where it is as long as the stream, in which the window is.
+        let window = has_windows.then(|| unsafe { Window::reading(chunk) });
+        stream.exposed = Some((count, window));
         Ok(())
     })
 }
@@ -364,7 +371,11 @@ pub unsafe extern "C" fn strongroom_open_stream_end(
     border(|| {
         // SAFETY: the caller promises what the header says of pointers.
         let stream = unsafe { alone(stream, "stream") }?;
-        let len = stream.exposed.ok_or(Failure::NotExposed)?;
+        let (len, window) = stream.exposed.as_ref().ok_or(Failure::NotExposed)?;
+        if window.as_ref().is_some_and(|window| !window.is_own()) {
+            return Err(Failure::OtherThreads { exposures: 1 });
+        }
+        let len = *len;
         if used > len {
             return Err(Failure::Invalid(format!("`used` is {used}, and {len} bytes were shown")));
         }

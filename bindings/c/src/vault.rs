@@ -1,18 +1,19 @@
 //! A vault: sealing, opening, allocating.
 
-use std::array;
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom::strongroom_core::Enclave;
-use strongroom::{OpenError, OwnedOpened, Sealed, Share, Vault};
+use strongroom::{OpenError, Opener, OwnedOpened, Sealed, Share, Vault};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
 use crate::opened::OpenedHandle;
 use crate::options::Options;
-use crate::pointers::{Place, bytes, bytes_mut, handle_place, place, shared, take_back, text};
+use crate::pointers::{
+    Place, Places, bytes, bytes_mut, handle_place, handle_places, place, shared, take_back, text,
+};
 use crate::status::{Failure, Status, border};
 
 /// A vault, or the part of its memory that a reserve names.
@@ -43,9 +44,6 @@ pub struct RequestIn {
     /// The length of that in bytes.
     pub context_len: usize,
 }
-
-/// The most records that are opened together: see strongroom_open_all.
-pub const STRONGROOM_OPEN_ALL_MOST: usize = 16;
 
 /// The bytes by which a record is longer than its secret.
 pub const STRONGROOM_RECORD_OVERHEAD: usize = 24;
@@ -342,8 +340,9 @@ pub unsafe extern "C" fn strongroom_open(
     })
 }
 
-/// Opens up to 16 records (STRONGROOM_OPEN_ALL_MOST), all or none, waiting as strongroom_open does: one
-/// place in line, and one wait. `opened` has room for `count` handles.
+/// Opens `count` records, all or none, waiting as strongroom_open does: one place in line, and one wait.
+/// `opened` has room for as many handles. STRONGROOM_NEVER_TOGETHER, at once, if the budget is too small for
+/// all of them.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn strongroom_open_all(
@@ -361,9 +360,7 @@ pub unsafe extern "C" fn strongroom_open_all(
         // SAFETY: the caller promises as many requests.
         let records = unsafe { records(requests, count) }?;
         let secrets = open_all(share, &records, time(timeout_ms))?;
-        for (place, secret) in places.into_iter().zip(secrets) {
-            place.give(OpenedHandle::alone(secret));
-        }
+        places.give(secrets.into_iter().map(OpenedHandle::alone));
         Ok(())
     })
 }
@@ -375,20 +372,12 @@ pub unsafe extern "C" fn strongroom_open_all(
 pub(crate) unsafe fn opened_places(
     opened: *mut *mut OpenedHandle,
     count: usize,
-) -> Result<Vec<Place<*mut OpenedHandle>>, Failure> {
-    if !(1..=STRONGROOM_OPEN_ALL_MOST).contains(&count) {
-        return Err(Failure::Invalid(format!(
-            "`count` is {count}: from 1 to {STRONGROOM_OPEN_ALL_MOST} records are opened together"
-        )));
+) -> Result<Places<OpenedHandle>, Failure> {
+    if count == 0 {
+        return Err(Failure::Invalid("`count` is 0: give how many records to open".to_owned()));
     }
-    let mut places = Vec::with_capacity(count);
-    for number in 0..count {
-        // One more than a NULL's is no pointer.
-        let opened = if opened.is_null() { opened } else { opened.wrapping_add(number) };
-        // SAFETY: the contract is the same.
-        places.push(unsafe { handle_place(opened, "opened") }?);
-    }
-    Ok(places)
+    // SAFETY: the contract is the same.
+    unsafe { handle_places(opened, count, "opened") }
 }
 
 /// What several requests ask for.
@@ -415,34 +404,16 @@ pub(crate) unsafe fn records<'c>(
 
 pub(crate) type Record<'c> = (Sealed<&'c [u8]>, &'c [u8]);
 
-/// The crate takes arrays, so that an open of one allocates nothing.
 fn open_all(
     share: &Share,
     records: &[Record<'_>],
     timeout: Option<Duration>,
 ) -> Result<Vec<OwnedOpened>, OpenError> {
-    macro_rules! of_count {
-        ($($count:literal)*) => {
-            match records.len() {
-                $($count => open_array::<$count>(share, records, timeout),)*
-                _ => Ok(Vec::new()),
-            }
-        };
+    let lent = records.iter().map(|(record, context)| (record, *context));
+    match timeout {
+        None => share.try_open_many(lent),
+        Some(timeout) => share.open_many_timeout(lent, timeout),
     }
-    of_count!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
-}
-
-fn open_array<const N: usize>(
-    share: &Share,
-    records: &[Record<'_>],
-    timeout: Option<Duration>,
-) -> Result<Vec<OwnedOpened>, OpenError> {
-    let lent: [_; N] = array::from_fn(|number| (&records[number].0, records[number].1));
-    let opened = match timeout {
-        None => share.try_open_all(lent),
-        Some(timeout) => share.open_all_timeout(lent, timeout),
-    };
-    opened.map(Vec::from)
 }
 
 /// Room for a new secret of `len` bytes, all zero, waiting as strongroom_open does. Write it in place

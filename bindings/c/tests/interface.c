@@ -97,7 +97,10 @@ static void null_is_a_status(void)
     IS(STRONGROOM_NULL_ARGUMENT, strongroom_open(NULL, record, 25, "", 0, 0, &opened));
     IS(STRONGROOM_NULL_ARGUMENT, strongroom_open(vault, record, 25, "", 0, 0, NULL));
     IS(STRONGROOM_NULL_ARGUMENT, strongroom_open_all(vault, NULL, 2, 0, two));
-    IS(STRONGROOM_INVALID_ARGUMENT, strongroom_open_all(vault, NULL, 17, 0, &opened));
+    IS(STRONGROOM_NULL_ARGUMENT, strongroom_open_all(vault, NULL, 2, 0, NULL));
+    IS(STRONGROOM_INVALID_ARGUMENT, strongroom_open_all(vault, NULL, 0, 0, &opened));
+    IS(STRONGROOM_INVALID_ARGUMENT, strongroom_open_all(vault, NULL, SIZE_MAX, 0, &opened));
+    IS(STRONGROOM_INVALID_ARGUMENT, strongroom_open_all(vault, NULL, SIZE_MAX / 4, 0, &opened));
     IS(STRONGROOM_NULL_ARGUMENT, strongroom_opened_end(NULL));
     IS(STRONGROOM_NULL_ARGUMENT, strongroom_opened_close(NULL));
     IS(STRONGROOM_NULL_ARGUMENT, strongroom_allocate_begin(vault, 1, none, &opening, &opened));
@@ -125,6 +128,7 @@ static void options_are_held_to(void)
     IS(STRONGROOM_INVALID_ARGUMENT, strongroom_options_policy(options, 7));
     IS(STRONGROOM_INVALID_ARGUMENT, strongroom_options_backing(options, 7));
     IS(STRONGROOM_INVALID_ARGUMENT, strongroom_options_key_share(options, 7, 0));
+    IS(STRONGROOM_INVALID_ARGUMENT, strongroom_options_windows(options, 7));
     OK(strongroom_options_policy(options, STRONGROOM_POLICY_REQUIRE));
     OK(strongroom_vault_build(options, &vault));
     IS(STRONGROOM_NOT_FOUND, strongroom_vault_reserve(vault, "other", &signer));
@@ -185,6 +189,50 @@ static void several_are_opened_all_or_none(void)
     records[1][8] ^= 1;
     IS(STRONGROOM_TAMPERED, strongroom_open_all(vault, requests, 3, 0, opened));
     REQUIRE(opened[0] == NULL && opened[1] == NULL && opened[2] == NULL);
+    strongroom_vault_free(&vault);
+}
+
+static void as_many_as_fit_are_opened_together(void)
+{
+    enum { MANY = 300 };
+    static unsigned char records[MANY][4 + STRONGROOM_RECORD_OVERHEAD];
+    static strongroom_request requests[2 * MANY];
+    static strongroom_opened *opened[2 * MANY];
+    static uint32_t numbers[MANY];
+    strongroom_vault *vault = small();
+    for (uint32_t number = 0; number < MANY; number++) {
+        strongroom_request *request = &requests[number];
+        numbers[number] = number;
+        OK(strongroom_seal(vault, &number, 4, &number, 4, records[number], sizeof records[number],
+                           &request->record_len));
+        request->record = records[number];
+        request->context = &numbers[number];
+        request->context_len = 4;
+        requests[MANY + number] = *request;
+    }
+    OK(strongroom_open_all(vault, requests, MANY, 0, opened));
+    for (uint32_t number = 0; number < MANY; number++) {
+        bool equal;
+        OK(strongroom_opened_equals(opened[number], &number, 4, &equal));
+        REQUIRE(equal);
+    }
+    /* While those are open, that is said at once which would never have room. */
+    static unsigned char long_record[8000 + STRONGROOM_RECORD_OVERHEAD], secret[8000];
+    strongroom_request two[2];
+    OK(strongroom_seal(vault, secret, 8000, NULL, 0, long_record, sizeof long_record,
+                       &two[0].record_len));
+    two[0].record = long_record;
+    two[0].context = NULL;
+    two[0].context_len = 0;
+    two[1] = two[0];
+    strongroom_opened *never[2];
+    IS(STRONGROOM_NEVER_TOGETHER, strongroom_open_all(vault, two, 2, STRONGROOM_FOREVER, never));
+    REQUIRE(never[0] == NULL && never[1] == NULL);
+    for (int number = 0; number < MANY; number++)
+        OK(strongroom_opened_close(&opened[number]));
+    requests[2 * MANY - 1].context_len = 3;
+    IS(STRONGROOM_TAMPERED, strongroom_open_all(vault, requests, 2 * MANY, 0, opened));
+    REQUIRE(opened[0] == NULL && opened[2 * MANY - 1] == NULL);
     strongroom_vault_free(&vault);
 }
 
@@ -575,6 +623,7 @@ int main(void)
     null_is_a_status();
     options_are_held_to();
     several_are_opened_all_or_none();
+    as_many_as_fit_are_opened_together();
     a_key_is_made_in_place();
     an_overflow_is_found();
     a_store_keeps_names();

@@ -28,7 +28,6 @@ use super::request::{Request, Requests};
 use super::segment::{ENTRY, User, VaultOwner};
 use crate::emergency;
 use crate::pages::LockedPages;
-#[cfg(feature = "allocator-api2-0_2")]
 use crate::windows::WindowKind;
 
 pub(super) struct Admission {
@@ -87,10 +86,9 @@ impl Admission {
         }
     }
 
-    /// Whether the memory is shut but for windows.
-    #[cfg(feature = "allocator-api2-0_2")]
-    pub(super) fn has_windows(&self) -> bool {
-        self.common.pool.pages().protections().windows != WindowKind::None
+    /// What shuts the memory but for windows.
+    pub(super) fn windows(&self) -> WindowKind {
+        self.common.pool.pages().protections().windows
     }
 
     pub(super) fn desks(&self) -> impl Iterator<Item = &Desk> {

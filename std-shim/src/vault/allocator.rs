@@ -16,7 +16,7 @@ use super::request::Request;
 use super::reserve::Reserve;
 use super::segment::{NO_GATE, User};
 use super::share::Share;
-use crate::windows::WindowError;
+use crate::windows::{WindowError, WindowKind};
 
 impl Vault {
     /// With the feature `allocator-api2-0_2`: what a collection of `allocator-api2`, `hashbrown` and others
@@ -88,10 +88,10 @@ pub struct VaultAllocator<'v>(Party<'v>);
 
 impl<'v> VaultAllocator<'v> {
     fn of(party: Party<'v>) -> Result<Self, WindowError> {
-        if party.admission.has_windows() {
-            Err(WindowError::PlainPointers)
-        } else {
+        if party.admission.windows() == WindowKind::None {
             Ok(Self(party))
+        } else {
+            Err(WindowError::PlainPointers)
         }
     }
 }
