@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes the C library: libstrongroom.so with its soname, libstrongroom.a, strongroom.h and strongroom.pc.
+# Makes the C library: libstrongroom.so with its soname and the versions of its names, libstrongroom.a,
+# strongroom.h and strongroom.pc.
 #
 #     bindings/c/build.sh [--prefix DIR]
 #
@@ -15,28 +16,34 @@ version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 # Before 1.0 each minor version is another interface: the soname names it.
 soname=libstrongroom.so.${version%.*}
 
-# Rust exports the functions of the header and nothing else from a cdylib, by a version script of its own, so
-# that symbols need none of ours; symbol versions would be more than cargo-c makes too.
+# The static library, and what it needs of the system.
+said=$(cargo rustc --locked --release --lib --crate-type staticlib -- --print native-static-libs 2>&1) ||
+    { printf '%s\n' "$said" >&2; exit 1; }
+private=$(sed -n 's/.*native-static-libs: //p' <<<"$said" | head -1)
 case $(uname) in
     Darwin)
+        # Names have no versions there: two libraries' are told apart by where they are from.
         cargo rustc --locked --release --quiet --lib --crate-type cdylib -- \
             -C link-arg=-Wl,-install_name,"@rpath/libstrongroom.${version%.*}.dylib"
-        shared=libstrongroom_capi.dylib names=("libstrongroom.$version.dylib" "libstrongroom.${version%.*}.dylib" libstrongroom.dylib)
+        shared=$target/release/libstrongroom_capi.dylib
+        names=("libstrongroom.$version.dylib" "libstrongroom.${version%.*}.dylib" libstrongroom.dylib)
         ;;
     *)
-        cargo rustc --locked --release --quiet --lib --crate-type cdylib -- \
-            -C link-arg=-Wl,-soname,"$soname"
-        shared=libstrongroom_capi.so names=("libstrongroom.so.$version" "$soname" libstrongroom.so)
+        # Of the static one, because a cdylib has a version script of Rust's own: GNU's linker takes no second
+        # one, and LLVM's takes no notice of it.
+        shared=$target/release/libstrongroom.so
+        # shellcheck disable=SC2086 # they are several
+        "${CC:-cc}" -shared -o "$shared" -Wl,--whole-archive "$target/release/libstrongroom_capi.a" \
+            -Wl,--no-whole-archive -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,--as-needed \
+            -Wl,--version-script=strongroom.map -Wl,-soname,"$soname" $private
+        names=("libstrongroom.so.$version" "$soname" libstrongroom.so)
         ;;
 esac
-cargo rustc --locked --release --quiet --lib --crate-type staticlib
-private=$(cargo rustc --locked --release --quiet --lib --crate-type staticlib -- --print native-static-libs 2>&1 |
-    sed -n 's/.*native-static-libs: //p' | head -1)
 
 out=$target/strongroom
 if [ -n "$prefix" ]; then out=${DESTDIR:-}$prefix; fi
 mkdir -p "$out/lib/pkgconfig" "$out/include"
-install -m 755 "$target/release/$shared" "$out/lib/${names[0]}"
+install -m 755 "$shared" "$out/lib/${names[0]}"
 ln -sf "${names[0]}" "$out/lib/${names[1]}"
 ln -sf "${names[1]}" "$out/lib/${names[2]}"
 install -m 644 "$target/release/libstrongroom_capi.a" "$out/lib/libstrongroom.a"
@@ -50,7 +57,7 @@ Name: strongroom
 Description: Many secrets under few locked pages, sealed at rest
 Version: $version
 Libs: -L\${libdir} -lstrongroom
-Libs.private: ${private:--lpthread -ldl -lm}
+Libs.private: $private
 Cflags: -I\${includedir}
 PC
 printf '%s\n' "$out"
