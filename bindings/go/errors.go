@@ -72,6 +72,9 @@ const (
 	ErrEnded Status = C.STRONGROOM_ENDED
 	// ErrDamaged: something wrote past an end of a secret, or into free memory.
 	ErrDamaged Status = C.STRONGROOM_DAMAGED
+	// ErrWindowsRefused: the memory cannot have the windows that were asked for; or it has some, and would have to
+	// stay open (Opened.Expose).
+	ErrWindowsRefused Status = C.STRONGROOM_WINDOWS_REFUSED
 	// ErrInternal: a fault inside the library. Please report it, with the message.
 	ErrInternal Status = C.STRONGROOM_INTERNAL
 	// ErrClosed: the vault, store, stream or open secret was closed.
@@ -113,6 +116,7 @@ var kinds = map[Status]string{
 	ErrFollowed:        "something follows the stream",
 	ErrEnded:           "the stream was ended",
 	ErrDamaged:         "damage was found",
+	ErrWindowsRefused:  "not with windows",
 	ErrInternal:        "a fault inside the library",
 	ErrClosed:          "closed",
 }

@@ -6,6 +6,8 @@ package strongroom
 // #cgo nocallback strongroom_opened_len
 // #cgo noescape strongroom_opened_version
 // #cgo nocallback strongroom_opened_version
+// #cgo noescape strongroom_opened_windows
+// #cgo nocallback strongroom_opened_windows
 // #cgo noescape strongroom_opened_read
 // #cgo nocallback strongroom_opened_read
 // #cgo noescape strongroom_opened_write
@@ -113,8 +115,20 @@ func (o *Opened) begin(expose expose) ([]byte, error) {
 
 // Expose shows the secret's bytes, to be read and written by the caller alone, until Conceal: for those who
 // cannot use a closure. Use and Change are better, because nothing here keeps the bytes from being used later.
-// The caller keeps o reachable as long.
+// The caller keeps o reachable as long. ErrWindowsRefused if the vault has windows, which end with a closure.
 func (o *Opened) Expose() ([]byte, error) {
+	var windows C.uint32_t
+	err := o.use(func(opened *C.strongroom_opened) C.enum_strongroom_status {
+		return C.strongroom_opened_windows(opened, &windows)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if windows != C.STRONGROOM_WINDOWS_NONE {
+		return nil, &Error{Status: ErrWindowsRefused, Message: "the vault has windows, and who keeps the bytes of " +
+			"this secret would have its memory open for as long: give Use or Change a function, or make the vault " +
+			"with NoWindows"}
+	}
 	return o.begin(func(opened *C.strongroom_opened, to **C.uint8_t, len *C.size_t) C.enum_strongroom_status {
 		return C.strongroom_opened_write(opened, to, len)
 	})

@@ -24,6 +24,8 @@ type Options struct {
 	Policy Policy
 	// Backing says what kind of memory to lock.
 	Backing Backing
+	// Windows says whether the memory is shut but for the moments in which somebody uses it.
+	Windows Windows
 	// KeyShare says where one of the two shares of the vault's key rests.
 	KeyShare KeyShare
 	// KeyShareKept is how long a share from a keyring is kept in locked memory for those who seal or open
@@ -55,6 +57,27 @@ const (
 	SecretMemory Backing = C.STRONGROOM_BACKING_SECRET_MEMORY
 	// PreferSecretMemory is secret memory where the system gives it, else anonymous memory.
 	PreferSecretMemory Backing = C.STRONGROOM_BACKING_PREFER_SECRET_MEMORY
+)
+
+// Windows say whether a vault's memory is shut but for the moments in which somebody uses it: while the function
+// runs that Opened.Use, Opened.Change, Vault.Use, Store.Use or OpenReader.Next was given. Whoever touches it
+// otherwise ends the program ("unexpected fault address"). The budget then begins at two pages. Where there can
+// be none it is ErrWindowsRefused; with Prefer the vault has none, and Vault.Protections says so.
+type Windows uint32
+
+const (
+	// NoWindows: the memory is always open.
+	NoWindows Windows = C.STRONGROOM_WINDOWS_NONE
+	// PageWindows are by page protection, mprotect(2), on every machine: while anybody has a window, all
+	// goroutines can read all secrets, and the first window and the end of the last one are a system call each.
+	PageWindows Windows = C.STRONGROOM_WINDOWS_PAGES
+	// KeyWindows are by memory protection keys, pkeys(7), or an error: a window is the thread's own, and so is
+	// for the function alone and not for goroutines that it starts.
+	KeyWindows Windows = C.STRONGROOM_WINDOWS_KEYS
+	// KeyOrPageWindows are by keys where the machine has them, else by pages.
+	KeyOrPageWindows Windows = C.STRONGROOM_WINDOWS_KEYS_OR_PAGES
+	// PreferKeyWindows are by keys where the machine has them, else there are none.
+	PreferKeyWindows Windows = C.STRONGROOM_WINDOWS_KEYS_OR_NONE
 )
 
 // A KeyShare is a place where one of the two shares of the vault's key rests.
@@ -101,6 +124,7 @@ func (o Options) with(f func(*C.strongroom_options) C.enum_strongroom_status) er
 		},
 		func() C.enum_strongroom_status { return C.strongroom_options_policy(options, C.uint32_t(o.Policy)) },
 		func() C.enum_strongroom_status { return C.strongroom_options_backing(options, C.uint32_t(o.Backing)) },
+		func() C.enum_strongroom_status { return C.strongroom_options_windows(options, C.uint32_t(o.Windows)) },
 		func() C.enum_strongroom_status {
 			return C.strongroom_options_key_share(options, C.uint32_t(o.KeyShare), millis(o.KeyShareKept))
 		},

@@ -89,6 +89,8 @@ type Protections struct {
 	ForkView     string `json:"fork_view"`
 	Guarded      bool   `json:"guarded"`
 	SecretMemory bool   `json:"secret_memory"`
+	// Windows is what shuts the memory while nobody uses it: "none", "pages" or "keys".
+	Windows string `json:"windows"`
 	// The refusals have the cause, the numbers and the remedy; empty if there was none.
 	LockRefusal     string `json:"lock_refusal"`
 	GrowthRefusal   string `json:"growth_refusal"`

@@ -363,7 +363,24 @@ func TestSeveralAreOpenedTogether(t *testing.T) {
 	if none, err := v.OpenAll(ctx); len(none) != 0 || err != nil {
 		t.Error(none, err)
 	}
-	if _, err := v.OpenAll(ctx, make([]strongroom.Request, 17)...); !errors.Is(err, strongroom.ErrInvalidArgument) {
+	var many []strongroom.Request
+	for i := range 300 {
+		purpose := fmt.Sprint(i)
+		many = append(many, strongroom.Request{Sealed: must(v.Seal([]byte(purpose), purpose)), Purpose: purpose})
+	}
+	for i, opened := range must(v.OpenAll(ctx, many...)) {
+		if !must(opened.Equal([]byte(fmt.Sprint(i)))) || opened.Close() != nil {
+			t.Error(i)
+		}
+	}
+	for len(many) < 10_000 {
+		many = append(many, many...)
+	}
+	if _, err := v.OpenAll(ctx, many...); !errors.Is(err, strongroom.ErrNeverTogether) {
+		t.Error(err)
+	}
+	many[17].Purpose = "another"
+	if _, err := v.OpenAll(ctx, many[:100]...); !errors.Is(err, strongroom.ErrTampered) {
 		t.Error(err)
 	}
 	big := must(v.Seal(make([]byte, 9000), ""))

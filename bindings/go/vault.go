@@ -216,24 +216,33 @@ type Request struct {
 	Purpose string
 }
 
-// OpenAllMost is how many records are opened together at most.
-const OpenAllMost = C.STRONGROOM_OPEN_ALL_MOST
-
-// OpenAll opens up to OpenAllMost records, all or none, waiting as Open does: one place in line, and one wait.
+// OpenAll opens records, all or none, waiting as Open does: one place in line, and one wait. ErrNeverTogether, at
+// once, if the budget is too small for all of them.
 func (v *Vault) OpenAll(ctx context.Context, requests ...Request) ([]*Opened, error) {
 	if len(requests) == 0 {
 		return nil, nil
 	}
 	// The records are Go's: what C is given of them must not lie in Go's memory, which may not point there.
+	bytes := 1
+	for _, request := range requests {
+		bytes += len(request.Sealed) + len(request.Purpose)
+	}
+	memory := C.malloc(C.size_t(bytes))
+	defer C.free(memory)
+	// All zero: the collector looks at what a pointer is written over.
 	size := C.size_t(unsafe.Sizeof(C.strongroom_request{}))
 	asked := (*C.strongroom_request)(C.calloc(C.size_t(len(requests)), size))
 	defer C.free(unsafe.Pointer(asked))
+	at := 0
 	for i, request := range requests {
-		to := &unsafe.Slice(asked, len(requests))[i]
-		to.record, to.record_len = C.CBytes(request.Sealed), length(request.Sealed)
-		defer C.free(unsafe.Pointer(to.record))
-		to.context, to.context_len = unsafe.Pointer(C.CString(request.Purpose)), length(request.Purpose)
-		defer C.free(unsafe.Pointer(to.context))
+		record := unsafe.Add(memory, at)
+		at += copy(unsafe.Slice((*byte)(record), len(request.Sealed)), request.Sealed)
+		purpose := unsafe.Add(memory, at)
+		at += copy(unsafe.Slice((*byte)(purpose), len(request.Purpose)), request.Purpose)
+		unsafe.Slice(asked, len(requests))[i] = C.strongroom_request{
+			record: record, record_len: length(request.Sealed),
+			context: purpose, context_len: length(request.Purpose),
+		}
 	}
 	count := C.size_t(len(requests))
 	return v.wait(ctx, len(requests), waiter{

@@ -36,8 +36,8 @@ func NewBuffer(size int) (*Buffer, error) {
 	})
 }
 
-// newBuffer exposes the secret for as long as the buffer lives. Vaults here have no windows: which thread ends
-// that is all the same.
+// newBuffer exposes the secret for as long as the buffer lives, which a vault with windows refuses: so it is all
+// the same which thread ends that.
 func newBuffer(opened *strongroom.Opened) (*Buffer, error) {
 	data, err := opened.Expose()
 	if err != nil {
