@@ -21,6 +21,7 @@ mod stream;
 #[allow(dead_code, reason = "the drop-ins look at all of it")]
 mod table;
 mod vault;
+mod window;
 mod windows;
 
 pub use self::fault::*;

@@ -13,7 +13,8 @@ use crate::pointers::{Place, bytes, place, shared, take_back};
 use crate::status::{Failure, Status, border};
 use crate::store::Together;
 use crate::vault::RecordRoom;
-use crate::windows::{Window, Windows};
+use crate::window::Window;
+use crate::windows::Windows;
 
 /// An open secret, in locked memory between canaries. Close it as soon as it was used.
 pub struct OpenedHandle {
@@ -130,9 +131,9 @@ impl<'o> Exposure<'o> {
         unsafe { &*self.0.secret.get() }
     }
 
-    fn keep(self, window: impl FnOnce() -> Window) {
+    fn keep(self, window: impl FnOnce(WindowKind) -> Window) {
         if let Some(windows) = &self.0.windows {
-            windows.keep(window());
+            windows.keep(window(windows.kind()));
         }
         mem::forget(self);
     }
@@ -222,7 +223,7 @@ pub unsafe extern "C" fn strongroom_opened_read(
         let exposed = reading.secret().expose();
         show(exposed.as_ptr(), exposed.len(), first, len);
         // SAFETY: the secret stays where it is until it is closed, which is refused while it is exposed.
-        reading.keep(|| unsafe { Window::reading(exposed) });
+        reading.keep(|kind| unsafe { Window::reading(kind, exposed) });
         Ok(())
     })
 }
@@ -246,7 +247,7 @@ pub unsafe extern "C" fn strongroom_opened_write(
         let mut exposed = writing.secret_mut()?.expose_secret_mut();
         show(exposed.as_mut_ptr(), exposed.len(), first, len);
         // SAFETY: as for what is exposed to be read.
-        writing.keep(|| unsafe { Window::writing(exposed) });
+        writing.keep(|kind| unsafe { Window::writing(kind, exposed) });
         Ok(())
     })
 }

@@ -12,7 +12,7 @@ use strongroom::{
 use crate::pointers::{alone, bytes, bytes_mut, handle_place, place, shared, take_back};
 use crate::status::{Failure, Status, border};
 use crate::vault::{VaultHandle, allocate};
-use crate::windows::Window;
+use crate::window::Window;
 
 /// Seals what is pushed into it, chunk by chunk. Only the vault that sealed a stream can open it.
 pub struct SealStream {
@@ -352,9 +352,9 @@ pub unsafe extern "C" fn strongroom_open_stream_read(
         first.put(chunk.as_ptr());
         let count = chunk.len();
         len.put(count);
-        let has_windows = stream.share.vault().windows() != WindowKind::None;
+        let kind = stream.share.vault().windows();
         // SAFETY: the chunk stays where it is as long as the stream, in which the window is.
-        let window = has_windows.then(|| unsafe { Window::reading(chunk) });
+        let window = (kind != WindowKind::None).then(|| unsafe { Window::reading(kind, chunk) });
         stream.exposed = Some((count, window));
         Ok(())
     })

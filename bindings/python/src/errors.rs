@@ -31,6 +31,7 @@ pub(crate) mod python {
     import_exception!(strongroom._errors, Timeout);
     import_exception!(strongroom._errors, TooLarge);
     import_exception!(strongroom._errors, ViewsRemain);
+    import_exception!(strongroom._errors, WindowsRefused);
 }
 
 use python as py;
@@ -104,6 +105,7 @@ impl IntoPython for VaultError {
             Self::Lock(error) => error.into_python(python),
             Self::NoEntropy => py::NoEntropy::new_err(said),
             Self::KeyShare(_) => py::KeyShareError::new_err(said),
+            Self::Windows(_) => py::WindowsRefused::new_err(said),
             Self::Wiped => py::Destroyed::new_err(said),
             Self::Arena(_) | Self::NoRoomForKey(_) | Self::CeilingBelowFloor { .. } => {
                 py::BudgetError::new_err(said)

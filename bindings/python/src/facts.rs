@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
-use strongroom::ForkView;
 use strongroom::limits::{self, Fit, Limit};
+use strongroom::{ForkView, WindowKind};
 
 /// Numbers about a vault. Sizes are in bytes, times in seconds.
 #[pyclass(frozen, get_all, module = "strongroom")]
@@ -125,6 +125,8 @@ pub(crate) struct Protections {
     guarded: bool,
     /// No other process reads the pages through the kernel.
     secret_memory: bool,
+    /// What shuts the memory while nobody looks at a secret: "none", "pages" or "keys".
+    windows: &'static str,
 }
 
 impl From<strongroom::Protections> for Protections {
@@ -139,6 +141,11 @@ impl From<strongroom::Protections> for Protections {
             },
             guarded: protections.guarded,
             secret_memory: protections.secret_memory,
+            windows: match protections.windows {
+                WindowKind::Pages => "pages",
+                WindowKind::Keys => "keys",
+                _ => "none",
+            },
         }
     }
 }
@@ -146,7 +153,7 @@ impl From<strongroom::Protections> for Protections {
 #[pymethods]
 impl Protections {
     fn __repr__(&self) -> String {
-        let Self { locked, dump_excluded, fork_view, guarded, secret_memory } = self;
+        let Self { locked, dump_excluded, fork_view, guarded, secret_memory, windows } = self;
         let granted = [
             (*locked, "locked"),
             (*dump_excluded, "dump_excluded"),
@@ -155,7 +162,9 @@ impl Protections {
         ];
         let granted = granted.iter().filter(|(is_so, _)| *is_so).map(|(_, what)| *what);
         let granted = granted.collect::<Vec<_>>().join(", ");
-        format!("<strongroom.Protections: {granted}; children find it {fork_view}>")
+        format!(
+            "<strongroom.Protections: {granted}, windows: {windows}; children find it {fork_view}>"
+        )
     }
 }
 

@@ -11,6 +11,7 @@
 //! | `arguments` | what Python's arguments mean |
 //! | `wait` | a thread waits for a future, without the interpreter's lock and not deaf to signals |
 //! | `opened` | an open secret, and the view that is given of it |
+//! | `window` | what keeps a secret's memory open while there are views of it; the C library's |
 //! | `pending` | a task of asyncio's waits for a future |
 //! | `reading` | secrets read from descriptors, line by line or whole |
 //! | `sealed` `vault` `store` `facts` | the other classes |
@@ -39,6 +40,9 @@ mod sealed;
 mod store;
 mod vault;
 mod wait;
+#[expect(unsafe_code, reason = "keeps a window that borrows from what it shows")]
+#[path = "../../c/src/window.rs"]
+mod window;
 
 /// The classes and functions that `strongroom/__init__.py` shows.
 // Views of locked memory are read and written without a lock but the interpreter's.

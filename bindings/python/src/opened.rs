@@ -12,7 +12,7 @@ use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference};
-use strongroom::{Fault, OpenError, OwnedOpened, SealError, Vault};
+use strongroom::{Fault, OpenError, OwnedOpened, SealError, Vault, WindowKind};
 use zeroize::Zeroize;
 
 use crate::arguments::Context;
@@ -20,6 +20,7 @@ use crate::errors::{OrRaise, python};
 use crate::kept::Kept;
 use crate::lent::{Lent, fill};
 use crate::sealed::Sealed;
+use crate::window::Window;
 
 /// A secret that is open in locked memory.
 ///
@@ -34,6 +35,9 @@ pub(crate) struct Opened {
 }
 
 struct State {
+    /// What keeps the memory open for views, where the vault has windows: the first one's, which goes with the
+    /// last, and before the secret.
+    window: Option<Window>,
     /// There until it is closed and no view is left.
     secret: Option<Secret>,
     closed: bool,
@@ -80,12 +84,24 @@ impl Secret {
         }
     }
 
-    /// Where it is, for Python to read and, if it is one's alone, to write.
-    fn start(&mut self, writable: bool) -> *mut u8 {
-        match self {
-            Self::Alone(opened) if writable => opened.expose_secret_mut().as_mut_ptr(),
-            secret => secret.with(<[u8]>::as_ptr).cast_mut(),
-        }
+    /// Where it is, for Python to read and, if it is one's alone, to write; with the window that it is seen by.
+    ///
+    /// # Safety
+    /// The secret stays where it is until the window is dropped, in a vault whose windows are of this kind.
+    unsafe fn start(&mut self, kind: WindowKind, writable: bool) -> (*mut u8, Window) {
+        let exposed = match self {
+            Self::Alone(opened) if writable => {
+                let mut exposed = opened.expose_secret_mut();
+                let start = exposed.as_mut_ptr();
+                // SAFETY: the contract is the same.
+                return (start, unsafe { Window::writing(kind, exposed) });
+            }
+            Self::Alone(opened) => opened.expose_secret(),
+            Self::Shared(kept) => kept.opened().expose_secret(),
+        };
+        let start = exposed.as_ptr().cast_mut();
+        // SAFETY: the contract is the same.
+        (start, unsafe { Window::reading(kind, exposed) })
     }
 
     /// Overwrites it; whether it is one's alone and that could be done.
@@ -114,7 +130,8 @@ impl Opened {
             Secret::Shared(kept) => Some(kept.opened().version()),
         };
         let len = secret.len();
-        let state = State { secret: Some(secret), closed: false, views: 0, given: None };
+        let state =
+            State { window: None, secret: Some(secret), closed: false, views: 0, given: None };
         Self { vault: Arc::clone(vault), writable, len, version, state: Mutex::new(state) }
     }
 
@@ -276,9 +293,13 @@ impl Opened {
         let opened = slf.get();
         let start = opened.look(slf.py(), |state| {
             state.secret.as_mut().map(|secret| {
-                // A secret's memory stays while there are views of it.
+                // A secret's memory stays while there are views of it, and so does the first one's window.
                 state.views += 1;
-                secret.start(opened.writable)
+                let kind = opened.vault.windows();
+                // SAFETY: the secret is dropped when no view is left, after the window.
+                let (start, window) = unsafe { secret.start(kind, opened.writable) };
+                state.window.get_or_insert(window);
+                start
             })
         })?;
         let start = start.ok_or_else(|| python::Closed::new_err(CLOSED))?;
@@ -301,8 +322,10 @@ impl Opened {
     fn view_is_gone(&self) {
         let mut state = self.state();
         state.views -= 1;
+        let window = (state.views == 0).then(|| state.window.take());
         let last = (state.closed && state.views == 0).then(|| state.secret.take());
         drop(state);
+        drop(window);
         drop(last);
     }
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyTuple, PyType};
-use strongroom::{Backing, KeyShare, Keyring, OpenError, OwnedOpened, Policy, Share, SourceError};
+use strongroom::{
+    Backing, KeyShare, Keyring, OpenError, Opener, OwnedOpened, Policy, Share, SourceError, Windows,
+};
 
 use crate::arguments::{Context, time, timeout as parse_timeout, word};
 use crate::errors::{OrRaise, python};
@@ -33,7 +34,7 @@ impl Vault {
     #[new]
     #[pyo3(signature = (
         budget = 65_536, floor = None, *, reserves = None, policy = "require",
-        backing = "anonymous", key_share = "memory", key_share_kept = 0.0, linger = 10.0
+        backing = "anonymous", windows = "none", key_share = "memory", key_share_kept = 0.0, linger = 10.0
     ))]
     #[expect(clippy::too_many_arguments, reason = "they have names in Python")]
     fn new(
@@ -43,6 +44,7 @@ impl Vault {
         reserves: Option<HashMap<String, usize>>,
         policy: &str,
         backing: &str,
+        windows: &str,
         key_share: &str,
         key_share_kept: f64,
         linger: f64,
@@ -51,6 +53,7 @@ impl Vault {
             .budget(floor.unwrap_or(budget)..=budget)
             .policy(word("policy", policy, &POLICIES)?)
             .backing(word("backing", backing, &BACKINGS)?)
+            .windows(word("windows", windows, &WINDOWS)?)
             .key_share(word("key_share", key_share, &KEY_SHARES)?)
             .key_share_kept(time("key_share_kept", key_share_kept)?.unwrap_or(Duration::MAX))
             .linger(time("linger", linger)?.unwrap_or(Duration::MAX))
@@ -166,7 +169,6 @@ impl Vault {
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let at_once = || try_all(&self.share, &sealed);
-        are_few(&sealed)?;
         let opened = self.wait(py, all(self.share.clone(), &sealed), timeout, at_once)?;
         self.together(py, opened)
     }
@@ -177,7 +179,6 @@ impl Vault {
         py: Python<'py>,
         sealed: Vec<Wanted>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        are_few(&sealed)?;
         let opened = try_all(&self.share, &sealed).or_raise(py)?;
         self.together(py, opened)
     }
@@ -189,7 +190,6 @@ impl Vault {
         sealed: Vec<Wanted>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let share = self.share.clone();
-        are_few(&sealed)?;
         let opening = async move {
             let opened = all(share, &sealed).await?;
             Ok::<_, OpenError>(opened.into_iter().map(Secret::Alone).collect())
@@ -459,49 +459,14 @@ impl FromPyObject<'_, '_> for Wanted {
     }
 }
 
-/// # Errors
-/// `ValueError` if it is more than can be opened together.
-fn are_few(wanted: &[Wanted]) -> PyResult<()> {
-    if wanted.len() <= MOST_TOGETHER {
-        return Ok(());
-    }
-    Err(PyValueError::new_err(format!(
-        "{} secrets are not opened together, at most {MOST_TOGETHER} are: keep what is used together in \
-         one secret",
-        wanted.len()
-    )))
-}
-
-/// The crate opens arrays; what is asked for has its length at run time.
-macro_rules! for_each_length {
-    ($wanted:ident, $lent:ident, $open:expr, $($length:literal)*) => {
-        match $wanted.len() {
-            $($length => {
-                let $lent: [_; $length] = std::array::from_fn(|at| $wanted[at].lent());
-                Vec::from($open)
-            })*
-            // None; more are refused before.
-            _ => Vec::new(),
-        }
-    };
-}
-
 async fn all(share: Share, wanted: &[Wanted]) -> Result<Vec<OwnedOpened>, OpenError> {
-    Ok(for_each_length!(
-        wanted, lent, share.open_all(lent).await?, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
-    ))
+    share.open_many(wanted.iter().map(Wanted::lent).collect()).await
 }
 
 fn try_all(share: &Share, wanted: &[Wanted]) -> Result<Vec<OwnedOpened>, OpenError> {
-    Ok(for_each_length!(
-        wanted,
-        lent,
-        share.try_open_all(lent.each_ref().map(|(sealed, context)| (sealed, *context)))?,
-        1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
-    ))
+    let lent: Vec<_> = wanted.iter().map(Wanted::lent).collect();
+    share.try_open_many(lent.iter().map(|(sealed, context)| (sealed, *context)))
 }
-
-const MOST_TOGETHER: usize = 16;
 
 fn nothing() -> PyErr {
     python::Error::new_err("nothing was read")
@@ -532,6 +497,14 @@ const BACKINGS: [(&str, Backing); 3] = [
     ("anonymous", Backing::Anonymous),
     ("secret-memory", Backing::SecretMemory),
     ("prefer-secret-memory", Backing::PreferSecretMemory),
+];
+
+const WINDOWS: [(&str, Windows); 5] = [
+    ("none", Windows::None),
+    ("pages", Windows::Pages),
+    ("keys", Windows::Keys),
+    ("keys-or-pages", Windows::KeysOrPages),
+    ("keys-or-none", Windows::KeysOrNone),
 ];
 
 const KEY_SHARES: [(&str, KeyShare); 5] = [

@@ -27,6 +27,7 @@ from ._errors import (
     Timeout,
     TooLarge,
     ViewsRemain,
+    WindowsRefused,
 )
 from ._opening import AsyncOpening, AsyncOpeningAll, OpenedAll
 from ._strongroom import (
@@ -75,6 +76,7 @@ __all__ = [
     "TooLarge",
     "Vault",
     "ViewsRemain",
+    "WindowsRefused",
     "getpass",
     "limits",
     "raise_soft_limit",

@@ -9,6 +9,10 @@ class LimitError(Error):
     """The system does not let this process lock, hide or guard so much memory."""
 
 
+class WindowsRefused(Error):
+    """The vault cannot have the windows that were asked for."""
+
+
 class BudgetError(Error, ValueError):
     """No vault can be made under this budget."""
 

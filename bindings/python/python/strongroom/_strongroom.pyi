@@ -78,6 +78,7 @@ class Vault:
         reserves: dict[str, int] | None = None,
         policy: Literal["require", "prefer"] = "require",
         backing: Literal["anonymous", "secret-memory", "prefer-secret-memory"] = "anonymous",
+        windows: Literal["none", "pages", "keys", "keys-or-pages", "keys-or-none"] = "none",
         key_share: Literal[
             "memory",
             "process-keyring",
@@ -290,6 +291,8 @@ class Protections:
     def guarded(self) -> bool: ...
     @property
     def secret_memory(self) -> bool: ...
+    @property
+    def windows(self) -> Literal["none", "pages", "keys"]: ...
 
 @final
 class Limits:
