@@ -11,6 +11,7 @@ use std::ptr::{self, NonNull};
 
 use allocator_api2::alloc::Allocator;
 use errno::{Errno, set_errno};
+use strongroom::strongroom_core::wiping_stack;
 use strongroom::{Fault, InstallError, Vault, VaultError, WindowError, Windows, global};
 
 use crate::fault;
@@ -68,9 +69,13 @@ pub unsafe extern "C" fn strongroom_realloc(pointer: *mut c_void, size: usize) -
         given.vault.check()?;
         let new = allocate(size)?;
         let count = given.layout.size().min(size);
-        // SAFETY: the old memory has so many bytes, which are the caller's, and the new one too, which is
-        // nobody else's.
-        unsafe { ptr::copy_nonoverlapping(old.as_ptr(), new.as_ptr(), count) };
+        // memcpy(3) leaves in vector registers what it has copied, and who calls a function for the first time
+        // has the dynamic linker put those on the stack.
+        wiping_stack::<STACK, _>(|| {
+            // SAFETY: the old memory has so many bytes, which are the caller's, and the new one too, which is
+            // nobody else's.
+            unsafe { ptr::copy_nonoverlapping(old.as_ptr(), new.as_ptr(), count) };
+        });
         release(old);
         Ok(new)
     })
@@ -171,6 +176,9 @@ fn end(failure: &Failure) -> ! {
     let _ = writeln!(std::io::stderr(), "{failure}");
     abort()
 }
+
+/// What memcpy(3) uses of the stack, and more.
+const STACK: usize = 256;
 
 /// What malloc(3) promises for any object.
 const ALIGN: usize = 16;
