@@ -5,7 +5,8 @@
 #     bindings/c/build.sh [--prefix DIR]
 #
 # It installs below DIR, /usr/local if not said, or into $DESTDIR first; without a --prefix it only builds,
-# into `strongroom` in the target directory. cargo-c does the same (`cargo cinstall`), where it is there.
+# into `strongroom` in the target directory. cargo-c (`cargo cinstall`) installs the same files under the same
+# names, but for the versions, which it does not make; `check` compares where it is there.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -45,11 +46,12 @@ if [ -n "$prefix" ]; then out=${DESTDIR:-}$prefix; fi
 mkdir -p "$out/lib/pkgconfig" "$out/include"
 install -m 755 "$shared" "$out/lib/${names[0]}"
 ln -sf "${names[0]}" "$out/lib/${names[1]}"
-ln -sf "${names[1]}" "$out/lib/${names[2]}"
+ln -sf "${names[0]}" "$out/lib/${names[2]}"
 install -m 644 "$target/release/libstrongroom_capi.a" "$out/lib/libstrongroom.a"
 install -m 644 strongroom.h "$out/include/strongroom.h"
 cat >"$out/lib/pkgconfig/strongroom.pc" <<PC
 prefix=${prefix:-$(cd "$out" && pwd)}
+exec_prefix=\${prefix}
 libdir=\${prefix}/lib
 includedir=\${prefix}/include
 
@@ -57,7 +59,7 @@ Name: strongroom
 Description: Many secrets under few locked pages, sealed at rest
 Version: $version
 Libs: -L\${libdir} -lstrongroom
-Libs.private: $private
 Cflags: -I\${includedir}
+Libs.private: $private
 PC
 printf '%s\n' "$out"
