@@ -6,6 +6,8 @@
 //! pages    the page table: the first window of any thread opens the memory for all, the last one shuts it
 //! ```
 
+mod balance;
+
 use std::cell::Cell;
 use std::error::Error;
 use std::fmt::{self, Debug, Display, Formatter};
@@ -15,6 +17,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use strongroom_core::Lock;
+
+pub(crate) use self::balance::Balance;
 
 use crate::debug::debug_as_displayed;
 use crate::emergency::{self, Shut};
@@ -138,7 +142,6 @@ pub(crate) enum Role {
 impl Role {
     /// The process's key for it.
     fn key(self) -> Result<ProtectionKey, WindowError> {
-        static KEYS: Mutex<[Option<ProtectionKey>; 2]> = Mutex::new([None; 2]);
         let key = &mut KEYS.lock().unwrap_or_else(PoisonError::into_inner)[self as usize];
         match *key {
             Some(key) => Ok(key),
@@ -179,6 +182,7 @@ impl Gate {
             Self::Keys(role, key) => open_by_key(*role, *key),
             Self::Pages(pages) => pages.open(),
         }
+        balance::count(|windows| windows + 1);
         Window { gate: self, thread: PhantomData }
     }
 }
@@ -198,6 +202,7 @@ impl Debug for Window<'_> {
 impl Drop for Window<'_> {
     #[inline]
     fn drop(&mut self) {
+        balance::count(|windows| windows - 1);
         match self.gate {
             Gate::None => {}
             Gate::Keys(role, key) => shut_by_key(*role, *key),
@@ -205,6 +210,9 @@ impl Drop for Window<'_> {
         }
     }
 }
+
+/// The process's keys, by [`Role`].
+static KEYS: Mutex<[Option<ProtectionKey>; 2]> = Mutex::new([None; 2]);
 
 thread_local! {
     /// How many windows this thread has, of each role. Nothing is dropped with it, so it is there to the

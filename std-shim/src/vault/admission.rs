@@ -9,6 +9,7 @@
 //! What no room would help is said before anybody waits: too long, forged, destroyed, forked.
 
 use std::mem;
+use std::ops::Deref;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
@@ -28,6 +29,8 @@ use super::request::{Request, Requests};
 use super::segment::{ENTRY, User, VaultOwner};
 use crate::emergency;
 use crate::pages::LockedPages;
+use crate::windows::Balance;
+#[cfg(feature = "allocator-api2-0_2")]
 use crate::windows::WindowKind;
 
 pub(super) struct Admission {
@@ -35,6 +38,21 @@ pub(super) struct Admission {
     pub(super) common: Desk,
     pub(super) reserves: Vec<(String, Desk)>,
     pub(super) counts: Counts,
+}
+
+/// An enclave that a call uses, which leaves no window open.
+pub(super) struct EnclaveInUse<'v> {
+    enclave: &'v Enclave<'v, VaultOwner>,
+    _balance: Balance,
+}
+
+impl<'v> Deref for EnclaveInUse<'v> {
+    type Target = Enclave<'v, VaultOwner>;
+
+    #[inline]
+    fn deref(&self) -> &Self::Target {
+        self.enclave
+    }
 }
 
 /// Memory, and the line before it.
@@ -67,11 +85,12 @@ impl Admission {
         Ok(Self { lingering, common, reserves, counts })
     }
 
-    /// The enclave of a process that may use it.
+    /// The enclave of a process that may use it, for the time of a call.
     #[inline]
-    pub(super) fn enclave(&self) -> Result<&Enclave<'_, VaultOwner>, OpenError> {
+    pub(super) fn enclave(&self) -> Result<EnclaveInUse<'_>, OpenError> {
         self.check_process()?;
-        self.common.pool.enclave().ok_or(OpenError::Destroyed)
+        let enclave = self.common.pool.enclave().ok_or(OpenError::Destroyed)?;
+        Ok(EnclaveInUse { enclave, _balance: Balance::new() })
     }
 
     /// Whether this is the process that made the vault, and the vault is still there. Asks no lock.
@@ -102,6 +121,7 @@ impl Admission {
 
     /// Looks at all memory, the key's too if that lies apart, piece by piece.
     pub(super) fn look(&self, mut look: impl FnMut(&LockedPages, &Arena<'_, VaultOwner>)) {
+        let _balance = Balance::new();
         self.users().for_each(|user| look(user.pages(), user.arena()));
         if let Some(memory) = self.common.pool.key_memory() {
             look(memory.pages(), memory.arena());
@@ -348,7 +368,7 @@ impl<'v> Party<'v> {
         self.check_lengths(requests.all())?;
         let is_trimmed = self.admission.common.pool.trim_now_and_then();
         let is_free = self.queue().is_free();
-        let opened = if is_free { self.open(enclave, requests) } else { Err(Denied::NotNow) };
+        let opened = if is_free { self.open(&enclave, requests) } else { Err(Denied::NotNow) };
         if is_trimmed {
             self.admission.released();
         }
@@ -374,7 +394,7 @@ impl<'v> Party<'v> {
         let enclave = self.admission.enclave()?;
         self.check_together(requests.all())?;
         for request in requests.all() {
-            request.authenticate(enclave)?;
+            request.authenticate(&enclave)?;
         }
         if is_free { self.attempt(requests, patience) } else { Err(Denied::NotNow) }
     }
@@ -461,11 +481,11 @@ impl<'v> Party<'v> {
         let settled = loop {
             let seen = pool.changes();
             let enclave = self.admission.enclave()?;
-            let mut opened = self.open(enclave, requests);
+            let mut opened = self.open(&enclave, requests);
             if all.len() > 1 && matches!(opened, Err(Denied::NotNow)) {
                 // The first ones may have been in the way of the last.
                 self.reclaim();
-                opened = self.open(enclave, requests);
+                opened = self.open(&enclave, requests);
             }
             if !matches!(opened, Err(Denied::NotNow)) {
                 break opened;
@@ -526,7 +546,7 @@ impl<'v> Party<'v> {
         }
         let before = self.entries();
         self.reclaim();
-        let opened = match self.open(self.admission.enclave().ok()?, requests) {
+        let opened = match self.open(&*self.admission.enclave().ok()?, requests) {
             Ok(leases) => return Some(Ok(leases)),
             Err(Denied::Never(error)) => return Some(Err(error)),
             Err(Denied::NotNow | Denied::NotYet) => self.entries(),
@@ -566,7 +586,7 @@ impl<'v> Party<'v> {
             return true;
         }
         let request = Request::allocate(next.len);
-        self.admission.enclave().is_ok_and(|enclave| self.open(enclave, &request).is_ok())
+        self.admission.enclave().is_ok_and(|enclave| self.open(&enclave, &request).is_ok())
     }
 
     fn refuse(self, wanted: Shape) -> Shortage {

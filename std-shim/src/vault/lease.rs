@@ -10,6 +10,7 @@ use super::error::Denied;
 use super::request::Request;
 use super::segment::{User, VaultOwner};
 use crate::emergency;
+use crate::windows::Balance;
 
 /// A secret's memory, and the right to the segment it lies in.
 pub(crate) struct Lease<'v> {
@@ -104,11 +105,13 @@ impl<'v> Lease<'v> {
     }
 
     pub(super) fn constant_time_eq(&self, other: &[u8]) -> bool {
+        let _balance = Balance::new();
         !self.is_absent() && self.expose() == *other
     }
 
     /// Wipes the secret, and returns damage as a value.
     pub(super) fn release(self) -> Result<(), Fault> {
+        let _balance = Balance::new();
         let lease = ManuallyDrop::new(self);
         // SAFETY: the lease is never dropped, so its user is moved out just once.
         let user = unsafe { ptr::read(&raw const lease.user) };
@@ -141,6 +144,7 @@ impl Lease<'_> {
         memory: NonNull<u8>,
         layout: Layout,
     ) -> Result<(), Fault> {
+        let _balance = Balance::new();
         let released = if emergency::is_wiped() {
             Ok(())
         } else {
@@ -161,6 +165,7 @@ impl Lease<'_> {
 impl Drop for Lease<'_> {
     #[inline]
     fn drop(&mut self) {
+        let _balance = Balance::new();
         if let Some(memory) = self.intact() {
             // SAFETY: the memory was allocated there with this layout, and ends here.
             unsafe { self.user.arena().deallocate(memory, self.layout) };

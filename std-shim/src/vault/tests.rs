@@ -262,7 +262,7 @@ fn the_longest_secret_that_is_named_fits_and_no_longer_one_does() {
             let admission = &vault.admission;
             let request = Request::allocate(largest + 1);
             let enclave = admission.enclave().unwrap();
-            assert!(admission.common.pool.open(enclave, &request).is_err());
+            assert!(admission.common.pool.open(&enclave, &request).is_err());
         }
     }
 }
