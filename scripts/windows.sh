@@ -15,6 +15,7 @@ left_out=(
     "a_thread_s_end_drops_what_it_keeps: $page"
     "a_wipe_in_a_fault_handler_is_no_tampering: $touches"
     "bad_options_are_told: $page"
+    "damage_is_told_to_the_handler: $touches"
     "every_call_works_or_says_why_and_nothing_stays_locked: $page"
     "more_at_once_than_fit_get_on_by_waiting: $page"
     "odd_budgets: $page"

@@ -17,9 +17,10 @@ pub use self::error::{LockedArenaError, LostArena};
 pub use self::owned::OwnedBuffer;
 pub use self::owner::LockedOwner;
 
-use crate::emergency::{Registration, Shut};
+use crate::emergency::Registration;
 use crate::entropy::OsEntropy;
 use crate::pages::LockedPages;
+use crate::windows::{Role, Windows};
 
 /// Locked pages and an [`Arena`] in them, together: a value without a lifetime, that stands in a
 /// struct, an [`Arc`] or a static.
@@ -83,14 +84,48 @@ impl LockedArena {
     /// # Errors
     /// [`LockedArenaError`]; the pages are given back.
     pub fn of_pages(pages: LockedPages) -> Result<Self, LockedArenaError> {
-        let owner = LockedOwner::of(&pages);
+        Self::with_windows(pages, Windows::WHERE_NOT_ASKED_FOR)
+    }
+
+    /// Makes an arena in pages that are shut but for the moments in which somebody uses what is in them; see
+    /// [`Windows`], and SECURITY.md for whom that stops. Whoever reads a [`Buffer`](strongroom_core::Buffer)
+    /// or a [`Secret`](strongroom_core::Secret) has a window as long as the guard lives; everything there is
+    /// shut by one key, an enclave's key too.
+    ///
+    /// What [`Arena::allocate`] hands out is a plain pointer: to use it, open a window by
+    /// [`Owner::open`](strongroom_core::Owner::open) of [`Arena::owner`].
+    ///
+    /// ```
+    /// use strongroom::strongroom_core::Buffer;
+    /// use strongroom::{LockedArena, LockedPages, WindowKind, Windows};
+    ///
+    /// let pages = LockedPages::new(16 * 1024)?;
+    /// let locked = LockedArena::with_windows(pages, Windows::KeysOrPages)?;
+    /// assert!(locked.pages().protections().windows != WindowKind::None);
+    /// let key = Buffer::random(locked.arena()?, 32)?;
+    /// assert_eq!(key.expose_secret().len(), 32); // Here it can be read, and nowhere else.
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`LockedArenaError`]; the pages are given back.
+    pub fn with_windows(
+        mut pages: LockedPages,
+        windows: Windows,
+    ) -> Result<Self, LockedArenaError> {
+        if pages.is_inherited() {
+            return Err(LostArena::Forked.into());
+        }
+        let gate = pages.shut(windows.shuts()?, Role::Secrets)?;
+        let shut = gate.shut();
+        let owner = LockedOwner::of(&pages, gate);
         owner.check()?;
         let data = pages.as_non_null();
         // SAFETY: the pages are this process's and valid until they are dropped, after which the arena is
         // not used; nobody else gets at them but the wipe of an emergency.
         let region = unsafe { Region::from_raw(data.cast(), data.len()) };
         let arena = Arena::with_owner(region, &mut OsEntropy, owner)?;
-        let registration = Registration::new(data, Shut::Never);
+        let registration = Registration::new(data, shut);
         Ok(Self { arena: Box::new(ManuallyDrop::new(arena)), registration, pages })
     }
 

@@ -187,7 +187,7 @@ impl LockedPages {
                 let key = keys[role as usize];
                 self.mapping.set_key(Some(key)).map(|()| Gate::Keys(role, key))
             }
-            Shuts::Pages => Gate::of_pages(&self.mapping),
+            Shuts::Pages => Gate::of_pages(&self.mapping, self.protections.fork_view),
         };
         let gate = gate.map_err(WindowError::from)?;
         self.protections.windows = gate.kind();

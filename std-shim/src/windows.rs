@@ -24,7 +24,7 @@ use crate::debug::debug_as_displayed;
 use crate::emergency::{self, Shut};
 use crate::fork::Generation;
 use crate::park::ParkLock;
-use crate::sys::{Mapping, NoKey, ProtectionKey, Shutter};
+use crate::sys::{ForkView, Mapping, NoKey, ProtectionKey, Shutter};
 
 debug_as_displayed!(WindowError);
 
@@ -96,6 +96,16 @@ pub enum WindowError {
 }
 
 impl Windows {
+    /// What memory has that was asked for none. The tests are run with the others, too: the flags change this
+    /// constant, and nothing else.
+    pub(crate) const WHERE_NOT_ASKED_FOR: Self = if cfg!(strongroom_test_windows = "pages") {
+        Self::Pages
+    } else if cfg!(strongroom_test_windows = "keys") {
+        Self::Keys
+    } else {
+        Self::None
+    };
+
     /// What shuts the memory, as far as it can be had.
     pub(crate) fn shuts(self) -> Result<Shuts, WindowError> {
         match self {
@@ -152,9 +162,9 @@ impl Role {
 
 impl Gate {
     /// Shuts a mapping's data by page protection.
-    pub(crate) fn of_pages(mapping: &Mapping) -> io::Result<Self> {
+    pub(crate) fn of_pages(mapping: &Mapping, fork_view: ForkView) -> io::Result<Self> {
         // SAFETY: gates are the owners of what is made in the mapping, and no longer used than it.
-        unsafe { Pages::new(mapping.shutter()) }.map(Self::Pages)
+        unsafe { Pages::new(mapping.shutter(), fork_view) }.map(Self::Pages)
     }
 
     pub(crate) fn kind(&self) -> WindowKind {
@@ -250,6 +260,8 @@ pub(crate) struct Pages {
     shutter: Shutter,
     /// The process that has it.
     process: Generation,
+    /// What its children see of it.
+    fork_view: ForkView,
     /// How many windows there are. From 0 and to 0 it is changed with the lock held.
     windows: AtomicUsize,
     turn: ParkLock,
@@ -260,11 +272,11 @@ impl Pages {
     ///
     /// # Safety
     /// The mapping is there as long as windows are opened, and ended.
-    pub(crate) unsafe fn new(shutter: Shutter) -> io::Result<Self> {
+    pub(crate) unsafe fn new(shutter: Shutter, fork_view: ForkView) -> io::Result<Self> {
         // SAFETY: the mapping is there, as is promised.
         unsafe { shutter.set_open(false) }?;
         let (windows, turn) = (AtomicUsize::new(0), ParkLock::UNLOCKED);
-        Ok(Self { shutter, process: Generation::current(), windows, turn })
+        Ok(Self { shutter, process: Generation::current(), fork_view, windows, turn })
     }
 
     fn open(&self) {
@@ -274,8 +286,11 @@ impl Pages {
         }
         if self.process != Generation::current() {
             // A forked child, in which the lock may be held by who is not there. Nothing in the memory is
-            // worth shutting any more, and who reads it is to find zeros.
-            self.set_open(true);
+            // worth shutting any more, and who reads it is to find zeros. What is mapped where a child has no
+            // such memory is another's.
+            if self.fork_view != ForkView::Absent {
+                self.set_open(true);
+            }
             return;
         }
         self.in_turn(|| {

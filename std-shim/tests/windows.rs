@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::alloc::Layout;
 use std::io::Write;
 use std::mem;
 use std::ops::Range;
@@ -12,28 +13,17 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use strongroom::strongroom_core::{Buffer, Door, Enclave, Owner};
 use strongroom::{
-    Backing, OpenError, Opened, Opener, Policy, SecretString, SecretVec, Vault, VaultError,
-    WindowError, WindowKind, Windows, wipe_all,
+    Backing, KeyShare, Keyring, LockedArena, LockedArenaError, LockedPages, OpenError, Opened,
+    Opener, Policy, SecretString, SecretVec, Vault, VaultError, WindowError, WindowKind, Windows,
+    wipe_all,
 };
-use support::forked;
 use support::kernel::locked_mappings;
-use support::memory::{
-    Fault, fault_of, fault_of_handler, is_readable, moved, reprotect, take_all_keys, through_proc,
-    through_the_kernel,
-};
+use support::memory::{Fault, fault_of, fault_of_handler, is_readable, kinds, take_all_keys};
+use support::{forked, skip};
 
 mod support;
-
-/// The kinds that this machine has.
-fn kinds() -> Vec<Windows> {
-    let has_keys = Vault::builder().windows(Windows::Keys).build().is_ok();
-    if !has_keys {
-        assert!(std::env::var_os("STRONGROOM_KEYS").is_none(), "there are no keys");
-        println!("skipped, for keys: this machine has none; tests/guest/run has");
-    }
-    [Windows::Pages, Windows::Keys].into_iter().take(if has_keys { 2 } else { 1 }).collect()
-}
 
 fn vault(windows: Windows) -> Vault {
     Vault::builder().budget(16384..=65536).windows(windows).build().unwrap()
@@ -453,6 +443,82 @@ fn plain_pointers_are_refused() {
     assert!(matches!(unsafe { vault.share().allocator() }, Err(WindowError::PlainPointers)));
 }
 
+/// The page is shut in which a share of the key is for a time, fetched from the kernel's keyring.
+#[test]
+fn a_share_that_is_near_is_shut() {
+    for windows in kinds() {
+        assert_eq!(fault_of(|| look_at_a_near_share(windows)), None, "{windows:?}");
+    }
+}
+
+fn look_at_a_near_share(windows: Windows) {
+    let before = locked_mappings();
+    let builder = Vault::builder().windows(windows).key_share_kept(Duration::from_secs(60));
+    let vault = match builder.key_share(KeyShare::Keyring(Keyring::Process)).build() {
+        Ok(vault) => vault,
+        Err(error) => return skip("the keyring", &error.to_string()),
+    };
+    let sealed = vault.seal(b"hunter2", b"").unwrap();
+    let mut mappings = locked_mappings();
+    mappings.retain(|mapping| !before.contains(mapping));
+    assert_eq!(mappings.len(), 3, "the secrets', the key's and the share's: {mappings:x?}");
+    for _ in 0..2 {
+        assert_eq!(vault.try_open(&sealed, b"").unwrap().expose_secret(), b"hunter2");
+        let places = mappings.iter().cloned().flatten().step_by(64);
+        let is_open = |place| is_readable(std::ptr::with_exposed_provenance(place));
+        assert_eq!(places.filter(|&place| is_open(place)).count(), 0);
+        vault.refresh();
+    }
+    vault.destroy();
+}
+
+/// A locked arena without a vault has windows as well.
+#[test]
+fn a_locked_arena_is_shut_but_for_its_guards() {
+    for windows in kinds() {
+        let pages = LockedPages::new(16384).unwrap();
+        let locked = Arc::new(LockedArena::with_windows(pages, windows).unwrap());
+        let kind = locked.pages().protections().windows;
+        assert_eq!(kind == WindowKind::Keys, windows == Windows::Keys);
+        let arena = locked.arena().unwrap();
+        let key = Buffer::wiping(arena, &mut [7; 32]).unwrap();
+        let mut owned = locked.buffer::<u64>(4).unwrap();
+        let enclave = Enclave::new(arena).unwrap();
+        let sealed = enclave.seal(b"hunter2", b"", [0; Enclave::record_len(7)]).unwrap();
+        let place = key.expose_secret().as_ptr();
+        let every = locked.pages().as_non_null().cast::<u8>().as_ptr().cast_const();
+        let open =
+            || (0..16384).step_by(64).filter(|&at| is_readable(every.wrapping_add(at))).count();
+        assert_eq!(open(), 0, "{windows:?}");
+        let expected = if windows == Windows::Keys { Fault::Key } else { Fault::Access };
+        assert_eq!(fault_of(|| read(place)), Some(expected));
+        let guard = key.expose_secret();
+        assert!(*guard == [7; 32] && open() == 256);
+        drop(guard);
+        owned.expose_secret_mut().fill(7);
+        assert!(owned.constant_time_eq(&[7; 4]));
+        assert_eq!(enclave.open(&sealed, b"").unwrap().expose_secret(), b"hunter2");
+        let plain = arena.allocate(Layout::new::<[u8; 8]>()).unwrap().cast::<u8>();
+        assert!(!is_readable(plain.as_ptr()));
+        let window = arena.owner().open(Door::Expose);
+        assert!(is_readable(plain.as_ptr()));
+        drop(window);
+        // SAFETY: it was allocated for this layout, and ends here.
+        unsafe { arena.deallocate(plain, Layout::new::<[u8; 8]>()) };
+        assert_eq!((open(), arena.verify()), (0, Ok(())));
+        let wipe = || {
+            wipe_all();
+            assert_eq!(*key.expose_secret(), [0; 32]);
+        };
+        assert_eq!(fault_of(wipe), None);
+    }
+    let refused = LockedArena::with_windows(LockedPages::new(4096).unwrap(), Windows::Keys);
+    if kinds().len() < 2 {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, LockedArenaError::Windows(WindowError::NoKeysHere)), "{error}");
+    }
+}
+
 /// Many threads open, read, grow and wait: no fault that should not be, and no window stays open.
 #[test]
 fn threads_beside_each_other() {
@@ -515,27 +581,4 @@ fn stress(time: Duration) {
 fn read(place: *const u8) {
     // SAFETY: the memory is mapped. If it may not be read, the process is to end.
     let _ = unsafe { place.read_volatile() };
-}
-
-/// How code of the same process gets around windows, as SECURITY.md says.
-#[test]
-fn ways_around_windows_are_as_the_page_says() {
-    for windows in kinds() {
-        let vault = vault(windows);
-        let mut secret = vault.try_allocate(64).unwrap();
-        secret.expose_secret_mut().fill(0xa5);
-        let place = place(&secret);
-        let keys = windows == Windows::Keys;
-        // The kernel reads for whoever asks, whatever the thread may do.
-        assert!(through_proc(place) == Some(0xa5), "/proc/self/mem");
-        assert_eq!(through_the_kernel(place) == Some(0xa5), keys, "process_vm_readv");
-        // What another moves or gives away stays shut, or is gone.
-        assert_eq!(fault_of(|| assert!(!is_readable(moved(place)))), None, "mremap");
-        // Whoever changes the protection has it.
-        let opened = fault_of(|| {
-            reprotect(place);
-            read(place);
-        });
-        assert_eq!(opened, keys.then_some(Fault::Key), "mprotect");
-    }
 }

@@ -7,6 +7,7 @@ use strongroom_core::ArenaError;
 
 use crate::debug::debug_as_displayed;
 use crate::pages::LockError;
+use crate::windows::WindowError;
 
 debug_as_displayed!(LockedArenaError, LostArena);
 
@@ -19,6 +20,8 @@ pub enum LockedArenaError {
     Arena(ArenaError),
     /// The pages are another process's, or this one is about to end.
     Lost(LostArena),
+    /// The memory cannot have the windows that were asked for.
+    Windows(WindowError),
 }
 
 /// There is nothing left of an arena.
@@ -37,6 +40,7 @@ impl Display for LockedArenaError {
             Self::Lock(error) => Display::fmt(error, f),
             Self::Arena(error) => Display::fmt(error, f),
             Self::Lost(error) => Display::fmt(error, f),
+            Self::Windows(error) => Display::fmt(error, f),
         }
     }
 }
@@ -47,6 +51,7 @@ impl Error for LockedArenaError {
             Self::Lock(error) => Some(error),
             Self::Arena(error) => Some(error),
             Self::Lost(error) => Some(error),
+            Self::Windows(error) => Some(error),
         }
     }
 }
@@ -60,6 +65,12 @@ impl From<LockError> for LockedArenaError {
 impl From<ArenaError> for LockedArenaError {
     fn from(error: ArenaError) -> Self {
         Self::Arena(error)
+    }
+}
+
+impl From<WindowError> for LockedArenaError {
+    fn from(error: WindowError) -> Self {
+        Self::Windows(error)
     }
 }
 

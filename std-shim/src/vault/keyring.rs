@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! keyring   the share; loaded for each call
-//! near      a locked page with a copy, for `kept` from when it was loaded; a thread wipes it then
+//! near      a locked page with a copy, for `kept` from when it was loaded; a thread wipes it then. It is shut
+//!           as the key's own page is, if the vault has windows.
 //! ```
 //! A process keyring lasts as long as a thread that was started with it. Whoever makes a vault may end
 //! before it: so the thread is there for a process keyring in any case.
@@ -18,11 +19,12 @@ use strongroom_core::{Entropy, SHARE_BYTES, ShareError, ShareKeeper};
 use super::error::VaultError;
 use super::key_share::{KeyShareError, Keyring};
 use super::options::Options;
-use crate::emergency::{self, Registration, Shut};
+use crate::emergency::{self, Registration};
 use crate::entropy::OsEntropy;
 use crate::fork::Generation;
 use crate::pages::LockedPages;
 use crate::sys::{self, KernelKey, Ring};
+use crate::windows::{Gate, Role};
 
 /// The owner of a share in the keyring.
 pub(super) struct KeyringShare {
@@ -43,10 +45,16 @@ pub(super) struct Held {
 /// The copy of the share, if there is to be any.
 #[derive(Default)]
 struct Near {
-    page: Option<(Registration, LockedPages)>,
+    page: Option<Page>,
     /// When the copy is to be wiped; `None` if there is none.
     until: Option<Instant>,
     is_over: bool,
+}
+
+struct Page {
+    registration: Registration,
+    gate: Gate,
+    pages: LockedPages,
 }
 
 impl KeyringShare {
@@ -59,9 +67,10 @@ impl KeyringShare {
         let held = Arc::new(Held { key, owner, kept, near, changed: Condvar::new() });
         let share = Self { held, registration: Registration::of_key(key), keyring };
         if !kept.is_zero() {
-            let pages = options.pages(SHARE_BYTES, None)?;
-            let registration = Registration::new(pages.as_non_null(), Shut::Never);
-            share.held.near().page = Some((registration, pages));
+            let mut pages = options.pages(SHARE_BYTES, None)?;
+            let gate = pages.shut(options.shuts, Role::Key)?;
+            let registration = Registration::new(pages.as_non_null(), gate.shut());
+            share.held.near().page = Some(Page { registration, gate, pages });
         }
         match keyring {
             Keyring::Process => {
@@ -100,9 +109,9 @@ impl Drop for KeyringShare {
         self.registration.end();
         let mut near = self.held.near();
         near.is_over = true;
-        if let Some((registration, pages)) = near.page.take() {
-            registration.end();
-            drop(pages);
+        if let Some(page) = near.page.take() {
+            page.registration.end();
+            drop(page.pages);
         }
         self.held.changed.notify_all();
     }
@@ -184,14 +193,16 @@ impl ShareKeeper for Held {
 
 impl Near {
     fn copy_from(&mut self, share: &[u8; SHARE_BYTES]) -> bool {
-        let Some((_, pages)) = &mut self.page else { return false };
+        let Some(Page { gate, pages, .. }) = &mut self.page else { return false };
+        let _window = gate.open();
         let place = pages.as_region();
         place.iter_mut().zip(share).for_each(|(place, byte)| _ = place.write(*byte));
         true
     }
 
     fn copy_to(&mut self, share: &mut [u8; SHARE_BYTES]) -> bool {
-        let Some((_, pages)) = &mut self.page else { return false };
+        let Some(Page { gate, pages, .. }) = &mut self.page else { return false };
+        let _window = gate.open();
         for (byte, place) in share.iter_mut().zip(pages.as_region()) {
             // SAFETY: locked pages are zero at first, so there is no byte that was never written.
             *byte = unsafe { place.assume_init() };
@@ -201,7 +212,8 @@ impl Near {
 
     fn wipe(&mut self) {
         self.until = None;
-        if let Some((_, pages)) = &self.page {
+        if let Some(Page { gate, pages, .. }) = &self.page {
+            let _window = gate.open();
             // SAFETY: the page is longer than a share, and nobody has it but this value.
             unsafe { sys::wipe_raw(pages.as_non_null().cast(), SHARE_BYTES) };
         }

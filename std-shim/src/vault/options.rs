@@ -36,7 +36,7 @@ impl Default for Options {
             on_fault: panic_once,
             policy: Policy::Require,
             backing: Backing::Anonymous,
-            windows: DEFAULT_WINDOWS,
+            windows: Windows::WHERE_NOT_ASKED_FOR,
             shuts: Shuts::Nothing,
             key_share: KeyShare::LockedMemory,
             key_share_kept: Duration::ZERO,
@@ -86,15 +86,5 @@ fn panic_once(fault: Fault) {
 
 /// What most hosts let a process lock at least.
 const DEFAULT_BUDGET: usize = 64 * 1024;
-
-/// What a vault has whose builder says nothing. The tests are run with the others, too: the flags change
-/// this constant, and nothing else.
-const DEFAULT_WINDOWS: Windows = if cfg!(strongroom_test_windows = "pages") {
-    Windows::Pages
-} else if cfg!(strongroom_test_windows = "keys") {
-    Windows::Keys
-} else {
-    Windows::None
-};
 
 const DEFAULT_LINGER: Duration = Duration::from_secs(10);

@@ -1,13 +1,26 @@
 //! What may be done with memory, tried.
 
 use std::fs::File;
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::fs::FileExt;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use strongroom::{Vault, Windows};
+
 use super::forked;
+
+/// The kinds of windows that this machine has.
+pub(crate) fn kinds() -> Vec<Windows> {
+    let has_keys = Vault::builder().windows(Windows::Keys).build().is_ok();
+    if !has_keys {
+        assert!(std::env::var_os("STRONGROOM_KEYS").is_none(), "there are no keys");
+        println!("skipped, for keys: this machine has none; tests/guest/run has");
+    }
+    [Windows::Pages, Windows::Keys].into_iter().take(if has_keys { 2 } else { 1 }).collect()
+}
 
 /// Why a load ended a process: what the signal says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +99,33 @@ pub(crate) fn take_all_keys() -> usize {
     std::iter::from_fn(|| (take() > 0).then_some(())).count()
 }
 
+/// Returns from a handler whose frame says that the thread may use what has whichever key.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn forge_register() {
+    extern "C" fn handler(_: i32, _: *const libc::siginfo_t, context: *mut libc::c_void) {
+        // SAFETY: every processor of 64 bits has the instruction; of one without keys it says 0.
+        #[allow(unused_unsafe, reason = "the instruction has become safe since Rust 1.89")]
+        let offset = unsafe { std::arch::x86_64::__cpuid_count(0xd, PKRU) }.ebx as usize;
+        if offset == 0 {
+            return;
+        }
+        // SAFETY: what the processor saved, in the place and the form that it gives it (`struct sigcontext`;
+        // Intel's manual, volume 1, section 13.4).
+        unsafe {
+            let saved = context.byte_add(FRAME_TO_SAVED).cast::<*mut u8>().read();
+            let present = saved.byte_add(512).cast::<u64>();
+            present.write_unaligned(present.read_unaligned() | 1 << PKRU);
+            saved.byte_add(offset).cast::<u32>().write_unaligned(0);
+        }
+    }
+    /// Of `struct ucontext`: flags, a link, the stack, and 23 registers.
+    const FRAME_TO_SAVED: usize = 8 + 8 + 24 + 23 * 8;
+    const PKRU: u32 = 9;
+    install(libc::SIGUSR1, handler as *const () as usize, libc::SA_SIGINFO);
+    // SAFETY: raises a signal that has a handler.
+    unsafe { libc::raise(libc::SIGUSR1) };
+}
+
 /// Has the process end with a status that says why it was not allowed to touch memory.
 fn report_faults() {
     extern "C" fn handler(_: i32, info: *const libc::siginfo_t, _: *const libc::c_void) {
@@ -136,6 +176,46 @@ pub(crate) fn moved(place: *const u8) -> *const u8 {
     if to == libc::MAP_FAILED { place } else { to.cast::<u8>().wrapping_add(offset) }
 }
 
+/// Says something about the page of a byte, `madvise(2)`.
+pub(crate) fn advise(place: *const u8, advice: i32) -> io::Result<()> {
+    let page = strongroom::page_size();
+    let start = place.wrapping_sub(place.addr() % page).cast_mut();
+    // SAFETY: that is what is tried.
+    let advised = unsafe { libc::madvise(start.cast(), page, advice) };
+    if advised == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A byte as another process has it that traces the calling thread, `ptrace(2)`: `Err` if it may not.
+pub(crate) fn through_a_tracer(place: *const u8) -> io::Result<Option<u8>> {
+    // SAFETY: a number of this process's; and who may trace it.
+    let thread = unsafe {
+        libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY);
+        libc::gettid()
+    };
+    let nothing = null_mut::<libc::c_void>();
+    let trace = || {
+        // SAFETY: stops the thread, which waits for this child.
+        if unsafe { libc::ptrace(libc::PTRACE_ATTACH, thread, nothing, nothing) } != 0 {
+            // SAFETY: ends the child.
+            unsafe { libc::_exit(REFUSED) };
+        }
+        // SAFETY: nobody wants to know the status.
+        unsafe { libc::waitpid(thread, null_mut(), libc::__WALL) };
+        // SAFETY: the kernel reads for this child what it may.
+        let word = unsafe { libc::ptrace(libc::PTRACE_PEEKDATA, thread, place, nothing) };
+        // SAFETY: lets the thread go on.
+        unsafe { libc::ptrace(libc::PTRACE_DETACH, thread, nothing, nothing) };
+        let byte = word.to_ne_bytes()[0];
+        // SAFETY: ends the child.
+        unsafe { libc::_exit(if word == -1 { NOTHING } else { i32::from(byte) }) };
+    };
+    match forked(trace).code() {
+        Some(REFUSED) => Err(io::ErrorKind::PermissionDenied.into()),
+        Some(NOTHING) => Ok(None),
+        code => Ok(code.and_then(|code| u8::try_from(code).ok())),
+    }
+}
+
 /// Gives all threads access to the page of a byte, by page protection.
 pub(crate) fn reprotect(place: *const u8) {
     let page = strongroom::page_size();
@@ -145,6 +225,10 @@ pub(crate) fn reprotect(place: *const u8) {
 }
 
 static IN_CHILD: AtomicBool = AtomicBool::new(false);
+
+/// No byte that is read has these.
+const REFUSED: i32 = 1;
+const NOTHING: i32 = 2;
 
 const FAULT: i32 = 50;
 const SEGV_ACCERR: i32 = 2;
