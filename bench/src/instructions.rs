@@ -6,6 +6,7 @@
 
 mod callgrind;
 mod cases;
+mod keys;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -18,7 +19,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::cases::run;
 
 use self::callgrind::{Counted, Valgrind};
-use self::cases::{CASES, Case};
+use self::cases::{CASES, OPERATIONS, WITH_AND_WITHOUT_KEYS};
+use self::keys::Added;
 
 /// The counts that are kept.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -43,27 +45,49 @@ pub(crate) fn count(save: bool, functions: bool) -> Result<ExitCode, Box<dyn Err
     let rustc = env!("BENCH_RUSTC").to_owned();
     let mut now = Kept { valgrind: valgrind.version().to_owned(), rustc, ..Kept::default() };
     println!("{:<40} {:>12} {:>12} {:>9}", "instructions per operation", "kept", "now", "change");
-    for case in CASES {
-        let counted = measure(&valgrind, case)?;
-        let before = kept.as_ref().and_then(|kept| kept.cases.get(case.name)).copied();
-        println!("{}", line(case.name, before, counted.instructions));
+    let mut show = |name: &'static str, operations| -> Result<Counted, Box<dyn Error>> {
+        let counted = measure(&valgrind, name, operations)?;
+        let before = kept.as_ref().and_then(|kept| kept.cases.get(name)).copied();
+        println!("{}", line(name, before, counted.instructions));
         if functions {
             counted.functions.iter().for_each(|function| println!("    {function}"));
         }
-        now.cases.insert(case.name.to_owned(), counted.instructions);
+        now.cases.insert(name.to_owned(), counted.instructions);
+        Ok(counted)
+    };
+    for case in CASES {
+        show(case.name, case.operations)?;
+    }
+    let mut added = Vec::new();
+    if keys::ARE_COUNTED {
+        for pair in WITH_AND_WITHOUT_KEYS {
+            let [without, with] = pair.names;
+            let (without, with) = (show(without, OPERATIONS)?, show(with, OPERATIONS)?);
+            added.push(Added::new(pair.what, &without, &with));
+        }
+        println!("\n{}", keys::plain(&added));
+    } else {
+        println!("skipped: what windows by keys add: bench/instructions builds what counts that");
     }
     if let Some(kept) = &kept {
         note_differences(kept, &now);
     }
     keep(&path, &now, save || kept.is_none())?;
+    if save && !added.is_empty() {
+        keys::write(&added)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn measure(valgrind: &Valgrind, case: &Case) -> Result<Counted, Box<dyn Error>> {
-    let few = valgrind.count(case.name, case.operations)?;
-    let many = valgrind.count(case.name, 2 * case.operations)?;
-    let instructions = (many.instructions - few.instructions) / case.operations as f64;
-    Ok(Counted { instructions, functions: many.functions })
+fn measure(valgrind: &Valgrind, name: &str, operations: u64) -> Result<Counted, Box<dyn Error>> {
+    let few = valgrind.count(name, operations)?;
+    let many = valgrind.count(name, 2 * operations)?;
+    let each = |few, many| (many - few) / operations as f64;
+    Ok(Counted {
+        instructions: each(few.instructions, many.instructions),
+        windows: each(few.windows, many.windows),
+        functions: many.functions,
+    })
 }
 
 fn line(name: &str, before: Option<f64>, now: f64) -> String {

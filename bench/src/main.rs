@@ -4,7 +4,7 @@
 //!
 //! | floor | files |
 //! |---|---|
-//! | 0 | `harness` `machine` `options` `peers` `random` `units` |
+//! | 0 | `harness` `machine` `options` `page` `peers` `random` `units` |
 //! | 1 | `results` `sealers` `workload` |
 //! | 2 | `instructions` `measure` |
 //! | 3 | `bars` `report` |
@@ -18,6 +18,7 @@ mod instructions;
 mod machine;
 mod measure;
 mod options;
+mod page;
 mod peers;
 mod random;
 mod report;

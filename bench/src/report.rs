@@ -16,6 +16,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::page::Markers;
 use crate::results::Results;
 
 /// Prints the tables.
@@ -44,39 +45,13 @@ pub(crate) fn write(results: &Results, keep: bool) -> Result<Vec<PathBuf>, Box<d
     fs::create_dir_all(&images)?;
     fs::write(&json, serde_json::to_string_pretty(results)? + "\n")?;
     let around = fs::read_to_string(&page).unwrap_or_default();
-    fs::write(&page, between_markers(&around, &tables::markdown(results)))?;
+    fs::write(&page, MARKERS.replace(&around, &tables::markdown(results)))?;
     let mut written = vec![page, json];
     written.extend(curves::draw(results, &images)?);
     Ok(written)
 }
 
-/// `page` with what is between the markers replaced; with markers at its end if it has none.
-fn between_markers(page: &str, generated: &str) -> String {
-    let (before, after) = match (page.find(BEGIN), page.find(END)) {
-        (Some(begin), Some(end)) if begin < end => (&page[..begin], &page[end + END.len()..]),
-        _ => (page, "\n"),
-    };
-    format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", generated.trim_end())
-}
-
-const BEGIN: &str = "<!-- measured: begin (written by bench/run) -->";
-const END: &str = "<!-- measured: end -->";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_between_the_markers_changes() {
-        let page = format!("above\n{BEGIN}\nold\n{END}\nbelow\n");
-        let written = between_markers(&page, "new");
-        assert_eq!(written, format!("above\n{BEGIN}\n\nnew\n\n{END}\nbelow\n"));
-        assert_eq!(between_markers(&written, "new"), written);
-    }
-
-    #[test]
-    fn a_page_without_markers_gets_them() {
-        let written = between_markers("above\n", "new");
-        assert_eq!(written, format!("above\n{BEGIN}\n\nnew\n\n{END}\n"));
-    }
-}
+const MARKERS: Markers = Markers {
+    begin: "<!-- measured: begin (written by bench/run) -->",
+    end: "<!-- measured: end -->",
+};

@@ -18,6 +18,8 @@ pub(super) struct Valgrind {
 /// What was counted.
 pub(super) struct Counted {
     pub(super) instructions: f64,
+    /// How often the function was called that [opens a window](OPENING).
+    pub(super) windows: f64,
     /// The functions with the most of them, as `callgrind_annotate(1)` lists them.
     pub(super) functions: Vec<String>,
 }
@@ -64,7 +66,26 @@ fn read(output: &Output, file: &Path) -> Result<Counted, Box<dyn Error>> {
     if total == 0.0 {
         return Err("callgrind saw nothing to count".into());
     }
-    Ok(Counted { instructions: total, functions: functions(file) })
+    Ok(Counted { instructions: total, windows: calls(&text, OPENING), functions: functions(file) })
+}
+
+/// How often a function was called: a line `cfn=(number) name`, where the name is left out after the first
+/// time, and below it a line `calls=count place` (Valgrind's manual, "Callgrind Format Specification").
+fn calls(text: &str, function: &str) -> f64 {
+    let (mut number, mut is_called, mut count) = (None, false, 0.0);
+    for line in text.lines() {
+        if let Some(named) = line.strip_prefix("cfn=").or_else(|| line.strip_prefix("fn=")) {
+            let (found, name) = named.split_once(' ').unwrap_or((named, ""));
+            if name.contains(function) {
+                number = Some(found);
+            }
+            is_called = line.starts_with('c') && number == Some(found);
+        } else if let Some(calls) = line.strip_prefix("calls=").filter(|_| is_called) {
+            let calls = calls.split(' ').next().and_then(|calls| calls.parse::<f64>().ok());
+            count += calls.unwrap_or(0.0);
+        }
+    }
+    count
 }
 
 /// The functions with the most instructions; none if `callgrind_annotate` is not there.
@@ -95,6 +116,9 @@ fn entry(line: &str) -> Option<(&str, u64)> {
 
 /// How many functions are shown.
 const MOST: usize = 10;
+
+/// The function that opens a window by a key.
+const OPENING: &str = "open_by_key";
 
 /// The function in which instructions are counted; see `cases`.
 const COUNTED: &str = "*cases*counted*";

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::ptr::NonNull;
 
-use strongroom::ParkLock;
+use strongroom::{Opened, ParkLock, Sealed, Vault, Windows};
 use strongroom_core::{Arena, Entropy, EntropyError, Lock, Region, SpinLock};
 
 use crate::peers::{Glibc, Raw, Store};
@@ -54,12 +54,62 @@ pub(super) const CASES: &[Case] = &[
     case("ring-open-64B", 500, |n| in_ring(64, n, Sealer::open)),
 ];
 
+/// What a vault does with 64 bytes, without windows and with windows by keys.
+pub(super) const WITH_AND_WITHOUT_KEYS: &[Pair] = &[
+    pair("expose and read a byte", ["vault-expose-64B", "vault-keys-expose-64B"], |secret| {
+        black_box(secret.opened.expose_secret()[0]);
+    }),
+    pair("allocate and drop", ["vault-allocate-64B", "vault-keys-allocate-64B"], |secret| {
+        drop(secret.vault.try_allocate(black_box(64)).expect("there is room"));
+    }),
+    pair("open and drop", ["vault-open-64B", "vault-keys-open-64B"], |secret| {
+        drop(secret.vault.try_open(black_box(&secret.sealed), b"").expect("there is room"));
+    }),
+    pair("seal", ["vault-seal-64B", "vault-keys-seal-64B"], |secret| {
+        drop(secret.vault.seal(black_box(&[0xa5; 64]), b"").expect("it can be sealed"));
+    }),
+];
+
+/// Work that is counted twice, and its name each time.
+pub(super) struct Pair {
+    pub(super) what: &'static str,
+    pub(super) names: [&'static str; 2],
+    act: fn(&Secret<'_>),
+}
+
+const fn pair(what: &'static str, names: [&'static str; 2], act: fn(&Secret<'_>)) -> Pair {
+    Pair { what, names, act }
+}
+
+/// How many operations of a pair show what one takes.
+pub(super) const OPERATIONS: u64 = 500;
+
 /// Runs one case.
 pub(crate) fn run(name: &str, operations: u64) -> Result<ExitCode, Box<dyn Error>> {
-    let case = CASES.iter().find(|case| case.name == name);
-    let case = case.ok_or_else(|| format!("no hot path is called {name}"))?;
-    (case.run)(operations)?;
+    if let Some(case) = CASES.iter().find(|case| case.name == name) {
+        (case.run)(operations)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let pair = WITH_AND_WITHOUT_KEYS.iter().find(|pair| pair.names.contains(&name));
+    let pair = pair.ok_or_else(|| format!("no hot path is called {name}"))?;
+    let windows = if name == pair.names[0] { Windows::None } else { Windows::Keys };
+    let vault = Vault::builder().windows(windows).build()?;
+    let secret = Secret::new(&vault)?;
+    repeat(operations, || (pair.act)(&secret));
     Ok(ExitCode::SUCCESS)
+}
+
+/// A vault, with a secret open and a record.
+struct Secret<'v> {
+    vault: &'v Vault,
+    opened: Opened<'v>,
+    sealed: Sealed,
+}
+
+impl<'v> Secret<'v> {
+    fn new(vault: &'v Vault) -> Result<Self, Box<dyn Error>> {
+        Ok(Self { vault, opened: vault.try_allocate(64)?, sealed: vault.seal(&[0xa5; 64], b"")? })
+    }
 }
 
 /// Everything in here is counted, and nothing else.

@@ -2,6 +2,10 @@
 //!
 //! Linux on x86-64 (PKU) and on arm64 (permission overlays). The arm64 part follows the kernel's own tests
 //! (`tools/testing/selftests/mm/pkey-arm64.h`); it was compiled, and never run.
+//!
+//! What keys cost is counted by a program that knows neither instruction of x86-64's, on a machine that may
+//! have no keys. Under the flag `strongroom_counted_keys` a word in memory takes the register's place, with
+//! one instruction for one. Nothing is shut then.
 
 use std::io;
 
@@ -13,7 +17,10 @@ pub(crate) struct ProtectionKey(u32);
 
 /// Why there is no key.
 #[cfg_attr(
-    not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))),
+    any(
+        strongroom_counted_keys,
+        not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))
+    ),
     expect(dead_code, reason = "there is one reason where there are none at all")
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +75,11 @@ impl Mapping {
     }
 }
 
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    not(strongroom_counted_keys)
+))]
 mod calls {
     use std::ffi::c_long;
     use std::io;
@@ -104,9 +115,16 @@ mod calls {
 /// writing (Intel's manual, volume 3, section 5.6.2).
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod register {
+    #[cfg(not(strongroom_counted_keys))]
     use std::arch::{asm, x86_64::__cpuid_count};
 
+    #[cfg(strongroom_counted_keys)]
+    pub(super) use super::counted::is_there;
+    #[cfg(strongroom_counted_keys)]
+    use super::counted::{read, write};
+
     /// Whether the system lets programs use the register.
+    #[cfg(not(strongroom_counted_keys))]
     #[allow(unused_unsafe, reason = "the instruction has become safe since Rust 1.89")]
     pub(super) fn is_there() -> bool {
         // Leaf 7 says by bit 4 of ECX that the system has switched it on. Leaf 0 says how many there are.
@@ -128,6 +146,7 @@ mod register {
         write(if is_open { read() & !bits } else { read() | bits });
     }
 
+    #[cfg(not(strongroom_counted_keys))]
     #[inline]
     fn read() -> u32 {
         let rights: u32;
@@ -140,6 +159,7 @@ mod register {
     }
 
     /// No access to memory is moved across it: it is not `nomem`.
+    #[cfg(not(strongroom_counted_keys))]
     #[inline]
     fn write(rights: u32) {
         // SAFETY: the register is there. What the thread may touch is changed for a key of this library's
@@ -200,6 +220,58 @@ mod register {
     const HWCAP2_POE: u64 = 1 << 63;
 }
 
+/// A word in place of the register, and of the system's answers.
+#[cfg(strongroom_counted_keys)]
+mod counted {
+    use std::arch::asm;
+    use std::io;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::{Mapping, NoKey};
+
+    pub(super) fn is_there() -> bool {
+        true
+    }
+
+    pub(super) fn allocate() -> Result<u32, NoKey> {
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        Ok(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "as the call that it stands for")]
+    pub(super) fn protect(_: &mut Mapping, _: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// With what `rdpkru` takes and gives.
+    #[inline]
+    pub(super) fn read() -> u32 {
+        let rights: u32;
+        // SAFETY: the word is there, and is changed by nobody else: there is one thread.
+        unsafe {
+            asm!("mov eax, dword ptr [rip + {register}]", register = sym REGISTER,
+                in("ecx") 0, out("eax") rights, out("edx") _,
+                options(nostack, preserves_flags, readonly));
+        }
+        rights
+    }
+
+    /// With what `wrpkru` takes.
+    #[inline]
+    pub(super) fn write(rights: u32) {
+        // SAFETY: as above.
+        unsafe {
+            asm!("mov dword ptr [rip + {register}], eax", register = sym REGISTER,
+                in("eax") rights, in("ecx") 0, in("edx") 0, options(nostack, preserves_flags));
+        }
+    }
+
+    /// All keys shut but the one of all other memory, as the kernel begins.
+    static REGISTER: AtomicU32 = AtomicU32::new(0x5555_5554);
+}
+#[cfg(strongroom_counted_keys)]
+use counted as calls;
+
 /// Where no key can be had, so that of these nothing but `is_there` is ever called.
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 mod register {
@@ -214,7 +286,10 @@ mod register {
     pub(super) fn set_open(_: u32, _: bool) {}
 }
 
-#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+#[cfg(not(any(
+    all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")),
+    strongroom_counted_keys
+)))]
 mod calls {
     use std::io;
 
