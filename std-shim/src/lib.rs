@@ -150,7 +150,10 @@ pub use interop::VaultGenerator;
 pub use io::{NoSource, ReadError, SecretReader, SecretSource, SourceError, unbuffered_stdin};
 pub use limits::Limits;
 pub use locked_arena::{LockedArena, LockedArenaError, LockedOwner, LostArena, OwnedBuffer};
-pub use pages::{Backing, ForkView, LockError, LockedPages, Policy, Protections, Trial, page_size};
+pub use pages::{
+    Backing, ForkView, LockError, LockedPages, Policy, Protections, SealedMappingError, Trial,
+    page_size,
+};
 pub use park::{Park, ParkLock};
 pub use records::{RecordCopy, RecordHandle, Records, RecordsFull};
 #[cfg(feature = "serde")]

@@ -11,6 +11,7 @@ mod error;
 mod policy;
 mod protections;
 mod refusal;
+mod sealed_mapping;
 mod trial;
 
 use std::mem::MaybeUninit;
@@ -21,13 +22,14 @@ pub use self::error::LockError;
 pub(crate) use self::policy::PIECE;
 pub use self::policy::Policy;
 pub use self::protections::Protections;
+pub use self::sealed_mapping::SealedMappingError;
 pub use self::trial::Trial;
 
 use self::policy::in_pieces;
 use self::refusal::{Call, Refusal};
 use crate::fork::Generation;
 pub use crate::sys::ForkView;
-use crate::sys::{self, Mapping};
+use crate::sys::{self, Mapping, ProtectionKey};
 use crate::windows::{Gate, Role, Shuts, WindowError, WindowKind};
 
 /// Whole pages of memory that never reach the swap device, a core dump or a forked child, with a
@@ -67,6 +69,8 @@ pub struct LockedPages {
     /// The process whose pages these are.
     owner: Generation,
     protections: Protections,
+    /// What shuts the pages, if that is a key.
+    key: Option<ProtectionKey>,
     /// Why the pages are not locked; `Some` under [`Policy::Prefer`] only.
     lock_refusal: Option<Box<LockError>>,
     /// Why the pages are not secret memory, though that was asked for.
@@ -185,6 +189,7 @@ impl LockedPages {
             Shuts::Nothing => Ok(Gate::None),
             Shuts::Keys(keys) => {
                 let key = keys[role as usize];
+                self.key = Some(key);
                 self.mapping.set_key(Some(key)).map(|()| Gate::Keys(role, key))
             }
             Shuts::Pages => Gate::of_pages(&self.mapping, self.protections.fork_view),
@@ -270,8 +275,16 @@ impl LockedPages {
             guarded: policy.settle(guards.map(|()| true), false)?,
             secret_memory,
             windows: WindowKind::None,
+            sealed_mapping: false,
         };
-        let pages = Self { mapping, owner, protections, lock_refusal: None, secret_refusal: None };
+        let pages = Self {
+            mapping,
+            owner,
+            protections,
+            key: None,
+            lock_refusal: None,
+            secret_refusal: None,
+        };
         Ok(Made { pages, lock_refusal, secret_refusal })
     }
 
@@ -301,6 +314,9 @@ impl Drop for LockedPages {
             // What is mapped at this address now, if anything, is not ours.
             self.mapping.abandon();
             return;
+        }
+        if self.protections.sealed_mapping {
+            return self.leave();
         }
         let opened = match self.protections.windows {
             WindowKind::None => Ok(()),

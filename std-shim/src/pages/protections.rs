@@ -15,6 +15,7 @@ use crate::windows::WindowKind;
 /// | `guarded` | `mprotect` | `mprotect` |
 /// | `secret_memory` | `memfd_secret`, where [`Backing`](crate::Backing) asks for it | never |
 /// | `windows` | protection keys or `mprotect`, where a vault's [`Windows`](crate::Windows) ask for them | `mprotect` |
+/// | `sealed_mapping` | `mseal`, where [`Builder::sealed_mapping`](crate::Builder::sealed_mapping) asks for it | never |
 ///
 /// Secret memory is locked, excluded from dumps and absent from children by its nature.
 ///
@@ -41,6 +42,9 @@ pub struct Protections {
     /// What shuts the pages but for the moments in which somebody uses them; see
     /// [`Windows`](crate::Windows).
     pub windows: WindowKind,
+    /// Nobody can unmap or move the pages, or change their protection; see
+    /// [`Builder::sealed_mapping`](crate::Builder::sealed_mapping).
+    pub sealed_mapping: bool,
 }
 
 impl Protections {
@@ -51,6 +55,7 @@ impl Protections {
         self.guarded &= other.guarded;
         self.secret_memory &= other.secret_memory;
         self.windows = self.windows.min(other.windows);
+        self.sealed_mapping &= other.sealed_mapping;
         if self.fork_hidden() {
             self.fork_view = other.fork_view;
         }
@@ -77,9 +82,10 @@ impl Display for Protections {
         )?;
         f.write_str(if self.secret_memory { ", secret memory" } else { "" })?;
         match self.windows {
-            WindowKind::None => Ok(()),
-            kind => write!(f, ", {kind}"),
+            WindowKind::None => {}
+            kind => write!(f, ", {kind}")?,
         }
+        f.write_str(if self.sealed_mapping { ", sealed mapping" } else { "" })
     }
 }
 
@@ -96,9 +102,10 @@ mod tests {
             guarded: true,
             secret_memory: true,
             windows: WindowKind::Keys,
+            sealed_mapping: true,
         };
-        let expected =
-            "locked, dump-excluded, fork-hidden, guarded, secret memory, windows by keys";
+        let expected = "locked, dump-excluded, fork-hidden, guarded, secret memory, windows by keys, \
+                        sealed mapping";
         assert_eq!(all.to_string(), expected);
         let none = Protections {
             locked: false,
@@ -107,6 +114,7 @@ mod tests {
             guarded: false,
             secret_memory: false,
             windows: WindowKind::None,
+            sealed_mapping: false,
         };
         assert_eq!(none.to_string(), "not locked, not dump-excluded, not fork-hidden, not guarded");
     }

@@ -12,6 +12,17 @@ use super::fork_view::ForkView;
 use super::unix::{Mapping, check};
 
 impl Mapping {
+    /// Linux alone can.
+    #[expect(clippy::needless_pass_by_ref_mut, reason = "as where it is done")]
+    pub(crate) fn seal(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Never needed, for nothing is ever sealed.
+    pub(crate) fn leave(&mut self) {
+        self.abandon();
+    }
+
     /// macOS has no secret memory: always `Unsupported`.
     pub(crate) fn reserve_secret(_data: usize, _guard: usize) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())

@@ -82,6 +82,35 @@ impl Builder {
         self
     }
 
+    /// Whether the kernel is to refuse everybody, this process included, to unmap or move the memory that stays
+    /// locked (the floor, the reserves and the key's page), to map something else there, or to change its
+    /// protection: `mseal(2)`, Linux 6.10. So it is not taken away or opened behind the vault's back; with
+    /// [windows](Self::windows) by keys not by a call of `pkey_mprotect(2)` either. The default is not.
+    ///
+    /// It is for a vault that lives as long as the process, an [installed](Self::install) one say: the vault
+    /// itself cannot unmap the memory either. At its end that is wiped, unlocked and given back, **but its
+    /// addresses stay taken**, as many bytes as the floor has, and so they are if the vault cannot be made for
+    /// another reason. Secret memory stays locked until the process ends, and wiped. Memory beyond the floor
+    /// comes and goes, and is not sealed; [`Protections::sealed_mapping`](crate::Protections::sealed_mapping)
+    /// says whether all is.
+    ///
+    /// Windows by pages need to change the protection: with them it is an error, or under
+    /// [`Policy::Prefer`] not done, as where the kernel cannot.
+    ///
+    /// ```
+    /// use strongroom::{Policy, Vault};
+    ///
+    /// let vault = Vault::builder().sealed_mapping(true).policy(Policy::Prefer).build()?;
+    /// if !vault.protections().sealed_mapping {
+    ///     eprintln!("whoever may call munmap may take the vault's memory away");
+    /// }
+    /// # Ok::<(), strongroom::VaultError>(())
+    /// ```
+    pub fn sealed_mapping(mut self, is_sealed: bool) -> Self {
+        self.options.sealed_mapping = is_sealed;
+        self
+    }
+
     /// Where one of the two shares of the vault's key rests: in the kernel's keyring, a dump of the process
     /// alone opens nothing. The default is [`KeyShare::LockedMemory`]. SECURITY.md says against which reader
     /// that is of use.

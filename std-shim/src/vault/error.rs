@@ -8,7 +8,7 @@ use strongroom_core::{AllocateError, ArenaError};
 
 use super::key_share::KeyShareError;
 use crate::debug::debug_as_displayed;
-use crate::pages::LockError;
+use crate::pages::{LockError, SealedMappingError};
 use crate::windows::WindowError;
 
 debug_as_displayed!(VaultError, OpenError, SealError);
@@ -28,6 +28,8 @@ pub enum VaultError {
     KeyShare(KeyShareError),
     /// The memory cannot have the windows that were asked for.
     Windows(WindowError),
+    /// The mappings cannot be sealed, as was asked for.
+    SealedMapping(SealedMappingError),
     /// All memory of this process was wiped ([`wipe_all`](crate::wipe_all)): it is about to end.
     Wiped,
     /// The budget's end is below its start.
@@ -48,6 +50,7 @@ impl Display for VaultError {
             Self::NoRoomForKey(error) => write!(f, "the budget is too small for the key: {error}"),
             Self::KeyShare(error) => Display::fmt(error, f),
             Self::Windows(error) => Display::fmt(error, f),
+            Self::SealedMapping(error) => Display::fmt(error, f),
             Self::Wiped => f.write_str(
                 "wipe_all was called: this process is about to end and makes no vault any more",
             ),
@@ -68,6 +71,7 @@ impl Error for VaultError {
             Self::NoRoomForKey(error) => Some(error),
             Self::KeyShare(error) => Some(error),
             Self::Windows(error) => Some(error),
+            Self::SealedMapping(error) => Some(error),
             Self::NoEntropy | Self::Wiped | Self::CeilingBelowFloor { .. } => None,
         }
     }
@@ -82,6 +86,12 @@ impl From<LockError> for VaultError {
 impl From<KeyShareError> for VaultError {
     fn from(error: KeyShareError) -> Self {
         Self::KeyShare(error)
+    }
+}
+
+impl From<SealedMappingError> for VaultError {
+    fn from(error: SealedMappingError) -> Self {
+        Self::SealedMapping(error)
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) struct Options {
     pub(super) windows: Windows,
     /// What came of that.
     pub(super) shuts: Shuts,
+    pub(super) sealed_mapping: bool,
     pub(super) key_share: KeyShare,
     pub(super) key_share_kept: Duration,
 }
@@ -38,6 +39,7 @@ impl Default for Options {
             backing: Backing::Anonymous,
             windows: Windows::WHERE_NOT_ASKED_FOR,
             shuts: Shuts::Nothing,
+            sealed_mapping: false,
             key_share: KeyShare::LockedMemory,
             key_share_kept: Duration::ZERO,
         }

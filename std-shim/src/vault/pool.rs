@@ -104,10 +104,12 @@ impl Pool {
         if is_main {
             memory = memory.with_enclave(options)?;
         }
+        memory.seal_mappings(options)?;
         let (mut locked, mut longest) = (memory.bytes(), memory.longest());
         let first = Segment::that_stays(memory);
         while locked < floor {
-            let memory = Memory::new((floor - locked).min(MOST_SEGMENT), options)?;
+            let mut memory = Memory::new((floor - locked).min(MOST_SEGMENT), options)?;
+            memory.seal_mappings(options)?;
             locked += memory.bytes();
             longest = longest.max(memory.longest());
             append(&first, Segment::that_stays(memory));

@@ -18,7 +18,7 @@ use super::keyring::KeyringShare;
 use super::options::Options;
 use crate::emergency::{self, Registration};
 use crate::entropy::OsEntropy;
-use crate::pages::LockedPages;
+use crate::pages::{LockedPages, Policy};
 use crate::park::{Park, ParkLock};
 use crate::windows::{Gate, Role, Shuts, Window};
 
@@ -303,6 +303,21 @@ impl Memory {
         }
         self.enclave = Some(ManuallyDrop::new(enclave));
         Ok(self)
+    }
+
+    /// Seals the mappings, if that is asked for. Only of memory that stays: they cannot be given back.
+    pub(super) fn seal_mappings(&mut self, options: &Options) -> Result<(), VaultError> {
+        if !options.sealed_mapping {
+            return Ok(());
+        }
+        let apart = self.apart.iter_mut().map(|memory| &mut memory.pages);
+        for pages in apart.chain([&mut self.pages]) {
+            match pages.seal_mapping() {
+                Err(error) if options.policy == Policy::Require => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     #[inline]

@@ -170,9 +170,9 @@ pub(crate) fn moved(place: *const u8) -> *const u8 {
     let page = strongroom::page_size();
     let offset = place.addr() % page;
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
+    let start = place.wrapping_sub(offset).cast_mut().cast();
     // SAFETY: the page is this process's, a forked child's, in which nobody uses it.
-    let to =
-        unsafe { libc::mremap(place.wrapping_sub(offset).cast_mut().cast(), page, page, flags) };
+    let to = unsafe { libc::mremap(start, page, page, flags, null_mut::<libc::c_void>()) };
     if to == libc::MAP_FAILED { place } else { to.cast::<u8>().wrapping_add(offset) }
 }
 
