@@ -38,7 +38,8 @@ debug_as_displayed!(WindowError);
 /// **What you lend is as far as the window reaches.** With [`Keys`](Self::Keys) a program that hands
 /// `&*guard` to another thread ends there, though it compiles, and only on processors that have keys: so
 /// no vault has windows unless it is asked for. What hands out plain pointers for as long as it likes has
-/// no windows and is refused: a vault's allocator for collections.
+/// no windows and is refused: a vault's allocator for collections. A [`LockedArena`](crate::LockedArena) has
+/// windows by [`with_windows`](crate::LockedArena::with_windows).
 ///
 /// Under [`Policy::Prefer`](crate::Policy::Prefer) a vault goes on without windows where there can be none;
 /// [`Protections::windows`](crate::Protections::windows) says what was achieved.

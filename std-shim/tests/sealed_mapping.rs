@@ -10,7 +10,7 @@ use strongroom::{
     Backing, Builder, Policy, SealedMappingError, Vault, VaultError, WindowKind, Windows, page_size,
 };
 use support::kernel::{locked_bytes, locked_mappings};
-use support::memory::{Fault, fault_of, is_readable, kinds};
+use support::memory::{Fault, advise, fault_of, is_readable, kinds};
 use support::{alone, alone_in, forked, sandbox, skip};
 
 mod support;
@@ -63,6 +63,13 @@ fn nobody_takes_the_memory_away_or_changes_its_protection() {
                 let touch = || _ = unsafe { with_exposed_provenance::<u8>(guard).read_volatile() };
                 assert_eq!(fault_of(touch), Some(Fault::Access));
             }
+            if vault.protections().windows == WindowKind::None {
+                // What is sealed is what is mapped there, not what is in it.
+                advise(opened.expose_secret().as_ptr(), libc::MADV_DONTNEED_LOCKED).unwrap();
+                assert_eq!(opened.expose_secret(), [0; 7]);
+            }
+            // Its canaries are gone.
+            std::mem::forget(opened);
         }
     });
 }
@@ -83,6 +90,10 @@ fn refused(place: usize) {
     is_refused("mprotect", unsafe { libc::mprotect(start, page, access) } != 0);
     // SAFETY: as above.
     is_refused("mprotect", unsafe { libc::mprotect(start, page, libc::PROT_NONE) } != 0);
+    let (rights, no_key) = (libc::c_long::from(access), -1 as libc::c_long);
+    // SAFETY: as above.
+    let set = unsafe { libc::syscall(libc::SYS_pkey_mprotect, start, page, rights, no_key) };
+    is_refused("pkey_mprotect", set != 0);
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
     let anywhere = null_mut::<libc::c_void>();
     // SAFETY: as above.

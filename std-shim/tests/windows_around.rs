@@ -9,8 +9,8 @@ use std::os::fd::AsRawFd;
 use io_uring::{IoUring, opcode, squeue, types};
 use strongroom::{Backing, Opened, Vault, Windows};
 use support::memory::{
-    Fault, advise, fault_of, is_readable, kinds, moved, reprotect, through_a_tracer, through_proc,
-    through_the_kernel,
+    Fault, advise, fault_of, is_readable, kinds, moved, reprotect, take_key_off, through_a_tracer,
+    through_proc, through_the_kernel,
 };
 use support::{forked, skip};
 
@@ -51,6 +51,11 @@ fn through_the_kernel_and_by_a_changed_mapping() {
             read(place);
         });
         assert_eq!(opened, keys.then_some(Fault::Key), "mprotect");
+        let opened = fault_of(|| {
+            take_key_off(place);
+            read(place);
+        });
+        assert_eq!(opened, None, "pkey_mprotect");
     }
 }
 

@@ -13,7 +13,7 @@ use super::unix::{Mapping, check};
 
 impl Mapping {
     /// Linux alone can.
-    #[expect(clippy::needless_pass_by_ref_mut, reason = "as where it is done")]
+    #[expect(clippy::unused_self, reason = "as where it is done")]
     pub(crate) fn seal(&mut self) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }

@@ -109,14 +109,15 @@ pub(crate) fn forge_register() {
         if offset == 0 {
             return;
         }
-        // SAFETY: what the processor saved, in the place and the form that it gives it (`struct sigcontext`;
-        // Intel's manual, volume 1, section 13.4).
-        unsafe {
-            let saved = context.byte_add(FRAME_TO_SAVED).cast::<*mut u8>().read();
-            let present = saved.byte_add(512).cast::<u64>();
-            present.write_unaligned(present.read_unaligned() | 1 << PKRU);
-            saved.byte_add(offset).cast::<u32>().write_unaligned(0);
-        }
+        // SAFETY: the frame has so many bytes before that pointer (`struct sigcontext`).
+        let saved = unsafe { context.byte_add(FRAME_TO_SAVED) };
+        // SAFETY: the kernel put a pointer there.
+        let saved = unsafe { saved.cast::<*mut u8>().read() };
+        // SAFETY: it is to what the processor saved, which is longer and nobody else's.
+        let saved = unsafe { std::slice::from_raw_parts_mut(saved, offset + 4) };
+        // Which registers are there is said by bits (Intel's manual, volume 1, section 13.4.2).
+        saved[512 + PKRU as usize / 8] |= 1 << (PKRU % 8);
+        saved[offset..].fill(0);
     }
     /// Of `struct ucontext`: flags, a link, the stack, and 23 registers.
     const FRAME_TO_SAVED: usize = 8 + 8 + 24 + 23 * 8;
@@ -187,11 +188,10 @@ pub(crate) fn advise(place: *const u8, advice: i32) -> io::Result<()> {
 
 /// A byte as another process has it that traces the calling thread, `ptrace(2)`: `Err` if it may not.
 pub(crate) fn through_a_tracer(place: *const u8) -> io::Result<Option<u8>> {
-    // SAFETY: a number of this process's; and who may trace it.
-    let thread = unsafe {
-        libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY);
-        libc::gettid()
-    };
+    // SAFETY: says who may trace this process.
+    unsafe { libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY) };
+    // SAFETY: asks for a number.
+    let thread = unsafe { libc::gettid() };
     let nothing = null_mut::<libc::c_void>();
     let trace = || {
         // SAFETY: stops the thread, which waits for this child.
@@ -222,6 +222,18 @@ pub(crate) fn reprotect(place: *const u8) {
     let start = place.wrapping_sub(place.addr() % page).cast_mut();
     // SAFETY: that is what is tried.
     unsafe { libc::mprotect(start.cast(), page, libc::PROT_READ | libc::PROT_WRITE) };
+}
+
+/// Gives all threads access to the page of a byte, with the key that all other memory has; without one where
+/// there are no keys.
+pub(crate) fn take_key_off(place: *const u8) {
+    let page = strongroom::page_size();
+    let start = place.wrapping_sub(place.addr() % page).cast_mut();
+    let access = libc::c_long::from(libc::PROT_READ | libc::PROT_WRITE);
+    for key in [0, -1 as libc::c_long] {
+        // SAFETY: that is what is tried.
+        unsafe { libc::syscall(libc::SYS_pkey_mprotect, start, page, access, key) };
+    }
 }
 
 static IN_CHILD: AtomicBool = AtomicBool::new(false);
