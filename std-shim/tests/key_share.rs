@@ -7,7 +7,6 @@ use std::env;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::mem;
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::process::{self, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -181,8 +180,7 @@ fn whatever_ends_the_vault_ends_the_share() {
                 assert!(before_its_end.is_ok(), "{keyring:?}: then this would prove nothing");
                 child.kill().unwrap();
                 child.wait().unwrap();
-                thread::sleep(Duration::from_millis(100));
-                let is_left = read(serial).is_ok();
+                let is_left = stays(serial);
                 assert_eq!(is_left, keyring == Keyring::Session, "{keyring:?} after SIGKILL");
                 revoke(serial);
             } else {
@@ -191,11 +189,19 @@ fn whatever_ends_the_vault_ends_the_share() {
                     child.kill().unwrap();
                 }
                 child.wait().unwrap();
-                thread::sleep(Duration::from_millis(if is_end { 100 } else { 0 }));
-                assert!(read(serial).is_err(), "{keyring:?} by {end}");
+                let is_left = if is_end { stays(serial) } else { read(serial).is_ok() };
+                assert!(!is_left, "{keyring:?} by {end}");
             }
         }
     }
+}
+
+/// Whether a key is there still when the kernel has had time to see that its process has ended.
+fn stays(serial: i32) -> bool {
+    let begun = Instant::now();
+    let is_patient = |(): &()| begun.elapsed() < Duration::from_secs(5);
+    let waits = std::iter::repeat_with(|| thread::sleep(Duration::from_millis(20)));
+    !waits.take_while(is_patient).any(|()| read(serial).is_err())
 }
 
 /// In the child process: says the number when the vault has ended, and goes on until it is killed.
@@ -338,11 +344,8 @@ fn a_vault_that_is_dropped_gives_its_key_back() {
 /// Whether a share, given byte by byte upside down, is in locked memory.
 fn is_in_locked_memory(inverted: &[u8; 40]) -> bool {
     let memory = File::open("/proc/self/mem").unwrap();
-    let is_locked = |range: &Range<usize>| {
-        kernel::flags_at(range.start)
-            .is_some_and(|(_, flags)| flags.iter().any(|flag| flag == "lo"))
-    };
-    kernel::readable().into_iter().filter(is_locked).any(|range| {
+    // Shut or not.
+    kernel::locked_mappings().into_iter().any(|range| {
         let mut bytes = vec![0; range.len()];
         memory.read_exact_at(&mut bytes, range.start as u64).unwrap();
         bytes.windows(8).any(|eight| eight.iter().zip(inverted).all(|(a, b)| *a == !b))
