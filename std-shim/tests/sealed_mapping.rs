@@ -32,6 +32,11 @@ fn sealed(builder: Builder) -> Option<(Vault, Vec<Range<usize>>)> {
     Some((vault, mappings))
 }
 
+/// Without windows, whatever the tests are run with.
+fn plain() -> Builder {
+    Vault::builder().windows(Windows::None)
+}
+
 /// Without windows, and with keys where there are any.
 fn builders() -> Vec<Builder> {
     let windows = [Windows::None, Windows::Keys].into_iter().take(kinds().len());
@@ -135,12 +140,12 @@ fn at_its_end_it_is_wiped_and_unlocked_though_it_stays() {
 fn a_child_drops_what_it_inherited() {
     alone("a_child_drops_what_it_inherited", || {
         for backing in [Backing::Anonymous, Backing::PreferSecretMemory] {
-            let Some((vault, _)) = sealed(Vault::builder().backing(backing)) else { return };
+            let Some((vault, _)) = sealed(plain().backing(backing)) else { return };
             let record = vault.seal(b"hunter2", b"").unwrap();
             let mut vault = Some(vault);
             let child = || {
                 drop(vault.take());
-                Vault::builder().sealed_mapping(true).build().is_ok()
+                plain().sealed_mapping(true).build().is_ok()
             };
             assert!(forked(child).success(), "{backing:?}");
             let vault = vault.take().unwrap();
@@ -153,7 +158,7 @@ fn a_child_drops_what_it_inherited() {
 #[test]
 fn memory_beyond_the_floor_still_goes() {
     alone("memory_beyond_the_floor_still_goes", || {
-        let builder = Vault::builder().budget(16384..=65536).reserve("signer", 4096);
+        let builder = plain().budget(16384..=65536).reserve("signer", 4096);
         let Some((vault, _)) = sealed(builder) else { return };
         let before = locked_bytes();
         let many: Vec<_> = (0..60).filter_map(|_| vault.try_allocate(500).ok()).collect();
@@ -185,7 +190,7 @@ fn what_cannot_be_sealed_is_said_or_done_without() {
                 return skip(name, &error.to_string());
             }
             let before = locked_bytes();
-            let builder = || Vault::builder().sealed_mapping(true);
+            let builder = || plain().sealed_mapping(true);
             let error = builder().build().err().unwrap();
             assert!(matches!(error, VaultError::SealedMapping(found) if found == expected));
             assert!(error.to_string().contains("leave out Builder::sealed_mapping"), "{error}");
