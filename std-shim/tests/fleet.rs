@@ -235,7 +235,8 @@ fn bad_input_is_told_with_its_place() {
             directory.file("nearly", &long.as_bytes()[..64_500]),
             "line 1 of {} does not fit the budget: 64500 bytes can never be opened",
         ),
-        (PathBuf::from("/proc/self/mem"), "cannot read line 1 of {}: Input/output error"),
+        // Each C library has its own words for the reason.
+        (PathBuf::from("/proc/self/mem"), "cannot read line 1 of {}: "),
         (PathBuf::from("/dev/zero"), "line 1 of {} is longer than the budget"),
     ] {
         let (report, said) = fails(fleet().arg("--input").arg(&input), 1);
