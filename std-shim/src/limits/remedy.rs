@@ -172,7 +172,8 @@ impl Parts {
             ),
             Surroundings::Docker => write!(
                 f,
-                "raise RLIMIT_MEMLOCK: `--ulimit memlock={bytes}:{bytes}` (bytes) for `docker run`"
+                "raise RLIMIT_MEMLOCK: `--ulimit memlock={bytes}:{bytes}` (bytes) for `docker run` \
+                 or `podman run`"
             ),
             Surroundings::Lxc => write!(
                 f,
@@ -195,9 +196,14 @@ impl Parts {
                 let place = in_unit(unit, *user);
                 write!(f, "raise RLIMIT_MEMLOCK: `LimitMEMLOCK={mib}M` {place}")?;
                 if *user {
-                    f.write_str(
+                    // Managers are started through PAM, whose limits come after those of their unit; and
+                    // a manager that lingers outlives all logins.
+                    write!(
+                        f,
                         "; the user's own manager limits it: first the same by \
-                         `sudo systemctl edit user@.service` and a new login",
+                         `sudo systemctl edit user@.service`, `USER - memlock {kib}` (KiB) in \
+                         /etc/security/limits.conf, which comes after it, and a new login or \
+                         `sudo systemctl restart user@$(id -u).service`"
                     )?;
                 }
                 Ok(())
@@ -276,6 +282,9 @@ impl Parts {
             Surroundings::Kubernetes => {
                 f.write_str(": the profile under the container's securityContext.seccompProfile")
             }
+            Surroundings::Lxc => f.write_str(
+                ": the file named by `lxc.seccomp.profile` in the container's configuration",
+            ),
             Surroundings::Nspawn => {
                 f.write_str(": `--system-call-filter=@memlock` of systemd-nspawn")
             }
@@ -284,15 +293,20 @@ impl Parts {
     }
 
     fn memory(&self, f: &mut Formatter<'_>, bytes: u64) -> fmt::Result {
-        let setting = match self.surroundings {
-            Surroundings::Lambda => "the function's memory size",
-            Surroundings::Kubernetes => "resources.limits.memory of the container",
-            Surroundings::Docker => "the container's memory, `docker run --memory`,",
-            Surroundings::Systemd { .. } => "`MemoryMax=` in the unit's [Service] section",
-            Surroundings::Lxc => "`lxc.cgroup2.memory.max` in the container's configuration",
-            _ => "memory.max of the control group",
-        };
-        write!(f, "raise {setting} to well above {} bytes", Grouped(bytes))
+        f.write_str("raise ")?;
+        match &self.surroundings {
+            Surroundings::Lambda => f.write_str("the function's memory size"),
+            Surroundings::Kubernetes => f.write_str("resources.limits.memory of the container"),
+            Surroundings::Docker => f.write_str("the container's memory, `docker run --memory`,"),
+            Surroundings::Systemd { unit, user } => {
+                write!(f, "`MemoryMax=` {}", in_unit(unit, *user))
+            }
+            Surroundings::Lxc => {
+                f.write_str("`lxc.cgroup2.memory.max` in the container's configuration")
+            }
+            _ => f.write_str("memory.max of the control group"),
+        }?;
+        write!(f, " to well above {} bytes", Grouped(bytes))
     }
 
     fn mappings(&self, f: &mut Formatter<'_>, count: u64) -> fmt::Result {
@@ -311,7 +325,9 @@ impl Parts {
 /// Where a unit's settings are made, and by which command.
 fn in_unit(unit: &str, user: bool) -> String {
     let user = if user { "--user " } else { "" };
-    format!("in the unit's [Service] section (`systemctl {user}edit {unit}`)")
+    // What systemd escapes in names begins with a backslash, which shells take for their own.
+    let quote = if unit.contains('\\') { "'" } else { "" };
+    format!("in the unit's [Service] section (`systemctl {user}edit {quote}{unit}{quote}`)")
 }
 
 /// What the hard limit allows comes before what is comfortable.
@@ -415,6 +431,9 @@ mod tests {
         let full = Limits { memory: quota(100_000, 70_000), ..small() };
         let memory = Remedy::for_memory(&full, 65_530).to_string();
         assert_eq!(memory, "raise memory.max of the control group to well above 135,530 bytes");
+        let surroundings = Surroundings::Systemd { unit: "a.service".into(), user: true };
+        let memory = Remedy::for_memory(&Limits { surroundings, ..full }, 65_530).to_string();
+        assert!(memory.contains("(`systemctl --user edit a.service`) to well above"), "{memory}");
         let mappings = Remedy::for_mappings(&small(), 65_530).to_string();
         assert!(mappings.contains("vm.max_map_count=262144"), "{mappings}");
         let wire = Limits { wire_limit: Some(8192), soft: Limit::Unlimited, ..small() };
@@ -426,6 +445,17 @@ mod tests {
     fn numbers(sentence: &str) -> Vec<u64> {
         let words = sentence.split(|c: char| !c.is_ascii_digit());
         words.filter_map(|word| word.parse().ok()).filter(|&number| number > 1).collect()
+    }
+
+    #[test]
+    fn a_units_name_means_the_same_in_a_shell() {
+        for (unit, command) in [
+            (r"a@dev-sda\x2d1.service", r"`systemctl edit 'a@dev-sda\x2d1.service'`"),
+            ("a@1.service", "`systemctl edit a@1.service`"),
+        ] {
+            let sentence = sentence(Surroundings::Systemd { unit: unit.into(), user: false });
+            assert!(sentence.contains(command), "{sentence}");
+        }
     }
 
     #[test]
@@ -506,6 +536,7 @@ mod tests {
             (Surroundings::Systemd { unit: "a.service".into(), user: false }, "@memlock"),
             (Surroundings::Docker, "seccomp=PROFILE"),
             (Surroundings::Kubernetes, "seccompProfile"),
+            (Surroundings::Lxc, "lxc.seccomp.profile"),
             (Surroundings::Plain, "filter"),
         ] {
             let sentence = Remedy::for_sandbox(&Limits { surroundings, ..small() }).to_string();

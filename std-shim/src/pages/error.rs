@@ -43,7 +43,7 @@ pub enum LockError {
         /// What to change.
         remedy: Remedy,
     },
-    /// This process may not lock memory at all (`EPERM`): its limit is zero and it has no
+    /// This process may not lock memory at all (`EPERM`, or `ENOSYS` from a sandbox): its limit is zero and it has no
     /// privilege, or a sandbox forbids it.
     NotPermitted {
         /// The limit on locked memory that holds for the thread, in bytes.
@@ -122,7 +122,7 @@ impl Display for LockError {
             ),
             Self::NotPermitted { limit, remedy } => write!(
                 f,
-                "mlock is forbidden here (EPERM), though the limit on locked memory is {limit}; {remedy}"
+                "mlock is forbidden here, though the limit on locked memory is {limit}; {remedy}"
             ),
             Self::ResourceReached { resource, quota, requested, remedy } => {
                 resource_reached(f, *resource, *quota, *requested)?;

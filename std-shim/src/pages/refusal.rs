@@ -9,6 +9,7 @@
 //! | `mlock` | ENOMEM | | else `vm.max_map_count`: locking cuts one mapping in three |
 //! | `mlock` | EAGAIN | ENOMEM | else a page could not be brought in: out of memory |
 //! | `mlock` | EPERM | EPERM | a limit of zero without the capability, else a sandbox |
+//! | `mlock` | ENOSYS | | a sandbox: the call is in every kernel that has memory management |
 //! | `mmap`, `mprotect` | ENOMEM | ENOMEM | `vm.max_map_count` |
 //! | `mmap` | ENOMEM | ENOMEM | else `RLIMIT_AS` or `RLIMIT_DATA`, else out of memory |
 //! | `mmap` | EAGAIN | | the limit, after `mlockall(MCL_FUTURE)` (guards count) or for secret memory |
@@ -59,6 +60,7 @@ impl Refusal {
     fn explain_by(&self, limits: &Limits, requested: u64) -> LockError {
         match (self.call, self.error.kind()) {
             (Call::Lock, ErrorKind::PermissionDenied) => not_permitted(limits, requested),
+            (Call::Lock, ErrorKind::Unsupported) if cfg!(target_os = "linux") => forbidden(limits),
             // Secret memory is locked from its start, and refused like this whatever the reason.
             (Call::ReserveSecret, ErrorKind::WouldBlock) if limits.soft == Limit::Bytes(0) => {
                 not_permitted(limits, requested)
@@ -166,8 +168,17 @@ fn not_permitted(limits: &Limits, requested: u64) -> LockError {
         let remedy = Remedy::for_lock(limits, requested);
         LockError::NotPermitted { limit: limits.soft, remedy }
     } else {
-        LockError::NotPermitted { limit: limits.lock_limit(), remedy: Remedy::for_sandbox(limits) }
+        forbidden(limits)
     }
+}
+
+fn forbidden(limits: &Limits) -> LockError {
+    let limit = match limits.lock_limit() {
+        // That is another cause.
+        Limit::Bytes(0) => Limit::Unknown,
+        limit => limit,
+    };
+    LockError::NotPermitted { limit, remedy: Remedy::for_sandbox(limits) }
 }
 
 fn resource_reached(
@@ -306,6 +317,18 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn no_such_call_as_mlock_is_a_sandbox() {
+        for limit in [Limit::Bytes(0), Limit::Bytes(65_536), Limit::Unlimited] {
+            let limits = Limits { soft: limit, ..small_limits() };
+            let error = explain(Call::Lock, ErrorKind::Unsupported, &limits);
+            assert!(matches!(error, LockError::NotPermitted { .. }), "{error}");
+            assert!(error.to_string().contains("forbidden here"), "{error}");
+            assert!(error.to_string().contains("sandbox"), "{error}");
+        }
+    }
+
+    #[test]
     fn limits_on_mapped_memory_are_named() {
         let address_space = Limits { address_space: quota(1 << 20, 1 << 20), ..small_limits() };
         let data = Limits { data: quota(1 << 20, (1 << 20) - REQUESTED), ..small_limits() };
@@ -325,7 +348,7 @@ mod tests {
 
     #[test]
     fn everything_else_is_unsupported_by_name() {
-        let calls = [Call::Reserve, Call::Lock, Call::ExcludeFromDumps, Call::HideFromChildren];
+        let calls = [Call::Reserve, Call::ExcludeFromDumps, Call::HideFromChildren];
         for call in calls {
             let error = explain(call, ErrorKind::Unsupported, &small_limits());
             assert_eq!(error, LockError::Unsupported { call: call.name(), code: None });
