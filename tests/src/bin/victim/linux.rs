@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io;
-use std::process;
+use std::process::{self, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -15,6 +15,9 @@ use crate::pressure;
 
 pub(crate) fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
+    if arguments[0] == "squeeze" {
+        return squeeze(&arguments[1..]);
+    }
     let number = |at: usize| arguments[at].parse().unwrap();
     let (doing, backing) = (arguments[0].as_str(), arguments[2].as_str());
     if matches!(doing, "swap" | "hibernate") {
@@ -40,6 +43,14 @@ pub(crate) fn main() {
         _ => panic!("nothing is called {doing}"),
     }
     victim.check();
+}
+
+/// Runs a program on a machine that swaps all the while, and ends as it ends.
+fn squeeze(command: &[String]) {
+    pressure::swap_on();
+    let mut program = Command::new(&command[0]).args(&command[1..]).spawn().unwrap();
+    let status = pressure::until_ended(&mut program);
+    assert!(status.success(), "{}: {status}", command[0]);
 }
 
 fn vault(backing: &str, open: usize) -> &'static Vault {

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! victim DOING SEED BACKING SECRETS OPEN [MIB]
+//! victim squeeze PROGRAM [ARGUMENT...]
 //! ```
 //!
 //! SECRETS secrets that SEED tells are sealed, and OPEN of them stay open; as many controls lie in ordinary
@@ -13,6 +14,8 @@
 //! - `hibernate`: likewise, with 0 for MIB before any of that, and then the whole machine is written there;
 //! - `still`: waits for a line on its standard input;
 //! - `busy`: threads seal, open and drop until somebody ends it.
+//!
+//! `squeeze` has no secrets: it fills memory, and swaps to `/dev/vda`, until the other program has ended.
 //!
 //! What it tells is no secret: the bytes of its `Vault`, among which is the prefix of its nonces, and one
 //! record. The other side is `src/bin/searcher`.

@@ -3,14 +3,18 @@
 use std::fs;
 use std::hint::black_box;
 use std::io;
+use std::process::{Child, ExitStatus};
+use std::thread;
+use std::time::Duration;
 
 use strongroom_tests::noise::Noise;
 
-/// Has the kernel swap to the machine's first disk.
+/// Has the kernel swap to the machine's first disk, if it does not already.
 pub(crate) fn swap_on() {
     // SAFETY: the text ends in NUL.
     let status = unsafe { libc::swapon(c"/dev/vda".as_ptr(), 0) };
-    assert_eq!(status, 0, "swapon: {}", io::Error::last_os_error());
+    let error = io::Error::last_os_error();
+    assert!(status == 0 || error.raw_os_error() == Some(libc::EBUSY), "swapon: {error}");
 }
 
 /// From now on this process may lock nothing, whoever it was.
@@ -30,18 +34,47 @@ pub(crate) fn forbid_locking() {
 /// Fills memory, and goes through all of it again and again, until so many MiB were written to the swap
 /// device. Gives how many were.
 pub(crate) fn until_written(least: usize) -> usize {
-    let mut noise = Noise(1);
-    let mut ballast: Vec<Vec<u64>> = Vec::new();
+    let mut ballast = Ballast::new();
     while written() < least {
-        ballast.push((0..MEBIBYTE / 8).map(|_| noise.word()).collect());
-        if ballast.len() > MOST {
-            ballast.truncate(MOST / 2);
+        ballast.press();
+    }
+    written()
+}
+
+/// Likewise, until a program has ended. Leaves it time between.
+pub(crate) fn until_ended(program: &mut Child) -> ExitStatus {
+    let mut ballast = Ballast::new();
+    loop {
+        if let Some(status) = program.try_wait().unwrap() {
+            println!("told {} MiB were swapped out", written());
+            return status;
         }
-        for piece in ballast.iter().step_by(7) {
+        ballast.press();
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What memory is filled with.
+struct Ballast {
+    pieces: Vec<Vec<u64>>,
+    noise: Noise,
+}
+
+impl Ballast {
+    fn new() -> Self {
+        Self { pieces: Vec::new(), noise: Noise(1) }
+    }
+
+    /// One more, and a look at some of the others.
+    fn press(&mut self) {
+        self.pieces.push((0..MEBIBYTE / 8).map(|_| self.noise.word()).collect());
+        if self.pieces.len() > MOST {
+            self.pieces.truncate(MOST / 2);
+        }
+        for piece in self.pieces.iter().step_by(7) {
             black_box(piece.iter().step_by(512).fold(0, |sum, word| sum ^ word));
         }
     }
-    written()
 }
 
 /// `pswpout` counts pages (`proc_vmstat(5)`).

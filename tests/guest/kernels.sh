@@ -1,0 +1,92 @@
+# Part of tests/guest/run: suites on other kernels than Debian's newest for this kind of machine.
+
+# Pages of 16 KiB: Debian's kernel for such ARM machines. The tests cannot be asked for their names here, so
+# each file of tests is one.
+suite_pages() {
+    local target=aarch64-unknown-linux-musl kernel file
+    has qemu-system-aarch64 qemu-system-arm && has_library &&
+        kernel_of trixie arm64 'linux-image-[0-9.]*+deb13-arm64-16k' ||
+        { echo "skipped: $suite: $why"; return; }
+    # No cross compiler is needed. What the host has cannot strip for this machine.
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER=rust-lld
+    export CARGO_PROFILE_DEV_DEBUG=none
+    build $(printf -- "--test %s " $FILES_OF_PAGES)
+    for file in $FILES_OF_PAGES; do
+        program "$file" 900 "$(built "$file")" --test-threads 2 $(leave_out) $NOT_WITH_SUCH_PAGES
+    done
+    # Linux 6.12 with such pages does not boot with the 52-bit addresses of QEMU 7.2.
+    machine=(qemu-system-aarch64 -M virt -cpu max,lpa2=off,pauth-impdef=on) console=ttyAMA0 drivers=()
+    memory=1024 kernel_arguments=secretmem.enable=1
+    boot 2400 -smp 2
+}
+# In these the test's own allocations move into the place that was let go of, or find no mapping left.
+NOT_WITH_SUCH_PAGES="--skip a_child_finds_a_hole_and_may_drop_it --skip exhausted_mappings_are_told_from_the_lock_limit"
+FILES_OF_PAGES="pages limits secret_memory fork locked_arena vault_limits vault_growth windows wipe"
+
+# Linux 5.10: before memfd_secret, and before the limit of 8 MiB that is the default since 5.16.
+suite_old_kernel() {
+    local kernel
+    kernel_of bullseye amd64 'linux-image-5.10.[0-9-]*-amd64' || { echo "skipped: $suite: $why"; return; }
+    on_kernel
+}
+
+# Debian's kernel as it is booted by default: it has memfd_secret, but switched off.
+suite_no_secret_memory() {
+    on_kernel
+}
+
+on_kernel() {
+    local file files="secret_memory limits key_share pages fork vault_limits windows"
+    build $(printf -- '--test %s ' $files)
+    for file in $files; do
+        tests "$file"
+    done
+    tests protection_keys
+    memory=1024
+    boot 1800 -smp 2
+}
+
+# leave_out: what tells a file of tests to leave out what is not for the guest.
+leave_out() {
+    local entry
+    for entry in "${not_in_guest[@]}"; do
+        printf -- '--skip %s ' "${entry%%: *}"
+    done
+}
+
+# kernel_of RELEASE ARCHITECTURE PATTERN: sets `kernel` to the newest of Debian's packages with such a name,
+# which --install fetches and unpacks.
+kernel_of() {
+    local mirror=http://deb.debian.org/debian folder=$cache/$1-$2 path
+    kernel=$(ls "$folder"/boot/vmlinu[xz]-* 2>/dev/null | head -n 1)
+    [ -z "$kernel" ] || return 0
+    why="there is no kernel in $folder: tests/guest/run --install $suite"
+    $install && has curl curl || return
+    path=$(curl -fsS $mirror/dists/"$1"/main/binary-"$2"/Packages.xz | xz -dc |
+        sed -n "s|^Filename: \(.*/${3}_[^/]*\)\$|\1|p" | sort -V | tail -n 1)
+    why="$mirror has no such kernel: $3"
+    [ -n "$path" ] && rm -rf "$folder.part" && mkdir -p "$folder.part" &&
+        curl -fsS -o "$folder.deb" "$mirror/$path" && dpkg-deb -x "$folder.deb" "$folder.part" &&
+        rm "$folder.deb" && mv "$folder.part" "$folder" && kernel=$(ls "$folder"/boot/vmlinu[xz]-*)
+}
+
+# The vault and the store for STRONGROOM_SOAK_SECONDS each, on a machine that swaps all the while.
+suite_soak() {
+    local seconds=${STRONGROOM_SOAK_SECONDS:-600} disk=$work/soak.disk
+    build --features store --test soak --test store
+    truncate -s 0 "$disk" && truncate -s 1G "$disk" && mkswap -q "$disk" || broken "mkswap failed"
+    squeezed store STRONGROOM_SECONDS="$seconds" store --ignored --exact stress --nocapture
+    squeezed vault STRONGROOM_SOAK_SECONDS="$seconds" soak --nocapture
+    memory=256 disks=("$disk") kernel_arguments=zswap.enabled=0
+    boot $((2 * seconds + 1200)) -smp 2
+    rm -f "$disk"
+}
+
+# squeezed NAME SETTING FILE ARGUMENT...
+squeezed() {
+    local name=$1 setting=$2 path
+    path=$(realpath "$(built "$3")")
+    shift 3
+    file "$path"
+    program "$name" $((seconds + 300)) "$setting" "$(bin victim)" squeeze "$path" "$@"
+}
