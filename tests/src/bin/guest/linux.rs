@@ -6,7 +6,9 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
-use std::process;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{self, Command};
 use std::ptr;
 
 use crate::plan;
@@ -17,6 +19,11 @@ pub(crate) fn main() {
         process::exit(2);
     }
     make_ready().unwrap_or_else(|error| println!("guest: not ready: {error}"));
+    if !Path::new("/plan").exists() {
+        let error = hand_over();
+        println!("guest: not handed over: {error}");
+        power_off();
+    }
     // Orphans become children of the first process, which does nothing but wait for them.
     // SAFETY: this process has one thread, and the child goes on where it left off.
     match unsafe { libc::fork() } {
@@ -29,11 +36,7 @@ pub(crate) fn main() {
 fn make_ready() -> io::Result<()> {
     for (kind, place, data) in FILE_SYSTEMS {
         fs::create_dir_all(place.to_str().unwrap())?;
-        // SAFETY: all four are texts that end in NUL.
-        let status = unsafe {
-            libc::mount(kind.as_ptr(), place.as_ptr(), kind.as_ptr(), 0, data.as_ptr().cast())
-        };
-        check(status).map_err(|error| io::Error::other(format!("mounting {place:?}: {error}")))?;
+        mount(kind, place, kind, 0, data)?;
     }
     // All is in memory already; what is to be run may be below.
     fs::create_dir_all("/tmp")?;
@@ -50,6 +53,35 @@ fn load(module: &str) -> io::Result<()> {
     let status =
         unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
     check(status.try_into().unwrap())
+}
+
+/// Makes the first disk the root, and its own first program this process. Returns only why not.
+fn hand_over() -> io::Error {
+    let over = || {
+        fs::create_dir_all("/disk")?;
+        mount(c"/dev/vda", c"/disk", c"ext4", 0, c"")?;
+        std::env::set_current_dir("/disk")?;
+        mount(c".", c"/", c"", libc::MS_MOVE, c"")?;
+        std::os::unix::fs::chroot(".")
+    };
+    match over() {
+        Ok(()) => Command::new("/sbin/init").exec(),
+        Err(error) => error,
+    }
+}
+
+fn mount(
+    source: &CStr,
+    place: &CStr,
+    kind: &CStr,
+    flags: libc::c_ulong,
+    data: &CStr,
+) -> io::Result<()> {
+    // SAFETY: all four are texts that end in NUL.
+    let status = unsafe {
+        libc::mount(source.as_ptr(), place.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast())
+    };
+    check(status).map_err(|error| io::Error::other(format!("mounting {place:?}: {error}")))
 }
 
 fn raise_loopback() -> io::Result<()> {

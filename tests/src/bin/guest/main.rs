@@ -7,6 +7,9 @@
 //! `guest: NAME FAILED (why)`. What a program says that begins with `told ` is passed on at once; after
 //! `told power-off` the machine is switched off as it stands, with the program in the middle of its work, and
 //! after `told hibernate` all its memory is written to its first disk.
+//!
+//! Without a plan the machine is handed over to the first program of its first disk: `/sbin/init` of a file
+//! system of ext4.
 #![allow(clippy::unwrap_used, reason = "a machine that is not made ready ends with a message")]
 
 #[cfg(target_os = "linux")]
