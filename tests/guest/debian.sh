@@ -1,5 +1,6 @@
 # Part of tests/guest/run: suites on a machine with Debian on its disk, systemd as its first process and
-# Podman and LXC. The tests are in tests/guest/in-debian, and run there.
+# Podman and LXC. The tests are in tests/guest/in-debian, and run there; with STRONGROOM_ONLY those whose
+# names such a regular expression matches.
 
 suite_systemd() {
     on_debian 1200
@@ -23,7 +24,7 @@ on_debian() {
     cp tests/guest/in-debian "$payload/"
     truncate -s 32M "$payload.disk" && mkfs.ext4 -q -d "$payload" "$payload.disk" || broken "mkfs.ext4 failed"
     for name in $(tests/guest/in-debian --list $suite); do
-        [ -z "${STRONGROOM_ONLY:-}" ] || [[ $name == *$STRONGROOM_ONLY* ]] || continue
+        [ -z "${STRONGROOM_ONLY:-}" ] || [[ $name =~ $STRONGROOM_ONLY ]] || continue
         plan+=("$name")
     done
     memory=1024 disks=("$disk" "$payload.disk") hand_over=true
