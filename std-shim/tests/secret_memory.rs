@@ -295,7 +295,7 @@ fn secret(bytes: usize) -> Option<LockedPages> {
 }
 
 /// Whether the kernel calls it locked and charges it to the limit, as is written (`memfd_secret(2)`). Debian's
-/// 6.12 for pages of 16 KiB does not.
+/// 6.12 does not.
 fn is_charged(pages: &LockedPages) -> bool {
     let (_, flags) = flags_at(address(pages.as_non_null())).unwrap();
     let charged = flags.iter().any(|flag| flag == "lo");

@@ -19,8 +19,8 @@ suite_pages() {
     memory=1024 kernel_arguments=secretmem.enable=1
     boot 2400 -smp 2
 }
-# In these the test's own allocations move into the place that was let go of, or find no mapping left.
-NOT_WITH_SUCH_PAGES="--skip a_child_finds_a_hole_and_may_drop_it --skip exhausted_mappings_are_told_from_the_lock_limit"
+# Here the test's own allocations move into the place that was let go of.
+NOT_WITH_SUCH_PAGES="--skip a_child_finds_a_hole_and_may_drop_it"
 FILES_OF_PAGES="pages limits secret_memory fork locked_arena vault_limits vault_growth windows wipe"
 
 # Linux 5.10: before memfd_secret, and before the limit of 8 MiB that is the default since 5.16.
