@@ -29,9 +29,7 @@ use super::request::{Request, Requests};
 use super::segment::{ENTRY, User, VaultOwner};
 use crate::emergency;
 use crate::pages::LockedPages;
-use crate::windows::Balance;
-#[cfg(feature = "allocator-api2-0_2")]
-use crate::windows::WindowKind;
+use crate::windows::{Balance, WindowKind};
 
 pub(super) struct Admission {
     pub(super) lingering: Lingering,
