@@ -42,7 +42,7 @@ on_kernel() {
         tests "$file"
     done
     tests protection_keys
-    memory=1024
+    memory=1024 drivers=()
     boot 1800 -smp 2
 }
 
