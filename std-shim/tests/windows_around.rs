@@ -5,6 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 
 use io_uring::{IoUring, opcode, squeue, types};
 use strongroom::{Backing, Opened, Vault, Windows};
@@ -174,9 +175,9 @@ fn ring() -> Option<IoUring> {
     IoUring::new(4).inspect_err(|error| skip("io_uring", &error.to_string())).ok()
 }
 
-/// Has the ring write a byte of memory into a pipe: what it was.
+/// Has the ring write a byte of memory into a socket, which older kernels too do in the call: what it was.
 fn reads(ring: &mut IoUring, place: *const u8, by: By) -> io::Result<u8> {
-    let (mut reader, writer) = io::pipe()?;
+    let (mut reader, writer) = UnixStream::pair()?;
     let to = types::Fd(writer.as_raw_fd());
     let entry = match by {
         By::Registered => opcode::WriteFixed::new(to, place, 1, 0).build(),
@@ -188,9 +189,9 @@ fn reads(ring: &mut IoUring, place: *const u8, by: By) -> io::Result<u8> {
     Ok(byte[0])
 }
 
-/// Has the ring read a byte from a pipe into memory.
+/// Has the ring read a byte from a socket into memory.
 fn writes(ring: &mut IoUring, place: *const u8, by: By) -> io::Result<()> {
-    let (reader, mut writer) = io::pipe()?;
+    let (reader, mut writer) = UnixStream::pair()?;
     writer.write_all(&[7])?;
     submit(ring, opcode::Read::new(types::Fd(reader.as_raw_fd()), place.cast_mut(), 1).build(), by)
 }
