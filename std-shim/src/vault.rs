@@ -46,7 +46,7 @@ use std::fmt::{self, Debug, Formatter};
 use std::time::Duration;
 
 use bytemuck::NoUninit;
-use strongroom_core::{Enclave, Fault, Stats};
+use strongroom_core::{Door, Enclave, Fault, Owner, Stats};
 
 #[cfg(feature = "allocator-api2-0_2")]
 pub use self::allocator::{OwnedAllocator, VaultAllocator};
@@ -408,7 +408,7 @@ impl Vault {
     }
 
     /// Checks every canary and every free byte; see [`Arena::verify`](strongroom_core::Arena::verify).
-    /// There is nothing to check in a forked child.
+    /// There is nothing to check in a forked child. With windows by pages the memory is open meanwhile.
     ///
     /// # Errors
     /// The first [`Fault`] found.
@@ -419,6 +419,8 @@ impl Vault {
         let mut verified = Ok(());
         self.admission.look(|_, arena| {
             if verified.is_ok() {
+                // One window for all: by pages each would be two system calls.
+                let _window = arena.owner().open(Door::Inspect);
                 verified = arena.verify();
             }
         });
