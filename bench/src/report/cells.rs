@@ -1,7 +1,7 @@
 //! Figures as a table shows them.
 
 use crate::harness::Spread;
-use crate::results::Unit;
+use crate::results::{BesideOther, Unit};
 use crate::units::thousands;
 
 /// An amount with its unit.
@@ -33,6 +33,14 @@ pub(super) fn with_spread(spread: Spread) -> [String; 3] {
 /// A time in nanoseconds.
 pub(super) fn nanoseconds(value: f64) -> String {
     format!("{value:.1}")
+}
+
+/// A row: what was done, beside what, in times of that, and its own time in nanoseconds.
+pub(super) fn beside(found: &BesideOther) -> Vec<String> {
+    let mut row = vec![found.what.to_owned(), found.other.to_owned()];
+    row.extend(with_spread(found.ratio));
+    row.push(nanoseconds(found.ns));
+    row
 }
 
 /// The median of some times in nanoseconds.

@@ -1,6 +1,6 @@
 //! The table of other libraries for secrets.
 
-use super::cells::{nanoseconds, with_spread};
+use super::cells::beside;
 use super::table::Table;
 use crate::results::Results;
 
@@ -11,11 +11,6 @@ pub(super) fn table(results: &Results) -> Table {
                    its protection where a vault opens and shuts all of a segment's, four of them here.";
     let columns = ["", "Beside", "Times", "from", "to", "ns"];
     let mut table = Table::new("Beside other libraries for secrets", caption, &columns);
-    for found in &results.libraries {
-        let mut row = vec![found.what.to_owned(), found.other.to_owned()];
-        row.extend(with_spread(found.ratio));
-        row.push(nanoseconds(found.ns));
-        table.rows.push(row);
-    }
+    table.rows = results.libraries.iter().map(beside).collect();
     table
 }

@@ -1,6 +1,6 @@
 //! The tables about a store.
 
-use super::cells::{nanoseconds, times, with_spread};
+use super::cells::{beside, times};
 use super::table::Table;
 use crate::results::Results;
 use crate::units::thousands;
@@ -23,12 +23,7 @@ pub(super) fn tables(results: &Results) -> [Table; 2] {
         &["", "2 / 1", "each of 2"],
     );
     if let Some(stores) = &results.stores {
-        for found in &stores.times {
-            let mut row = vec![found.what.to_owned(), found.other.to_owned()];
-            row.extend(with_spread(found.ratio));
-            row.push(nanoseconds(found.ns));
-            alone.rows.push(row);
-        }
+        alone.rows = stores.times.iter().map(beside).collect();
         for found in &stores.threads {
             let row = [found.peer.to_owned(), times(found.against_one), times(found.each)];
             together.rows.push(row.into());

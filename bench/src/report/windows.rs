@@ -1,6 +1,6 @@
 //! The table about windows.
 
-use super::cells::{nanoseconds, with_spread};
+use super::cells::beside;
 use super::table::Table;
 use crate::measure::windows::SIZE;
 use crate::results::Results;
@@ -12,11 +12,6 @@ pub(super) fn table(results: &Results) -> Table {
     );
     let columns = ["", "Windows by", "Times", "from", "to", "ns"];
     let mut table = Table::new("Windows", &caption, &columns);
-    for found in &results.windows {
-        let mut row = vec![found.what.to_owned(), found.other.to_owned()];
-        row.extend(with_spread(found.ratio));
-        row.push(nanoseconds(found.ns));
-        table.rows.push(row);
-    }
+    table.rows = results.windows.iter().map(beside).collect();
     table
 }
