@@ -139,9 +139,15 @@ impl Admission {
     /// Says that a secret was dropped.
     #[inline]
     pub(super) fn released(&self) {
-        if self.common.queue.len() > 0 || self.reserves.iter().any(|(_, own)| own.queue.len() > 0) {
+        if self.is_waited_for() {
             self.call();
         }
+    }
+
+    /// Whether anybody waits, those that were passed not counted.
+    #[inline]
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.common.queue.len() > 0 || self.reserves.iter().any(|(_, own)| own.queue.len() > 0)
     }
 
     #[cold]

@@ -58,7 +58,7 @@ impl Share {
 
     /// Whether anybody waits for room.
     pub(crate) fn is_waited_for(&self) -> bool {
-        self.vault.admission.desks().any(|desk| desk.queue.len() > 0)
+        self.vault.admission.is_waited_for()
     }
 
     /// Why nothing can be opened any more, if so.
