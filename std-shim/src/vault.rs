@@ -46,7 +46,7 @@ use std::fmt::{self, Debug, Formatter};
 use std::time::Duration;
 
 use bytemuck::NoUninit;
-use strongroom_core::{Door, Enclave, Fault, Owner, Stats};
+use strongroom_core::{Enclave, Fault, Stats};
 
 #[cfg(feature = "allocator-api2-0_2")]
 pub use self::allocator::{OwnedAllocator, VaultAllocator};
@@ -419,8 +419,6 @@ impl Vault {
         let mut verified = Ok(());
         self.admission.look(|_, arena| {
             if verified.is_ok() {
-                // One window for all: by pages each would be two system calls.
-                let _window = arena.owner().open(Door::Inspect);
                 verified = arena.verify();
             }
         });

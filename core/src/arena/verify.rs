@@ -25,6 +25,8 @@ impl<O: Owner> Arena<'_, O> {
     /// The first [`Fault`] found. All the others are found too; see
     /// [`find_faults`](Self::find_faults) to learn of them.
     pub fn verify(&self) -> Result<(), Fault> {
+        // One for all: to open the gate may be a system call, and none of the caller's code runs here.
+        let _window = (!self.is_lost()).then(|| self.owner.open(Door::Inspect));
         let mut first = None;
         self.find_faults(|fault| {
             first.get_or_insert(fault);
