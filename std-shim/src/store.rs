@@ -5,12 +5,13 @@ mod cell;
 mod entry;
 mod error;
 mod name;
+mod names;
 mod shared;
 mod sync;
 
 use std::borrow::Borrow;
 use std::fmt::{self, Debug, Formatter};
-use std::hash::{Hash, RandomState};
+use std::hash::Hash;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,7 +20,6 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytemuck::{NoUninit, Pod};
-use papaya::{Compute, HashMap, HashMapRef, LocalGuard, Operation, ResizeMode};
 use strongroom_core::Enclave;
 
 pub use self::error::StoreError;
@@ -27,6 +27,7 @@ pub use self::name::Name;
 pub use self::shared::SharedOpened;
 
 use self::entry::{Entry, Hint, Identity, Word};
+use self::names::{Looking, Names};
 use self::shared::{Attempt, Current, SharedCells};
 use crate::records::{Slab, still};
 use crate::vault::{
@@ -80,7 +81,7 @@ use crate::vault::{
 /// As for a [`Vault`]: there, every call that would open something returns [`OpenError::Forked`].
 pub struct Store<N> {
     /// Goes before the vault's share in the cells.
-    names: HashMap<N, Entry>,
+    names: Names<N>,
     slab: Slab,
     cells: Arc<SharedCells>,
     secrets: AtomicUsize,
@@ -121,8 +122,7 @@ impl<N> Store<N> {
     #[must_use]
     pub fn with_capacity(share: Share, capacity: usize) -> Self {
         Self {
-            // Otherwise, as of papaya 0.2.5, `compute` takes some ten times as long.
-            names: HashMap::builder().resize_mode(ResizeMode::Blocking).capacity(capacity).build(),
+            names: Names::with_capacity(capacity),
             slab: Slab::new(),
             cells: SharedCells::new(share, Duration::ZERO),
             secrets: AtomicUsize::new(0),
@@ -312,7 +312,7 @@ impl<N: Name + Hash + Eq> Store<N> {
         if self.vault().is_inherited() {
             return false;
         }
-        let names = self.names.pin();
+        let names = self.names.look();
         while let Some((entry, word)) = self.live(&names, name) {
             if self.end(&names, name, entry, word) {
                 return true;
@@ -327,7 +327,7 @@ impl<N: Name + Hash + Eq> Store<N> {
         if self.vault().is_inherited() {
             return 0;
         }
-        let names = self.names.pin();
+        let names = self.names.look();
         let expired = names.iter().filter(|(name, entry)| {
             let word = entry.word().filter(|&word| self.has_expired(entry, word));
             word.is_some_and(|word| self.end(&names, *name, entry, word))
@@ -338,7 +338,7 @@ impl<N: Name + Hash + Eq> Store<N> {
     /// Calls `look` with each name and the version of its secret, in no order. What is put in or removed
     /// meanwhile may be missed or not.
     pub fn for_each_name(&self, mut look: impl FnMut(&N, u32)) {
-        for (name, entry) in &self.names.pin() {
+        for (name, entry) in self.names.look().iter() {
             if let Some(word) = entry.word().filter(|&word| !self.has_expired(entry, word)) {
                 look(name, word.version());
             }
@@ -355,7 +355,7 @@ impl<N: Name + Hash + Eq> Store<N> {
         if self.vault().is_inherited() {
             return None;
         }
-        self.live(&self.names.pin(), name).map(|(_, word)| word.version())
+        self.live(&self.names.look(), name).map(|(_, word)| word.version())
     }
 
     /// Whether a name stands for a secret.
@@ -370,7 +370,7 @@ impl<N: Name + Hash + Eq> Store<N> {
 
     fn insert_until(&self, name: N, secret: &[u8], expires: u64) -> Result<u32, StoreError> {
         self.cells.share().check()?;
-        let names = self.names.pin();
+        let names = self.names.look();
         let counted = Counted::new(&self.secrets, self.most);
         // Otherwise it is seen below, in one look at the name.
         if (counted.is_err() || self.may_expire.load(Ordering::Relaxed))
@@ -381,16 +381,9 @@ impl<N: Name + Hash + Eq> Store<N> {
         let counted = counted?;
         let identity = Identity { birth: Entry::birth(), version: 1 };
         let word = self.seal(secret, identity, expires, name.name_bytes())?;
-        let inserted = names.compute(name, |present| {
-            match present.and_then(|(_, entry)| entry.word()) {
-                Some(word) => Operation::Abort(word.version()),
-                // What there was is dead: whoever removes it finds that it is gone.
-                None => Operation::Insert(Entry::new(identity.birth, word)),
-            }
-        });
-        if let Compute::Aborted(version) = inserted {
+        if let Err(present) = names.insert(name, identity.birth, word) {
             self.slab.free(word.slot());
-            return Err(StoreError::Exists { version });
+            return Err(StoreError::Exists { version: present.version() });
         }
         counted.keep();
         Ok(identity.version)
@@ -425,7 +418,7 @@ impl<N: Name + Hash + Eq> Store<N> {
         Q: Name + Hash + Eq + ?Sized,
     {
         self.cells.share().check()?;
-        let names = self.names.pin();
+        let names = self.names.look();
         loop {
             let (entry, old) = self.live(&names, name).ok_or(StoreError::NotFound)?;
             if version.is_some_and(|version| version != old.version()) {
@@ -444,7 +437,7 @@ impl<N: Name + Hash + Eq> Store<N> {
 
     /// What a name stands for. If its time is over, it is removed.
     #[inline]
-    fn live<'g, Q>(&self, names: &'g Names<'_, N>, name: &Q) -> Option<(&'g Entry, Word)>
+    fn live<'g, Q>(&self, names: &'g Looking<'_, N>, name: &Q) -> Option<(&'g Entry, Word)>
     where
         N: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -466,7 +459,7 @@ impl<N: Name + Hash + Eq> Store<N> {
     }
 
     /// Ends what a name stands for, unless others have changed that.
-    fn end<Q>(&self, names: &Names<'_, N>, name: &Q, entry: &Entry, word: Word) -> bool
+    fn end<Q>(&self, names: &Looking<'_, N>, name: &Q, entry: &Entry, word: Word) -> bool
     where
         N: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -475,8 +468,7 @@ impl<N: Name + Hash + Eq> Store<N> {
             return false;
         }
         self.release(entry, word);
-        // Another may have taken its place already.
-        let _ = names.remove_if(name, |_, present| present.birth == entry.birth);
+        names.remove(name, entry.birth);
         self.secrets.fetch_sub(1, Ordering::Relaxed);
         true
     }
@@ -569,7 +561,7 @@ impl<N: Name + Hash + Eq> Store<N> {
         N: Borrow<Q>,
         Q: Name + Hash + Eq + ?Sized,
     {
-        let names = self.names.pin();
+        let names = self.names.look();
         let entry = names.get(name).ok_or(StoreError::NotFound)?;
         let word = entry.word().ok_or(StoreError::NotFound)?;
         Ok(see(&Standing { store: self, entry, word, name: name.name_bytes() }))
@@ -581,7 +573,7 @@ impl<N: Name + Hash + Eq> Store<N> {
         N: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.live(&self.names.pin(), name);
+        self.live(&self.names.look(), name);
     }
 }
 
@@ -798,8 +790,6 @@ impl Taken {
         (Sealed::from_record(&self.record), &self.context)
     }
 }
-
-type Names<'s, N> = HashMapRef<'s, N, Entry, RandomState, LocalGuard<'s>>;
 
 /// What a name stands for at one moment.
 struct Standing<'g, N> {
@@ -1019,7 +1009,7 @@ mod tests {
 
     impl Store<String> {
         fn word_of(&self, name: &str) -> Word {
-            self.names.pin().get(name).unwrap().word().unwrap()
+            self.names.look().get(name).unwrap().word().unwrap()
         }
 
         fn opens(&self, name: &str) -> Result<Vec<u8>, StoreError> {
@@ -1086,7 +1076,7 @@ mod tests {
     fn versions_are_counted_to_their_end_and_no_further() {
         let store = store();
         store.insert("a".into(), b"secret").unwrap();
-        let names = store.names.pin();
+        let names = store.names.look();
         let (entry, word) = (names.get("a").unwrap(), store.word_of("a"));
         let identity = Identity { birth: entry.birth, version: u32::MAX };
         let last = store.seal(b"last", identity, NEVER, b"a").unwrap();

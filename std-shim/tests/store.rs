@@ -4,12 +4,13 @@
 #![allow(clippy::cast_possible_truncation, reason = "all numbers are small")]
 
 use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::{self, scope};
 use std::time::{Duration, Instant};
 
-use strongroom::{OpenError, Store, StoreError, Vault};
+use strongroom::{Name, OpenError, Store, StoreError, Vault};
 
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -49,6 +50,46 @@ fn a_name_stands_for_what_was_put_in_last() {
     assert_eq!(store.insert("a".into(), b"again"), Ok(1));
     assert_eq!(contents(&store, "a"), b"again");
     assert_eq!(store.vault().held(), 0);
+}
+
+/// A name that counts how often it is hashed.
+struct Counting<'c>(u32, &'c AtomicUsize);
+
+impl PartialEq for Counting<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Counting<'_> {}
+
+impl Hash for Counting<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.hash(state);
+    }
+}
+
+impl Name for Counting<'_> {
+    fn name_bytes(&self) -> &[u8] {
+        bytemuck::bytes_of(&self.0)
+    }
+}
+
+/// Others wait while the store grows: no name's own code runs then.
+#[test]
+fn a_store_grows_without_asking_the_names_it_holds() {
+    let asked = AtomicUsize::new(0);
+    let store = Store::new(vault(8192).share());
+    for number in 0..5000 {
+        store.insert(Counting(number, &asked), &number.to_le_bytes()).unwrap();
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 5000);
+    for number in 0..5000_u32 {
+        let opened = store.try_open(&Counting(number, &asked)).unwrap();
+        assert_eq!(*opened.expose_secret(), number.to_le_bytes());
+    }
+    assert_eq!(store.try_open(&Counting(5000, &asked)).unwrap_err(), StoreError::NotFound);
 }
 
 #[test]
