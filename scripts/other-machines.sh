@@ -6,6 +6,7 @@
 #
 #   bare           core for six machines without an operating system
 #   macos          everything for both kinds of Mac: checked, and the shim's examples and tests linked
+#   linux          the shim and its tools for the other processors that have Linux: checked
 #   no-atomic-64   the tests of core and models on this machine, as if it had no 64-bit atomics
 #   i686           all tests but those in the docs, natively, with 32-bit addresses
 #   aarch64 s390x  the same under QEMU's user mode; s390x is big-endian. On x86-64 QEMU orders memory as
@@ -110,6 +111,18 @@ part_macos() {
         zigbuild || { skipped "$target link" "$why"; continue; }
         run $target-link "${cargo[@]}" zigbuild --locked -p strongroom --examples --tests --target $target
         told "$target link" $? "the shim's examples and tests"
+    done
+}
+
+part_linux() {
+    local processor target
+    for processor in riscv64gc powerpc64le s390x armv7; do
+        target=$processor-unknown-linux-gnu
+        [ $processor != armv7 ] || target+=eabihf
+        library_for $target std || { skipped $target "$why"; continue; }
+        run $target-check "${cargo[@]}" check --locked -p strongroom --all-features --target $target &&
+            run $target-doctor "${cargo[@]}" check --locked -p strongroom-doctor --target $target
+        told "$target check" $? "the shim with all features, and the doctor"
     done
 }
 
@@ -274,11 +287,11 @@ parts=()
 for argument; do
     case $argument in
     --install) install=true ;;
-    bare | macos | no-atomic-64 | i686 | aarch64 | s390x) parts+=("$argument") ;;
+    bare | macos | linux | no-atomic-64 | i686 | aarch64 | s390x) parts+=("$argument") ;;
     *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$scripts/other-machines.sh" >&2; exit 2 ;;
     esac
 done
-[ ${#parts[@]} -gt 0 ] || parts=(bare macos no-atomic-64 i686 aarch64 s390x)
+[ ${#parts[@]} -gt 0 ] || parts=(bare macos linux no-atomic-64 i686 aarch64 s390x)
 begun=$SECONDS
 for part in "${parts[@]}"; do
     "part_${part//-/_}"
