@@ -5,6 +5,7 @@ mod cell;
 mod entry;
 mod error;
 mod name;
+#[expect(unsafe_code, reason = "shows names to those who look, and frees them once nobody does")]
 mod names;
 mod shared;
 mod sync;
@@ -27,7 +28,7 @@ pub use self::name::Name;
 pub use self::shared::SharedOpened;
 
 use self::entry::{Entry, Hint, Identity, Word};
-use self::names::{Looking, Names};
+use self::names::{Looking, Names, NotInserted};
 use self::shared::{Attempt, Current, SharedCells};
 use crate::records::{Slab, still};
 use crate::vault::{
@@ -117,8 +118,8 @@ impl<N> Store<N> {
         Self::with_capacity(share, 0)
     }
 
-    /// The same, with room for the names of `capacity` secrets: to put in so many takes a third less time
-    /// than if the store grows. More can be put in.
+    /// The same, with room for the names of `capacity` secrets, if there is memory for that: the store
+    /// does not grow for them. More can be put in.
     #[must_use]
     pub fn with_capacity(share: Share, capacity: usize) -> Self {
         Self {
@@ -381,9 +382,12 @@ impl<N: Name + Hash + Eq> Store<N> {
         let counted = counted?;
         let identity = Identity { birth: Entry::birth(), version: 1 };
         let word = self.seal(secret, identity, expires, name.name_bytes())?;
-        if let Err(present) = names.insert(name, identity.birth, word) {
+        if let Err(error) = names.insert(name, identity.birth, word) {
             self.slab.free(word.slot());
-            return Err(StoreError::Exists { version: present.version() });
+            return Err(match error {
+                NotInserted::Present(present) => StoreError::Exists { version: present.version() },
+                NotInserted::NoMemory => StoreError::Full { most: self.len() },
+            });
         }
         counted.keep();
         Ok(identity.version)

@@ -1,135 +1,521 @@
-//! The map of a store: names, each with its hash, to entries.
+//! The map of a store: names to entries.
 //!
-//! The hash is kept, so that the map grows and passes over other names without asking the caller's types.
+//! ```text
+//! shard    one of several, by a hash's upper byte: a lock for those who change it, and its table
+//! table    [hash | name and entry] [hash | name and entry] ...    by its lower bits: there, or behind
+//! ```
+//! Who looks takes no lock. The lock is held for numbers and pointers alone: a hash is kept, so that a
+//! table grows without a look at its names, and the caller's code (hashing, comparing and dropping a name)
+//! runs outside. What is taken out goes once nobody looks who may have seen it ([`seize`]).
 
 use std::borrow::Borrow;
-use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::marker::PhantomData;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use papaya::{Compute, Equivalent, HashMap, HashMapRef, LocalGuard, Operation, ResizeMode};
+use seize::{Collector, Guard, LocalGuard, reclaim};
 
 use super::entry::{Entry, Word};
 
-pub(super) struct Names<N> {
-    map: HashMap<Hashed<N>, Entry, Kept>,
-    hasher: RandomState,
+pub(super) struct Names<N, S = RandomState> {
+    shards: [Shard<N>; SHARDS],
+    hasher: S,
+    collector: Collector,
+    /// A name is put in by one thread, looked at by others, and dropped by another.
+    for_threads: PhantomData<(N, Mutex<N>)>,
 }
 
-/// The same, while one looks: what it shows stays as long as this does.
-pub(super) struct Looking<'n, N> {
-    map: HashMapRef<'n, Hashed<N>, Entry, Kept, LocalGuard<'n>>,
-    hasher: &'n RandomState,
+/// The names, to one who looks: what it shows stays as long as this does.
+pub(super) struct Looking<'n, N, S = RandomState> {
+    names: &'n Names<N, S>,
+    guard: LocalGuard<'n>,
 }
 
-struct Hashed<N> {
-    hash: u64,
+/// Why a name is not put in.
+#[derive(Debug)]
+pub(super) enum NotInserted {
+    /// It stands for this.
+    Present(Word),
+    /// There is no memory for a larger table.
+    NoMemory,
+}
+
+#[repr(align(64))]
+struct Shard<N> {
+    /// Null until something is put in.
+    table: AtomicPtr<Table<N>>,
+    /// Whoever has it, and nobody else, changes the table.
+    counts: Mutex<Counts>,
+}
+
+/// Of one table.
+#[derive(Default)]
+struct Counts {
+    names: usize,
+    /// Slots that are not empty: a name that was taken out leaves its hash behind.
+    used: usize,
+}
+
+/// A power of two of slots, some of them empty.
+struct Table<N> {
+    slots: Box<[Slot<N>]>,
+}
+
+/// A hash, 0 if the slot is empty; and whose it is, null if that was taken out.
+type Slot<N> = (AtomicU64, AtomicPtr<Named<N>>);
+
+struct Named<N> {
     name: N,
+    entry: Entry,
 }
 
-/// What a name is looked for by.
-struct Wanted<'q, Q: ?Sized> {
-    hash: u64,
-    name: &'q Q,
-}
-
-impl<N> Names<N> {
+impl<N, S: BuildHasher + Default> Names<N, S> {
+    /// With room for so many, if there is memory for that.
     pub(super) fn with_capacity(capacity: usize) -> Self {
-        // Otherwise, as of papaya 0.2.5, `compute` takes some ten times as long.
-        let map = HashMap::builder().resize_mode(ResizeMode::Blocking).capacity(capacity);
-        Self { map: map.hasher(Kept::default()).build(), hasher: RandomState::new() }
+        // Some shards have more than others.
+        let each = capacity / SHARDS;
+        let each = if capacity == 0 { 0 } else { each.saturating_add(each / 16 + 16) };
+        Self {
+            shards: std::array::from_fn(|_| Shard::with_capacity(each)),
+            hasher: S::default(),
+            collector: Collector::new(),
+            for_threads: PhantomData,
+        }
     }
 
     #[inline]
-    pub(super) fn look(&self) -> Looking<'_, N> {
-        Looking { map: self.map.pin(), hasher: &self.hasher }
+    pub(super) fn look(&self) -> Looking<'_, N, S> {
+        Looking { names: self, guard: self.collector.enter() }
+    }
+
+    /// What belongs to a name. Never 0.
+    #[inline]
+    fn hash<Q: Hash + ?Sized>(&self, name: &Q) -> u64 {
+        self.hasher.hash_one(name).max(1)
+    }
+
+    #[inline]
+    fn shard(&self, hash: u64) -> &Shard<N> {
+        let [upper, ..] = hash.to_be_bytes();
+        &self.shards[usize::from(upper) % SHARDS]
     }
 }
 
-impl<N: Hash + Eq> Looking<'_, N> {
+impl<N, S: BuildHasher + Default> Looking<'_, N, S> {
     #[inline]
     pub(super) fn get<Q>(&self, name: &Q) -> Option<&Entry>
     where
         N: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.map.get(&self.wanted(name))
+        let hash = self.names.hash(name);
+        let found = self.names.shard(hash).table(&self.guard)?.with_hash(hash);
+        found
+            .filter_map(|whose| self.named(whose))
+            .find(|named| named.name.borrow() == name)
+            .map(|named| &named.entry)
     }
 
-    /// Puts in a name that stands for nothing; what it stands for, if it does for something.
-    pub(super) fn insert(&self, name: N, birth: u64, word: Word) -> Result<(), Word> {
-        let hashed = Hashed { hash: self.hasher.hash_one(&name), name };
-        let inserted = self.map.compute(hashed, |present| {
-            match present.and_then(|(_, entry)| entry.word()) {
-                Some(word) => Operation::Abort(word),
-                // What there was is dead: whoever removes it finds that it is gone.
-                None => Operation::Insert(Entry::new(birth, word)),
+    /// Puts a name in, unless it stands for something.
+    pub(super) fn insert(&self, name: N, birth: u64, word: Word) -> Result<(), NotInserted>
+    where
+        N: Hash + Eq,
+    {
+        let hash = self.names.hash(&name);
+        let shard = self.names.shard(hash);
+        let new = Box::new(Named { name, entry: Entry::new(birth, word) });
+        // Of this hash and not this name; and of this name, but standing for nothing any more.
+        let (mut others, mut dead) = (Vec::new(), None::<&Named<N>>);
+        loop {
+            let mut counts = shard.lock();
+            let unknown = shard.table(&self.guard).and_then(|table| {
+                let is_known = |named: &Named<N>| {
+                    dead.into_iter()
+                        .chain(others.iter().copied())
+                        .any(|known| ptr::eq(known, named))
+                };
+                let mut found = table.with_hash(hash).filter_map(|whose| self.named(whose));
+                found.find(|named| !is_known(named))
+            });
+            if let Some(unknown) = unknown {
+                drop(counts);
+                if unknown.name != new.name {
+                    others.push(unknown);
+                } else if let Some(word) = unknown.entry.word() {
+                    return Err(NotInserted::Present(word));
+                } else {
+                    // Whoever removes it finds that it is gone.
+                    dead = Some(unknown);
+                }
+                continue;
             }
-        });
-        if let Compute::Aborted(word) = inserted { Err(word) } else { Ok(()) }
+            let old_table = shard.make_room(&mut counts, &self.guard)?;
+            let Some(table) = shard.table(&self.guard) else { return Err(NotInserted::NoMemory) };
+            let replaced = table.put(hash, Box::into_raw(new), dead, &mut counts);
+            drop(counts);
+            self.retire(old_table);
+            self.retire(replaced);
+            return Ok(());
+        }
     }
 
-    /// Removes a name whose entry this is.
+    /// Removes a name whose entry has this number.
     pub(super) fn remove<Q>(&self, name: &Q, birth: u64)
     where
         N: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        let hash = self.names.hash(name);
+        let shard = self.names.shard(hash);
+        let mut counts = shard.lock();
+        let Some(table) = shard.table(&self.guard) else { return };
+        let is_it = |whose: &&AtomicPtr<Named<N>>| {
+            self.named(whose).is_some_and(|named| named.entry.birth == birth)
+        };
         // Another may have taken its place already.
-        let _ = self.map.remove_if(&self.wanted(name), |_, entry| entry.birth == birth);
+        let Some(whose) = table.with_hash(hash).find(is_it) else { return };
+        let removed = whose.swap(ptr::null_mut(), Ordering::Relaxed);
+        counts.names -= 1;
+        drop(counts);
+        self.retire(removed);
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&N, &Entry)> {
-        self.map.iter().map(|(hashed, entry)| (&hashed.name, entry))
+        let tables = self.names.shards.iter().filter_map(|shard| shard.table(&self.guard));
+        let all = tables.flat_map(|table| &table.slots);
+        all.filter_map(|(_, whose)| self.named(whose)).map(|named| (&named.name, &named.entry))
+    }
+
+    /// Whose a hash is, if it still is anybody's.
+    #[inline]
+    fn named(&self, whose: &AtomicPtr<Named<N>>) -> Option<&Named<N>> {
+        let named = self.guard.protect(whose, Ordering::Acquire);
+        // SAFETY: it is null, or came from a box and was complete when it was put into a table, and is
+        // shared from then on. It is retired only after it was taken out, which frees it when this guard
+        // and all others of that moment are gone.
+        unsafe { named.as_ref() }
+    }
+
+    /// Drops what was taken out, once nobody looks who may have seen it.
+    fn retire<T>(&self, taken_out: *mut T) {
+        if !taken_out.is_null() {
+            // SAFETY: it came from a box, was taken out of where others find it by the one who asks, under
+            // the shard's lock, so just once; and is not used any more.
+            unsafe { self.guard.defer_retire(taken_out, reclaim::boxed) };
+        }
+    }
+}
+
+impl<N> Shard<N> {
+    fn with_capacity(capacity: usize) -> Self {
+        let slots = capacity.saturating_mul(4).div_ceil(3);
+        let table = if capacity == 0 { None } else { Table::with_slots(slots) };
+        let table = table.map_or(ptr::null_mut(), |table| Box::into_raw(Box::new(table)));
+        Self { table: AtomicPtr::new(table), counts: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[inline]
-    fn wanted<'q, Q: Hash + ?Sized>(&self, name: &'q Q) -> Wanted<'q, Q> {
-        Wanted { hash: self.hasher.hash_one(name), name }
+    fn table<'g>(&self, guard: &'g LocalGuard<'_>) -> Option<&'g Table<N>> {
+        // SAFETY: it is null, or came from a box and was complete when it was stored; it is shared from
+        // then on, and is retired only after another took its place, which frees it when this guard and
+        // all others of that moment are gone.
+        unsafe { guard.protect(&self.table, Ordering::Acquire).as_ref() }
+    }
+
+    /// Sees to an empty slot, and to another after that. The table that another took the place of, if so.
+    fn make_room(
+        &self,
+        counts: &mut Counts,
+        guard: &LocalGuard<'_>,
+    ) -> Result<*mut Table<N>, NotInserted> {
+        let old = self.table(guard);
+        let slots = old.map_or(0, |table| table.slots.len());
+        if counts.used + 1 < slots - slots / 4 {
+            return Ok(ptr::null_mut());
+        }
+        let wanted = (counts.names + 1).saturating_mul(2).max(FEWEST);
+        let table = Table::with_slots(wanted).ok_or(NotInserted::NoMemory)?;
+        *counts = Counts::default();
+        for (hash, whose) in old.iter().flat_map(|table| &table.slots) {
+            let named = whose.load(Ordering::Relaxed);
+            if !named.is_null() {
+                table.put(hash.load(Ordering::Relaxed), named, None, counts);
+            }
+        }
+        Ok(self.table.swap(Box::into_raw(Box::new(table)), Ordering::AcqRel))
     }
 }
 
-impl<N: Eq> PartialEq for Hashed<N> {
-    fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash && self.name == other.name
+impl<N> Table<N> {
+    /// `None` if there is no memory for it.
+    fn with_slots(slots: usize) -> Option<Self> {
+        let slots = slots.checked_next_power_of_two()?;
+        Some(Self { slots: bytemuck::try_zeroed_slice_box(slots).ok()? })
     }
-}
 
-impl<N: Eq> Eq for Hashed<N> {}
-
-impl<N> Hash for Hashed<N> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-impl<Q: ?Sized> Hash for Wanted<'_, Q> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-impl<N: Borrow<Q>, Q: Eq + ?Sized> Equivalent<Hashed<N>> for Wanted<'_, Q> {
+    /// All slots, from where a hash belongs.
     #[inline]
-    fn equivalent(&self, hashed: &Hashed<N>) -> bool {
-        self.hash == hashed.hash && self.name == hashed.name.borrow()
+    fn from(&self, hash: u64) -> impl Iterator<Item = &Slot<N>> {
+        let mask = self.slots.len() - 1;
+        #[expect(clippy::cast_possible_truncation, reason = "its lower bits are wanted")]
+        let first = hash as usize;
+        (0..=mask).map(move |step| &self.slots[first.wrapping_add(step) & mask])
+    }
+
+    /// Whose a hash is, or was.
+    #[inline]
+    fn with_hash(&self, hash: u64) -> impl Iterator<Item = &AtomicPtr<Named<N>>> {
+        let hashes = self.from(hash).map(|(own, whose)| (own.load(Ordering::Acquire), whose));
+        let used = hashes.take_while(|&(own, _)| own != EMPTY);
+        used.filter(move |&(own, _)| own == hash).map(|(_, whose)| whose)
+    }
+
+    /// Puts in a name, of a hash and in no slot yet: where `dead` is, if it still is, or where nobody is.
+    /// What it took the place of.
+    fn put(
+        &self,
+        hash: u64,
+        new: *mut Named<N>,
+        dead: Option<&Named<N>>,
+        counts: &mut Counts,
+    ) -> *mut Named<N> {
+        let is_dead = |whose: &&AtomicPtr<Named<N>>| {
+            let named = whose.load(Ordering::Relaxed).cast_const();
+            dead.is_some_and(|dead| ptr::eq(named, dead))
+        };
+        if dead.is_some()
+            && let Some(whose) = self.with_hash(hash).find(is_dead)
+        {
+            return whose.swap(new, Ordering::AcqRel);
+        }
+        let vacant = |(_, whose): &&Slot<N>| whose.load(Ordering::Relaxed).is_null();
+        if let Some((own, whose)) = self.from(hash).find(vacant) {
+            counts.names += 1;
+            counts.used += usize::from(own.load(Ordering::Relaxed) == EMPTY);
+            // Whoever sees the hash sees whose it is.
+            whose.store(new, Ordering::Release);
+            own.store(hash, Ordering::Release);
+        }
+        ptr::null_mut()
     }
 }
 
-/// Gives the hash that was kept.
-type Kept = BuildHasherDefault<KeptHash>;
+impl<N, S> Drop for Names<N, S> {
+    fn drop(&mut self) {
+        for shard in &mut self.shards {
+            let table = *shard.table.get_mut();
+            if table.is_null() {
+                continue;
+            }
+            // SAFETY: it came from a box, and nobody else is left who may look at it.
+            let mut table = unsafe { Box::from_raw(table) };
+            for (_, whose) in &mut table.slots {
+                let named = *whose.get_mut();
+                if !named.is_null() {
+                    // SAFETY: as above; and what is in a table was not retired, and is there once.
+                    drop(unsafe { Box::from_raw(named) });
+                }
+            }
+        }
+    }
+}
 
-#[derive(Default)]
-struct KeptHash(u64);
+const EMPTY: u64 = 0;
 
-impl Hasher for KeptHash {
-    fn finish(&self) -> u64 {
-        self.0
+/// Slots.
+const FEWEST: usize = 8;
+
+const SHARDS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::hash::{BuildHasherDefault, Hasher};
+    use std::sync::Arc;
+    use std::thread::scope;
+
+    use super::*;
+
+    /// Tells four names apart, so that all others share a hash with some.
+    type FewHashes = BuildHasherDefault<FewHash>;
+
+    #[derive(Default)]
+    struct FewHash(u64);
+
+    impl Hasher for FewHash {
+        fn finish(&self) -> u64 {
+            self.0 % 4
+        }
+
+        fn write(&mut self, bytes: &[u8]) {
+            self.0 += bytes.iter().map(|&byte| u64::from(byte)).sum::<u64>();
+        }
     }
 
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("a hash is one number")
+    fn word(number: u32) -> Word {
+        Word::new(crate::records::Slot(number), 1)
     }
 
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
+    fn random(state: &mut u64) -> u64 {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state >> 20
+    }
+
+    /// What `end` of a store does.
+    fn end<S: BuildHasher + Default>(looking: &Looking<'_, u32, S>, name: u32) -> Option<Word> {
+        let entry = looking.get(&name)?;
+        let word = entry.word()?;
+        entry.replace(word, None).then(|| looking.remove(&name, entry.birth))?;
+        Some(word)
+    }
+
+    fn like_a_map<S: BuildHasher + Default>(names: u64, steps: usize) {
+        let (own, mut model) = (Names::<u32, S>::with_capacity(0), HashMap::new());
+        let mut state = 0x9E37_79B9_7F4A_7C15;
+        for step in 0..u32::try_from(steps).unwrap() {
+            let looking = own.look();
+            let name = u32::try_from(random(&mut state) % names).unwrap();
+            match random(&mut state) % 4 {
+                0 => assert_eq!(end(&looking, name), model.remove(&name)),
+                1 => {
+                    let entry = looking.get(&name).and_then(Entry::word);
+                    assert_eq!(entry, model.get(&name).copied());
+                }
+                2 => {
+                    // Its entry is dead and is there still: another takes its place.
+                    if let Some(word) = model.remove(&name) {
+                        assert!(looking.get(&name).unwrap().replace(word, None));
+                    }
+                }
+                _ => match looking.insert(name, Entry::birth(), word(step)) {
+                    Ok(()) => assert_eq!(model.insert(name, word(step)), None),
+                    Err(NotInserted::Present(word)) => assert_eq!(model.get(&name), Some(&word)),
+                    Err(NotInserted::NoMemory) => panic!("there is memory"),
+                },
+            }
+        }
+        let looking = own.look();
+        let live = looking.iter().filter_map(|(&name, entry)| Some((name, entry.word()?)));
+        let live: Vec<_> = live.collect();
+        assert_eq!(live.len(), model.len());
+        assert_eq!(live.into_iter().collect::<HashMap<_, _>>(), model);
+    }
+
+    #[test]
+    fn names_are_as_in_a_map() {
+        let steps = if cfg!(miri) { 300 } else { 100_000 };
+        like_a_map::<RandomState>(10, steps);
+        like_a_map::<RandomState>(3000, steps);
+    }
+
+    #[test]
+    fn names_that_share_a_hash_are_told_apart() {
+        let steps = if cfg!(miri) { 200 } else { 20_000 };
+        like_a_map::<FewHashes>(6, steps);
+        like_a_map::<FewHashes>(60, steps);
+    }
+
+    #[test]
+    fn tables_do_not_grow_with_what_was_removed() {
+        let names = Names::<u32>::with_capacity(0);
+        let slots = || {
+            let tables = names.shards.iter().filter_map(|shard| {
+                shard.table(&names.look().guard).map(|table| table.slots.len())
+            });
+            tables.sum::<usize>()
+        };
+        for number in 0..if cfg!(miri) { 300 } else { 100_000 } {
+            let looking = names.look();
+            looking.insert(number, Entry::birth(), word(1)).unwrap();
+            assert_eq!(end(&looking, number), Some(word(1)));
+        }
+        assert!(slots() <= SHARDS * FEWEST, "{} slots", slots());
+    }
+
+    #[test]
+    fn a_capacity_that_there_is_no_memory_for_is_left_out() {
+        for capacity in [1, 1000, usize::MAX / 2, usize::MAX] {
+            let names = Names::<u32>::with_capacity(capacity);
+            names.look().insert(1, Entry::birth(), word(1)).unwrap();
+            assert!(names.look().get(&1).is_some());
+        }
+    }
+
+    /// A name that is counted as long as it is there.
+    #[derive(Clone)]
+    struct Counted(u32, #[expect(dead_code, reason = "is counted")] Arc<()>);
+
+    impl PartialEq for Counted {
+        fn eq(&self, other: &Self) -> bool {
+            self.0 == other.0
+        }
+    }
+
+    impl Eq for Counted {}
+
+    impl Hash for Counted {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            self.0.hash(state);
+        }
+    }
+
+    /// All put in, look up and remove the same few names: of those who put one in, one does, and a name
+    /// is dropped once.
+    fn by_threads<S: BuildHasher + Default + Sync>(steps: usize) {
+        let there = Arc::new(());
+        let names = Names::<Counted, S>::with_capacity(0);
+        let live = AtomicU64::new(0);
+        scope(|scope| {
+            for thread in 1..=4_u64 {
+                let (names, live, there) = (&names, &live, &there);
+                scope.spawn(move || {
+                    let mut state = thread.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                    for step in 0..steps {
+                        // Some grow the table, some are contended for.
+                        let number = if random(&mut state).is_multiple_of(8) {
+                            u32::try_from(step).unwrap() * 8 + u32::try_from(thread).unwrap()
+                        } else {
+                            u32::try_from(random(&mut state) % 6).unwrap()
+                        };
+                        let (looking, name) = (names.look(), Counted(number, there.clone()));
+                        if random(&mut state).is_multiple_of(2) {
+                            let own = word(number);
+                            match looking.insert(name, Entry::birth(), own) {
+                                Ok(()) => drop(live.fetch_add(1, Ordering::Relaxed)),
+                                Err(NotInserted::Present(present)) => assert_eq!(present, own),
+                                Err(NotInserted::NoMemory) => panic!("there is memory"),
+                            }
+                        } else if let Some(entry) = looking.get(&name)
+                            && let Some(present) = entry.word()
+                        {
+                            assert_eq!(present, word(number), "another's");
+                            if entry.replace(present, None) {
+                                looking.remove(&name, entry.birth);
+                                live.fetch_sub(1, Ordering::Relaxed);
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        let looking = names.look();
+        assert_eq!(looking.iter().count() as u64, live.load(Ordering::Relaxed));
+        drop(looking);
+        drop(names);
+        assert_eq!(Arc::strong_count(&there), 1);
+    }
+
+    #[test]
+    fn threads_agree_on_what_is_there_and_drop_it_once() {
+        by_threads::<RandomState>(if cfg!(miri) { 60 } else { 100_000 });
+        by_threads::<FewHashes>(if cfg!(miri) { 40 } else { 2000 });
     }
 }
