@@ -5,7 +5,7 @@
 suite_pages() {
     local target=aarch64-unknown-linux-musl kernel file
     has qemu-system-aarch64 qemu-system-arm && has_library &&
-        kernel_of trixie arm64 'linux-image-[0-9.]*+deb13-arm64-16k' ||
+        kernel_of trixie arm64 'linux-image-[0-9.]*[+]deb13-arm64-16k' ||
         { echo "skipped: $suite: $why"; return; }
     # No cross compiler is needed. What the host has cannot strip for this machine.
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER=rust-lld
@@ -55,19 +55,39 @@ leave_out() {
 }
 
 # kernel_of RELEASE ARCHITECTURE PATTERN: sets `kernel` to the newest of Debian's packages with such a name,
-# which --install fetches and unpacks.
+# which --install fetches, holds against the release that Debian has signed, and unpacks.
 kernel_of() {
-    local mirror=http://deb.debian.org/debian folder=$cache/$1-$2 path
+    local folder=$cache/$1-$2
     kernel=$(ls "$folder"/boot/vmlinu[xz]-* 2>/dev/null | head -n 1)
     [ -z "$kernel" ] || return 0
     why="there is no kernel in $folder: tests/guest/run --install $suite"
-    $install && has curl curl || return
-    path=$(curl -fsS $mirror/dists/"$1"/main/binary-"$2"/Packages.xz | xz -dc |
-        sed -n "s|^Filename: \(.*/${3}_[^/]*\)\$|\1|p" | sort -V | tail -n 1)
-    why="$mirror has no such kernel: $3"
-    [ -n "$path" ] && rm -rf "$folder.part" && mkdir -p "$folder.part" &&
-        curl -fsS -o "$folder.deb" "$mirror/$path" && dpkg-deb -x "$folder.deb" "$folder.part" &&
-        rm "$folder.deb" && mv "$folder.part" "$folder" && kernel=$(ls "$folder"/boot/vmlinu[xz]-*)
+    $install && has curl curl && has gpgv gpgv || return
+    rm -rf "$folder.part" && mkdir -p "$folder.part" && fetch_signed "$folder.part" "$@" || return
+    rm -rf "$folder" && dpkg-deb -x "$folder.part/package.deb" "$folder" && rm -r "$folder.part" &&
+        kernel=$(ls "$folder"/boot/vmlinu[xz]-*)
+}
+
+# fetch_signed FOLDER RELEASE ARCHITECTURE PATTERN: package.deb, from the mirror, with what it is held against.
+fetch_signed() {
+    local mirror=http://deb.debian.org/debian keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    local index=main/binary-$3/Packages.xz path sum
+    why="$mirror/dists/$2 is not as Debian signed it (by the keys of debian-archive-keyring)"
+    curl -fsS --output-dir "$1" -O "$mirror/dists/$2/InRelease" -O "$mirror/dists/$2/$index" &&
+        gpgv --quiet --keyring $keys --output "$1/Release" "$1/InRelease" 2>"$1/gpgv.log" &&
+        is_sum "$(awk -v "of=$index" '$3 == of && length($1) == 64 { print $1 }' "$1/Release")" \
+            "$1/Packages.xz" || return
+    read -r path sum < <(xz -dc "$1/Packages.xz" |
+        awk '/^Filename:/ { path = $2 } /^SHA256:/ { print path, $2 }' |
+        grep -E "/${4}_[^/]* " | sort -V | tail -n 1)
+    why="$mirror has no such kernel: $4"
+    [ -n "$path" ] && curl -fsS -o "$1/package.deb" "$mirror/$path" || return
+    why="$mirror/$path is not what Debian signed"
+    is_sum "$sum" "$1/package.deb"
+}
+
+# is_sum SHA256 FILE
+is_sum() {
+    [ -n "$1" ] && echo "$1  $2" | sha256sum --check --status
 }
 
 # The vault and the store for STRONGROOM_SOAK_SECONDS each, on a machine that swaps all the while.
