@@ -51,6 +51,20 @@ fn density(results: &Results, bars: &mut Vec<Bar>) {
             unit: Unit::Share,
         });
     }
+    for (one_in, size, least) in [(10, 128, 200.0), (10, 4096, 4.0), (100, 1024, 45.0)] {
+        let mut among = results.among.iter();
+        let found = among
+            .find(|found| found.peer == STRONGROOM && (found.one_in, found.size) == (one_in, size));
+        let size = thousands(size);
+        bars.push(Bar {
+            what: format!(
+                "secrets of {size} B that fit 64 KiB where one in {one_in} of 64 B stays"
+            ),
+            target: Target::AtLeast(least),
+            measured: found.map(|found| found.fit.median),
+            unit: Unit::Secrets,
+        });
+    }
 }
 
 fn speed(results: &Results, bars: &mut Vec<Bar>) {

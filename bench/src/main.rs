@@ -79,6 +79,7 @@ fn measure_all(options: &Options) -> Result<Results, Box<dyn Error>> {
         mode: if options.quick { "quick" } else { "full" },
         density: Vec::new(),
         mixed: Vec::new(),
+        among: Vec::new(),
         page_each: Vec::new(),
         speed: Vec::new(),
         growth: Vec::new(),
@@ -118,6 +119,7 @@ fn measure_groups(
         let found = density::measure(pace.seeds);
         results.density = found.density;
         results.mixed = found.mixed;
+        results.among = found.among;
         results.page_each = found.page_each;
         results.skipped.extend(found.skipped);
     }

@@ -13,6 +13,7 @@ pub(crate) struct Results {
     pub(crate) mode: &'static str,
     pub(crate) density: Vec<Density>,
     pub(crate) mixed: Vec<Mixed>,
+    pub(crate) among: Vec<Among>,
     pub(crate) page_each: Vec<PageEach>,
     pub(crate) speed: Vec<Speed>,
     pub(crate) growth: Vec<Growth>,
@@ -58,6 +59,17 @@ pub(crate) struct Mixed {
     pub(crate) region: usize,
     pub(crate) payload: Spread,
     pub(crate) seeds: u64,
+}
+
+/// How many longer secrets fit among short ones that stay when all others of a full region are released.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Among {
+    pub(crate) peer: &'static str,
+    /// A random one in so many stays.
+    pub(crate) one_in: usize,
+    /// Bytes of each longer secret.
+    pub(crate) size: usize,
+    pub(crate) fit: Spread,
 }
 
 /// Locked bytes for each secret of a peer that gives each its own pages, as the kernel counts them.

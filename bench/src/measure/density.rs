@@ -5,7 +5,7 @@ use std::fs;
 use crate::harness::Spread;
 use crate::peers::{self, Kind, Peer, Store, Visitor};
 use crate::random::Random;
-use crate::results::{Density, Mixed, PageEach, Skipped};
+use crate::results::{Among, Density, Mixed, PageEach, Skipped};
 use crate::workload::give_back;
 
 /// What filling the regions showed.
@@ -13,6 +13,7 @@ use crate::workload::give_back;
 pub(crate) struct Found {
     pub(crate) density: Vec<Density>,
     pub(crate) mixed: Vec<Mixed>,
+    pub(crate) among: Vec<Among>,
     pub(crate) page_each: Vec<PageEach>,
     pub(crate) skipped: Vec<Skipped>,
 }
@@ -21,6 +22,11 @@ pub(crate) struct Found {
 pub(crate) fn measure(seeds: u64) -> Found {
     let mut fill = Fill { seeds, found: Found::default() };
     peers::each(&mut fill);
+    for (one_in, size) in AMONG {
+        let fit =
+            Spread::of(&(0..seeds).map(|seed| most_among(one_in, size, seed)).collect::<Vec<_>>());
+        fill.found.among.push(Among { peer: NOTHING_MOVES, one_in, size, fit });
+    }
     fill.found
 }
 
@@ -66,6 +72,12 @@ impl Fill {
                 (0..seeds).map(|seed| Ok(fill_mixed(&open(region)?, region, seed))).collect();
             let payload = Spread::of(&shares?);
             self.found.mixed.push(Mixed { peer: peer.name, region, payload, seeds });
+        }
+        for (one_in, size) in AMONG {
+            let fits: Result<Vec<f64>, String> = (0..self.seeds)
+                .map(|seed| Ok(fill_among(&open(SMALL)?, one_in, size, seed)))
+                .collect();
+            self.found.among.push(Among { peer: peer.name, one_in, size, fit: Spread::of(&fits?) });
         }
         Ok(())
     }
@@ -119,6 +131,29 @@ fn fill_mixed<S: Store>(store: &S, region: usize, seed: u64) -> f64 {
     payload as f64 / region as f64
 }
 
+/// Fills a region with short secrets, releases all but a random one in `one_in`, and counts how many of
+/// `size` fit.
+fn fill_among<S: Store>(store: &S, one_in: usize, size: usize, seed: u64) -> f64 {
+    let mut short: Vec<_> = std::iter::from_fn(|| store.allocate(SHORT)).collect();
+    Random::new(seed).shuffle(&mut short);
+    let stay = short.len() / one_in;
+    short.drain(stay..).for_each(|secret| store.release(secret));
+    let fit = fill(store, size);
+    give_back(store, short.into_iter());
+    fit as f64
+}
+
+/// The most that fit if every byte could be used that no secret is in that stays: one canary lies between
+/// two secrets, there is no bookkeeping, and nothing moves.
+fn most_among(one_in: usize, size: usize, seed: u64) -> f64 {
+    let mut stays = vec![false; SMALL / (SHORT + CANARY)];
+    let count = stays.len() / one_in;
+    stays[..count].fill(true);
+    Random::new(seed).shuffle(&mut stays);
+    let gaps = stays.split(|&stays| stays).map(|gap| gap.len() * (SHORT + CANARY));
+    gaps.map(|bytes| bytes / (size + CANARY)).sum::<usize>() as f64
+}
+
 /// Log-normal: most passwords and tokens are short, a few keys are long.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "8 to 4,096")]
 pub(crate) fn mixed_size(random: &mut Random) -> usize {
@@ -140,6 +175,15 @@ pub(crate) const SIZES: [usize; 18] =
 /// The two limits that are met most: old defaults and small hosts, and Linux since 5.16.
 pub(crate) const SMALL: usize = 64 * 1024;
 pub(crate) const LARGE: usize = 8 * 1024 * 1024;
+
+/// One in how many short secrets stays, and what is to fit among them.
+pub(crate) const AMONG: [(usize, usize); 3] = [(10, 128), (10, 4096), (100, 1024)];
+/// Bytes of a short secret.
+pub(crate) const SHORT: usize = 64;
+/// As is strongroom's.
+const CANARY: usize = 8;
+/// The name under which the bound goes.
+pub(crate) const NOTHING_MOVES: &str = "the most, if nothing moves";
 
 /// As few secrets as show what one costs.
 const FEW: usize = 8;

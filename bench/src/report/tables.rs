@@ -6,7 +6,7 @@ use std::iter;
 use super::cells::{amount, middle, nanoseconds, times};
 use super::table::Table;
 use super::{libraries, store, streams, vault, windows};
-use crate::measure::density::{LARGE, SMALL};
+use crate::measure::density::{AMONG, LARGE, NOTHING_MOVES, SMALL};
 use crate::measure::speed::scenarios;
 use crate::measure::{at_rest, growth, one_core, sealing, team, threads};
 use crate::results::{Results, Target, Unit};
@@ -19,6 +19,7 @@ pub(crate) fn all(results: &Results) -> Vec<Table> {
         bars(results),
         density(results),
         mixed(results),
+        among(results),
         speed(results),
         growth_table(results),
         renewed(results),
@@ -149,6 +150,30 @@ fn mixed(results: &Results) -> Table {
             found.map_or("-".to_owned(), |found| amount(found.payload.median, Unit::Share))
         };
         table.rows.push(vec![peer.to_owned(), share(SMALL), share(LARGE)]);
+    }
+    table
+}
+
+fn among(results: &Results) -> Table {
+    let caption = "64 KiB are filled with secrets of 64 B, and a random one in ten, or in a hundred, \
+                   stays: how many longer ones fit then. The median of several seeds. First row: the \
+                   most that could, if every byte between those that stay were used.";
+    let headings =
+        AMONG.map(|(one_in, size)| format!("1 in {one_in} stays, {} B", thousands(size)));
+    let mut columns = vec![""];
+    columns.extend(headings.iter().map(String::as_str));
+    let mut table = Table::new(ARE_LEFT, caption, &columns);
+    let peers = distinct(results.among.iter().map(|found| found.peer));
+    let (bound, others): (Vec<_>, Vec<_>) =
+        peers.into_iter().partition(|&peer| peer == NOTHING_MOVES);
+    for peer in bound.into_iter().chain(others) {
+        let cells = AMONG.map(|case| {
+            let mut among = results.among.iter();
+            let found =
+                among.find(|found| found.peer == peer && (found.one_in, found.size) == case);
+            found.map_or("-".to_owned(), |found| amount(found.fit.median, Unit::Secrets))
+        });
+        table.rows.push(iter::once(peer.to_owned()).chain(cells).collect());
     }
     table
 }
@@ -367,6 +392,7 @@ pub(super) fn distinct<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
 const MACHINE: &str = "Machine";
 const DENSITY: &str = "Density";
 const MIXED: &str = "Mixed sizes";
+const ARE_LEFT: &str = "Among those that stay";
 const SPEED: &str = "Allocate, write, release";
 const GROWTH: &str = "Cost by the size of the region";
 const RENEWED: &str = "As good as new";
