@@ -12,6 +12,7 @@ use strongroom::limits::Limits;
 pub(crate) struct Machine {
     pub(crate) processor: String,
     pub(crate) cores: usize,
+    pub(crate) vectors: &'static str,
     pub(crate) memory: String,
     pub(crate) kernel: String,
     pub(crate) huge_pages: String,
@@ -28,6 +29,7 @@ impl Machine {
         Self {
             processor: line_of("/proc/cpuinfo", "model name").unwrap_or_else(unknown),
             cores: thread::available_parallelism().map_or(0, usize::from),
+            vectors: vectors(),
             memory: line_of("/proc/meminfo", "MemTotal").unwrap_or_else(unknown),
             kernel: first_line("/proc/sys/kernel/osrelease").unwrap_or_else(unknown),
             huge_pages: first_line("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -46,6 +48,7 @@ impl Machine {
         let flags = if self.rustflags.is_empty() { "default" } else { self.rustflags };
         [
             ("Processor", format!("{}, {} cores", self.processor, self.cores)),
+            ("Vectors", self.vectors.to_owned()),
             ("Memory", self.memory.clone()),
             ("Kernel", format!("Linux {}", self.kernel)),
             ("Transparent huge pages", self.huge_pages.clone()),
@@ -73,6 +76,19 @@ fn line_of(path: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;
     Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// The widest vectors that ciphers can use: how sealing stands beside others depends on them.
+fn vectors() -> &'static str {
+    let flags = line_of("/proc/cpuinfo", "flags").unwrap_or_default();
+    let has = |wanted| flags.split_whitespace().any(|flag| flag == wanted);
+    if has("avx512f") {
+        "512 bits (AVX-512)"
+    } else if has("avx2") {
+        "256 bits (AVX2)"
+    } else {
+        "at most 128 bits"
+    }
 }
 
 fn glibc_version() -> String {
