@@ -24,7 +24,7 @@ pub(super) struct Names<N, S = RandomState> {
     hasher: S,
     collector: Collector,
     /// A name is put in by one thread, looked at by others, and dropped by another.
-    for_threads: PhantomData<(N, Mutex<N>)>,
+    for_threads: PhantomData<(Mutex<Box<N>>, Box<N>)>,
 }
 
 /// The names, to one who looks: what it shows stays as long as this does.
