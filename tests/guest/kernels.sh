@@ -63,7 +63,8 @@ kernel_of() {
     why="there is no kernel in $folder: tests/guest/run --install $suite"
     $install && has curl curl && has gpgv gpgv || return
     rm -rf "$folder.part" && mkdir -p "$folder.part" && fetch_signed "$folder.part" "$@" || return
-    rm -rf "$folder" && dpkg-deb -x "$folder.part/package.deb" "$folder" && rm -r "$folder.part" &&
+    rm -rf "$folder" && dpkg-deb -x "$folder.part/package.deb" "$folder.part/unpacked" &&
+        mv "$folder.part/unpacked" "$folder" && rm -r "$folder.part" &&
         kernel=$(ls "$folder"/boot/vmlinu[xz]-*)
 }
 
