@@ -1,6 +1,6 @@
 //! What strongroom must reach, and whether it did.
 
-use crate::measure::density::{LARGE, SMALL};
+use crate::measure::density::{AMONG, LARGE, SMALL};
 use crate::measure::{growth, speed};
 use crate::peers::{BUFFERS, STRONGROOM};
 use crate::results::{Bar, Results, Target, Unit};
@@ -51,7 +51,7 @@ fn density(results: &Results, bars: &mut Vec<Bar>) {
             unit: Unit::Share,
         });
     }
-    for (one_in, size, least) in [(10, 128, 200.0), (10, 4096, 4.0), (100, 1024, 45.0)] {
+    for ((one_in, size), least) in AMONG.into_iter().zip([200.0, 4.0, 45.0]) {
         let mut among = results.among.iter();
         let found = among
             .find(|found| found.peer == STRONGROOM && (found.one_in, found.size) == (one_in, size));

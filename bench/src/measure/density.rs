@@ -21,12 +21,12 @@ pub(crate) struct Found {
 /// Fills regions with every peer that works in one.
 pub(crate) fn measure(seeds: u64) -> Found {
     let mut fill = Fill { seeds, found: Found::default() };
-    peers::each(&mut fill);
     for (one_in, size) in AMONG {
         let fit =
             Spread::of(&(0..seeds).map(|seed| most_among(one_in, size, seed)).collect::<Vec<_>>());
         fill.found.among.push(Among { peer: NOTHING_MOVES, one_in, size, fit });
     }
+    peers::each(&mut fill);
     fill.found
 }
 
@@ -179,11 +179,11 @@ pub(crate) const LARGE: usize = 8 * 1024 * 1024;
 /// One in how many short secrets stays, and what is to fit among them.
 pub(crate) const AMONG: [(usize, usize); 3] = [(10, 128), (10, 4096), (100, 1024)];
 /// Bytes of a short secret.
-pub(crate) const SHORT: usize = 64;
+const SHORT: usize = 64;
 /// As is strongroom's.
 const CANARY: usize = 8;
 /// The name under which the bound goes.
-pub(crate) const NOTHING_MOVES: &str = "the most, if nothing moves";
+const NOTHING_MOVES: &str = "the most, if nothing moves";
 
 /// As few secrets as show what one costs.
 const FEW: usize = 8;

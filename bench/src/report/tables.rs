@@ -6,7 +6,7 @@ use std::iter;
 use super::cells::{amount, middle, nanoseconds, times};
 use super::table::Table;
 use super::{libraries, store, streams, vault, windows};
-use crate::measure::density::{AMONG, LARGE, NOTHING_MOVES, SMALL};
+use crate::measure::density::{AMONG, LARGE, SMALL};
 use crate::measure::speed::scenarios;
 use crate::measure::{at_rest, growth, one_core, sealing, team, threads};
 use crate::results::{Results, Target, Unit};
@@ -163,10 +163,7 @@ fn among(results: &Results) -> Table {
     let mut columns = vec![""];
     columns.extend(headings.iter().map(String::as_str));
     let mut table = Table::new(ARE_LEFT, caption, &columns);
-    let peers = distinct(results.among.iter().map(|found| found.peer));
-    let (bound, others): (Vec<_>, Vec<_>) =
-        peers.into_iter().partition(|&peer| peer == NOTHING_MOVES);
-    for peer in bound.into_iter().chain(others) {
+    for peer in distinct(results.among.iter().map(|found| found.peer)) {
         let cells = AMONG.map(|case| {
             let mut among = results.among.iter();
             let found =
