@@ -51,10 +51,20 @@ impl<'r> Buddy<'r> {
     }
 
     /// Takes `count` leaves in a row of which the first is `offset` more than a multiple of `step`,
-    /// a power of two: among the lowest if such leaves lie there, or else wherever there are some to
-    /// spare.
+    /// a power of two.
     pub(crate) fn take(&self, count: usize, step: usize, offset: usize) -> Option<usize> {
-        let align = |start: usize| start + (offset.wrapping_sub(start) & (step - 1));
+        self.take_where(count, step - 1, |from| from + (offset.wrapping_sub(from) & (step - 1)))
+    }
+
+    /// Takes `count` leaves in a row of which the first is one that `align` gives, who is asked where so
+    /// many are free from, and passes over `most_passed` at most: among the lowest if such leaves lie
+    /// there, or else wherever there are some to spare.
+    pub(crate) fn take_where(
+        &self,
+        count: usize,
+        most_passed: usize,
+        align: impl Fn(usize) -> usize,
+    ) -> Option<usize> {
         let among_the_lowest = || {
             let mut from = 0;
             for _ in 0..TRIES {
@@ -67,7 +77,7 @@ impl<'r> Buddy<'r> {
             None
         };
         let first = among_the_lowest()
-            .or_else(|| Some(align(self.find(count.checked_add(step - 1)?, 0)?)))?;
+            .or_else(|| Some(align(self.find(count.checked_add(most_passed)?, 0)?)))?;
         self.set(first..first + count, false);
         Some(first)
     }

@@ -69,12 +69,19 @@ pub(crate) struct Shape {
     reciprocal: u32,
     /// A bit for each cell.
     pub(crate) lane: usize,
+    /// From each leaf of a group, how many leaves to pass over before a run begins.
+    skip: [u8; LANES],
 }
 
 impl Shape {
     #[inline]
     pub(crate) const fn cell_size(&self) -> usize {
         self.stride as usize - CANARY
+    }
+
+    /// The best leaf for a run to begin with, of `from` and the few behind it.
+    pub(crate) const fn start(&self, from: usize) -> usize {
+        from + self.skip[from % LANES] as usize
     }
 
     /// Bytes from the start of the run to a cell.
@@ -184,8 +191,29 @@ impl Shape {
             stride: narrow_16(stride),
             reciprocal: narrow_32((1_u64 << 32).div_ceil(stride as u64)),
             lane: (1 << cells) - 1,
+            skip: skips(cells, stride),
         }
     }
+}
+
+/// From each leaf of a group, how many leaves a run passes over so that all its bits lie in one word: of the
+/// numbers that do, the one that wastes least if a shorter run of the same class is cut there.
+const fn skips(cells: usize, stride: usize) -> [u8; LANES] {
+    let mut skips = [0; LANES];
+    let mut leaf = 0;
+    while leaf < LANES {
+        let (mut skip, mut least) = (0, usize::MAX);
+        while skip < LANES {
+            let passed = skip * LEAF;
+            let wasted = passed - passed.saturating_sub(CANARY) / stride * stride;
+            if (leaf + skip) % LANES * LANE_BITS + cells <= MOST_CELLS && wasted < least {
+                (skips[leaf], least) = (narrow(skip), wasted);
+            }
+            skip += 1;
+        }
+        leaf += 1;
+    }
+    skips
 }
 
 /// The most leaves in a run of `class`, before its tail is trimmed.
@@ -270,8 +298,22 @@ mod tests {
                 let end = shape.cell_offset(usize::from(shape.cells));
                 assert!(end <= leaves * LEAF && end > (leaves - 1) * LEAF, "no leaf is unused");
                 assert!(usize::from(shape.cells) < leaves.min(LANES) * LANE_BITS);
+                for from in 0..LANES {
+                    let first = shape.start(from);
+                    assert!(first - from < LANES);
+                    assert!(shape.lane.leading_zeros() as usize > first % LANES * LANE_BITS);
+                }
             }
         }
+    }
+
+    /// 11 leaves are full to the last byte, and so are 2. One alone has room for 3 of 3.5.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn what_a_run_passes_over_is_worth_a_run() {
+        let class = class_for(64).unwrap();
+        let shape = shapes_of(class).map(|number| &SHAPES[number]).find(|shape| shape.leaves == 11);
+        assert_eq!([0, 1, 2, 3].map(|from| shape.unwrap().start(from)), [0, 1, 4, 5]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use core::ops::Range;
 
 use super::{Arena, plan};
 use crate::cells::{Claimed, ReadyCell, Spare};
-use crate::classes::{CLASSES, LANE_BITS, LANES, LEAF, SHAPES, Shape, shape_for, shapes_of};
+use crate::classes::{CLASSES, LANES, LEAF, SHAPES, Shape, shape_for, shapes_of};
 use crate::error::FaultKind;
 use crate::kind::Kind;
 use crate::owner::Owner;
@@ -54,8 +54,10 @@ impl<O: Owner> Arena<'_, O> {
             }
             let mut numbers = (shapes_of(class).start..=best).rev();
             numbers.find_map(|number| {
-                let spare = self.take_for_run(number, step_of(&SHAPES[number]), ledger, canary)?;
-                Some(Room::Leaves(spare, number))
+                let shape = &SHAPES[number];
+                let count = usize::from(shape.leaves);
+                let first = self.buddy.take_where(count, LANES - 1, |from| shape.start(from))?;
+                Some(Room::Leaves(self.note_run(shape, first, ledger, canary), number))
             })
         };
         let in_another_run = || {
@@ -81,24 +83,17 @@ impl<O: Owner> Arena<'_, O> {
                 return None;
             }
             let number = shape_for(class, ledger.cells[class] as usize);
-            (self.take_for_run(number, APART, &mut ledger, canary)?, number)
+            let shape = &SHAPES[number];
+            let first = self.buddy.take(usize::from(shape.leaves), APART, 0)?;
+            (self.note_run(shape, first, &mut ledger, canary), number)
         };
         Some(self.cells.open_run(self.if_untouched(spare)?, number))
     }
 
-    /// Takes leaves for a run of the shape with this number, the first of them a multiple of `step`.
-    /// Called under the lock.
-    fn take_for_run(
-        &self,
-        number: usize,
-        step: usize,
-        ledger: &mut Ledger,
-        canary: u64,
-    ) -> Option<Spare> {
-        let shape = &SHAPES[number];
-        let first = self.buddy.take(usize::from(shape.leaves), step, 0)?;
+    /// Notes that leaves were taken for a run. Called under the lock.
+    fn note_run(&self, shape: &Shape, first: usize, ledger: &mut Ledger, canary: u64) -> Spare {
         ledger.cells[usize::from(shape.class)] += u32::from(shape.cells);
-        Some(self.note_taken(first..first + usize::from(shape.leaves), ledger, canary))
+        self.note_taken(first..first + usize::from(shape.leaves), ledger, canary)
     }
 
     /// Takes `count` leaves for a block, the first of them `offset` more than a multiple of `step`.
@@ -184,15 +179,6 @@ impl<O: Owner> Arena<'_, O> {
         self.report(FaultKind::WriteAfterFree, Some(start));
         None
     }
-}
-
-/// What the first leaf of a run is a multiple of. A run whose cells need more occupancy bits than a
-/// leaf has begins where its bits are within one word.
-fn step_of(shape: &Shape) -> usize {
-    if usize::from(shape.cells) < LANE_BITS {
-        return 1;
-    }
-    usize::from(shape.leaves).next_power_of_two().min(LANES)
 }
 
 /// Runs that are taken apart before the lock is given up.
