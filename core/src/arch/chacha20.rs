@@ -2,22 +2,25 @@
 //!
 //! ```text
 //! many blocks    vector w: word w of block 0 | word w of block 1 | …            8 or 16 lanes
-//! fours          vector g: words 4g to 4g + 3 of block 0 | … | of block 3       512 bits
+//! few blocks     vector g: words 4g to 4g + 3 of block 0 | the same of block 1 | …
 //! ```
 //!
 //! The `chacha20` crate makes four blocks at a time by 256 bits, and each step waits for the one
-//! before. With 8 or 16 blocks there is always another step to do. Four and eight blocks are faster with
-//! 512 bits because those vectors rotate in one instruction; otherwise four are left to the crate.
+//! before. With 8 or 16 blocks there is always another step to do. Few are made as few: what is left of a
+//! text, and short ones.
 //!
 //! No branch and no index depends on key, counter or keystream.
 
 use core::arch::x86_64::{
     __m256i, __m512i, _mm256_add_epi32, _mm256_or_si256, _mm256_set1_epi32, _mm256_shuffle_epi8,
-    _mm256_slli_epi32, _mm256_srli_epi32, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
-    _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256, _mm512_add_epi32,
-    _mm512_rol_epi32, _mm512_set1_epi32, _mm512_shuffle_epi32, _mm512_unpackhi_epi32,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64, _mm512_xor_si512,
+    _mm256_shuffle_epi32, _mm256_slli_epi32, _mm256_srli_epi32, _mm256_unpackhi_epi32,
+    _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
+    _mm512_add_epi32, _mm512_rol_epi32, _mm512_set1_epi32, _mm512_shuffle_epi32,
+    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    _mm512_xor_si512,
 };
+
+use core::hint::black_box;
 
 use bytemuck::cast;
 use zeroize::Zeroize;
@@ -36,15 +39,14 @@ enum Vectors {
 }
 
 impl Wide {
-    /// `None` where the crate is as fast for a text that takes no more than `blocks`, or there is
-    /// nothing else.
+    /// `None` where there are no such vectors.
     #[inline]
-    pub(crate) fn new(key: &[u8; 32], nonce: &[u8; 12], blocks: usize) -> Option<Self> {
+    pub(crate) fn new(key: &[u8; 32], nonce: &[u8; 12]) -> Option<Self> {
         // Processors with these (Ice Lake, Zen 4) keep their clock rate when they use 512 bits; some
         // older ones with `avx512f` only do not.
         let vectors = if avx512::get() {
             Vectors::Bits512
-        } else if avx2::get() && blocks > FOUR / BLOCK {
+        } else if avx2::get() {
             Vectors::Bits256
         } else {
             return None;
@@ -56,37 +58,33 @@ impl Wide {
     /// `out` is four blocks long, or a multiple of 16.
     #[inline]
     pub(crate) fn write(&mut self, out: &mut [u8], length: usize) {
-        match self.vectors {
-            Vectors::Bits512 if length <= FOUR => {
-                if let Some(batch) = out.as_chunks_mut().0.first_chunk_mut() {
-                    // SAFETY: `new` saw that the processor and the operating system support the
-                    // instructions.
-                    unsafe { four(&self.state, batch) };
-                    self.advance(FOUR);
-                }
-            }
-            Vectors::Bits512 if length <= EIGHT => {
-                if let Some(batch) = out.as_chunks_mut().0.first_chunk_mut() {
-                    // SAFETY: as above.
-                    unsafe { two_fours(&self.state, batch) };
-                    self.advance(EIGHT);
-                }
-            }
-            Vectors::Bits512 => {
-                for batch in &mut out.as_chunks_mut().0[..length.div_ceil(SIXTEEN)] {
-                    // SAFETY: as above.
-                    unsafe { sixteen(&self.state, batch) };
-                    self.advance(SIXTEEN);
-                }
-            }
-            Vectors::Bits256 => {
-                for batch in &mut out.as_chunks_mut().0[..length.div_ceil(EIGHT)] {
-                    // SAFETY: as above.
-                    unsafe { eight(&self.state, batch) };
-                    self.advance(EIGHT);
-                }
-            }
+        let mut done = 0;
+        while done < length {
+            done += self.write_batch(&mut out[done..], length - done);
         }
+    }
+
+    /// Writes a batch that is as large as `length` bytes need, or else the largest. How many bytes it has.
+    #[inline]
+    fn write_batch(&mut self, out: &mut [u8], length: usize) -> usize {
+        macro_rules! batch {
+            ($make:ident) => {{
+                let batch = out.first_chunk_mut().expect("the batches are whole");
+                // SAFETY: `new` saw that the processor and the operating system support the instructions.
+                unsafe { $make(&self.state, batch) };
+                batch.len()
+            }};
+        }
+        let made = match self.vectors {
+            Vectors::Bits512 if length <= FOUR => batch!(four),
+            Vectors::Bits512 if length <= EIGHT => batch!(two_fours),
+            Vectors::Bits512 => batch!(sixteen),
+            Vectors::Bits256 if length <= FOUR => batch!(two_pairs),
+            Vectors::Bits256 if length <= SIX => batch!(three_pairs),
+            Vectors::Bits256 => batch!(eight),
+        };
+        self.advance(made);
+        made
     }
 
     fn advance(&mut self, bytes: usize) {
@@ -111,55 +109,78 @@ impl Drop for Wide {
     }
 }
 
+/// Section 2.1, for several at once, which take turns: each step of one waits for the step before.
+macro_rules! quarter_rounds {
+    (
+        $add:ident $xor:ident $rotate:ident $bytes:ident:
+        $($a:expr, $b:expr, $c:expr, $d:expr;)+
+    ) => {
+        $($a = $add($a, $b);)+
+        $($d = $rotate::<16, 16>($xor($d, $a), $bytes);)+
+        $($c = $add($c, $d);)+
+        $($b = $rotate::<12, 20>($xor($b, $c), $bytes);)+
+        $($a = $add($a, $b);)+
+        $($d = $rotate::<8, 24>($xor($d, $a), $bytes);)+
+        $($c = $add($c, $d);)+
+        $($b = $rotate::<7, 25>($xor($b, $c), $bytes);)+
+    };
+}
+
 /// As many blocks as a vector has lanes.
 macro_rules! many_blocks {
     (
-        $name:ident, $feature:literal, $vector:ty, $lanes:literal blocks,
-        $splat:ident $add:ident $xor:ident $rotate:ident
+        $name:ident, $feature:literal, $lanes:literal blocks,
+        $splat:ident $add:ident $xor:ident $rotate:ident $bytes:ident
         $low_words:ident $high_words:ident $low_pairs:ident $high_pairs:ident
     ) => {
         #[target_feature(enable = $feature)]
         fn $name(state: &[u32; 16], out: &mut [u8; $lanes * BLOCK]) {
-            macro_rules! quarter_round {
-                ($s:ident: $a:literal $b:literal $c:literal $d:literal) => {
-                    $s[$a] = $add($s[$a], $s[$b]);
-                    $s[$d] = $rotate::<16, 16>($xor($s[$d], $s[$a]));
-                    $s[$c] = $add($s[$c], $s[$d]);
-                    $s[$b] = $rotate::<12, 20>($xor($s[$b], $s[$c]));
-                    $s[$a] = $add($s[$a], $s[$b]);
-                    $s[$d] = $rotate::<8, 24>($xor($s[$d], $s[$a]));
-                    $s[$c] = $add($s[$c], $s[$d]);
-                    $s[$b] = $rotate::<7, 25>($xor($s[$b], $s[$c]));
-                };
-            }
-
-            let mut lane = 0;
-            let lanes: [u32; $lanes] = [(); $lanes].map(|()| {
-                lane += 1;
-                lane - 1
-            });
+            let mut lanes = [0_u32; $lanes];
+            (0..).zip(&mut lanes).for_each(|(number, lane)| *lane = number);
             // Made again at the end, and not kept meanwhile: a word in all lanes is a load.
-            let start = |word: usize| {
-                let all = $splat(state[word].cast_signed());
-                if word == 12 { $add(all, cast(lanes)) } else { all }
-            };
-
-            let mut s = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15].map(start);
+            macro_rules! start {
+                ($word:expr) => {{
+                    let all = $splat(state[$word].cast_signed());
+                    if $word == 12 { $add(all, cast(lanes)) } else { all }
+                }};
+            }
+            let bytes = $bytes();
+            let mut s = [$splat(0); 16];
+            for (word, vector) in s.iter_mut().enumerate() {
+                *vector = start!(word);
+            }
             for _ in 0..DOUBLE_ROUNDS {
-                quarter_round!(s: 0 4 8 12);
-                quarter_round!(s: 1 5 9 13);
-                quarter_round!(s: 2 6 10 14);
-                quarter_round!(s: 3 7 11 15);
-                quarter_round!(s: 0 5 10 15);
-                quarter_round!(s: 1 6 11 12);
-                quarter_round!(s: 2 7 8 13);
-                quarter_round!(s: 3 4 9 14);
+                quarter_rounds!(
+                    $add $xor $rotate bytes:
+                    s[0], s[4], s[8], s[12];
+                    s[1], s[5], s[9], s[13];
+                );
+                quarter_rounds!(
+                    $add $xor $rotate bytes:
+                    s[2], s[6], s[10], s[14];
+                    s[3], s[7], s[11], s[15];
+                );
+                quarter_rounds!(
+                    $add $xor $rotate bytes:
+                    s[0], s[5], s[10], s[15];
+                    s[1], s[6], s[11], s[12];
+                );
+                quarter_rounds!(
+                    $add $xor $rotate bytes:
+                    s[2], s[7], s[8], s[13];
+                    s[3], s[4], s[9], s[14];
+                );
             }
 
             // Four words of four blocks change places, in each 128 bits of the vectors.
             let pieces = out.as_chunks_mut::<16>().0;
             for group in 0..4 {
-                let [a, b, c, d] = [0, 1, 2, 3].map(|i| $add(s[4 * group + i], start(4 * group + i)));
+                macro_rules! sum {
+                    ($word:literal) => {
+                        $add(s[4 * group + $word], start!(4 * group + $word))
+                    };
+                }
+                let (a, b, c, d) = (sum!(0), sum!(1), sum!(2), sum!(3));
                 let (low_ab, high_ab) = ($low_words(a, b), $high_words(a, b));
                 let (low_cd, high_cd) = ($low_words(c, d), $high_words(c, d));
                 let rows = [
@@ -180,62 +201,64 @@ macro_rules! many_blocks {
 }
 
 many_blocks!(
-    eight, "avx2", __m256i, 8 blocks,
-    _mm256_set1_epi32 _mm256_add_epi32 _mm256_xor_si256 rotate_256
+    eight, "avx2", 8 blocks,
+    _mm256_set1_epi32 _mm256_add_epi32 _mm256_xor_si256 rotate_256 bytes_256
     _mm256_unpacklo_epi32 _mm256_unpackhi_epi32 _mm256_unpacklo_epi64 _mm256_unpackhi_epi64
 );
 many_blocks!(
-    sixteen, "avx512f", __m512i, 16 blocks,
-    _mm512_set1_epi32 _mm512_add_epi32 _mm512_xor_si512 rotate_512
+    sixteen, "avx512f", 16 blocks,
+    _mm512_set1_epi32 _mm512_add_epi32 _mm512_xor_si512 rotate_512 bytes_512
     _mm512_unpacklo_epi32 _mm512_unpackhi_epi32 _mm512_unpacklo_epi64 _mm512_unpackhi_epi64
 );
 
-/// Fours of blocks, a row of each block of a four in one vector. The fours take turns, for each step of
-/// one waits for the step before.
-macro_rules! fours {
-    ($name:ident: $($a:ident $b:ident $c:ident $d:ident $first:literal),+) => {
-        #[target_feature(enable = "avx512f")]
-        fn $name(state: &[u32; 16], out: &mut [[u8; FOUR]; [$($first),+].len()]) {
-            let rows = [0, 1, 2, 3].map(|row| cast([state.as_chunks::<4>().0[row]; 4]));
+/// As many blocks as a vector has rows of, once or twice: a row of each block in one vector.
+macro_rules! few_blocks {
+    (
+        $name:ident, $feature:literal, $each:literal blocks in $all:literal bytes,
+        $add:ident $xor:ident $rotate:ident $bytes:ident $shuffle:ident:
+        $($a:ident $b:ident $c:ident $d:ident $first:literal),+
+    ) => {
+        #[target_feature(enable = $feature)]
+        fn $name(state: &[u32; 16], out: &mut [u8; $all]) {
+            let [a, b, c, d]: [[u32; 4]; 4] = cast(*state);
+            let rows = [cast([a; $each]), cast([b; $each]), cast([c; $each]), cast([d; $each])];
+            // The last row has the number of the block.
+            macro_rules! number_from {
+                ($row:expr, $number:expr) => {{
+                    let mut numbers = [[0_u32; 4]; $each];
+                    for (number, row) in ($number..).zip(&mut numbers) {
+                        row[0] = number;
+                    }
+                    $add($row, cast(numbers))
+                }};
+            }
+            let bytes = $bytes();
             $(
                 let [mut $a, mut $b, mut $c, mut $d] = rows;
-                $d = number_from($d, $first);
+                $d = number_from!($d, $first);
             )+
-            macro_rules! round {
-                () => {
-                    $($a = _mm512_add_epi32($a, $b);)+
-                    $($d = rotate_512::<16, 16>(_mm512_xor_si512($d, $a));)+
-                    $($c = _mm512_add_epi32($c, $d);)+
-                    $($b = rotate_512::<12, 20>(_mm512_xor_si512($b, $c));)+
-                    $($a = _mm512_add_epi32($a, $b);)+
-                    $($d = rotate_512::<8, 24>(_mm512_xor_si512($d, $a));)+
-                    $($c = _mm512_add_epi32($c, $d);)+
-                    $($b = rotate_512::<7, 25>(_mm512_xor_si512($b, $c));)+
-                };
-            }
-
             for _ in 0..DOUBLE_ROUNDS {
-                round!();
+                quarter_rounds!($add $xor $rotate bytes: $($a, $b, $c, $d;)+);
                 // The diagonals become columns. The row that was changed last, b, stays where it is.
                 $(
-                    $a = _mm512_shuffle_epi32::<0b10_01_00_11>($a);
-                    $c = _mm512_shuffle_epi32::<0b00_11_10_01>($c);
-                    $d = _mm512_shuffle_epi32::<0b01_00_11_10>($d);
+                    $a = $shuffle::<0b10_01_00_11>($a);
+                    $c = $shuffle::<0b00_11_10_01>($c);
+                    $d = $shuffle::<0b01_00_11_10>($d);
                 )+
-                round!();
+                quarter_rounds!($add $xor $rotate bytes: $($a, $b, $c, $d;)+);
                 $(
-                    $a = _mm512_shuffle_epi32::<0b00_11_10_01>($a);
-                    $c = _mm512_shuffle_epi32::<0b10_01_00_11>($c);
-                    $d = _mm512_shuffle_epi32::<0b01_00_11_10>($d);
+                    $a = $shuffle::<0b00_11_10_01>($a);
+                    $c = $shuffle::<0b10_01_00_11>($c);
+                    $d = $shuffle::<0b01_00_11_10>($d);
                 )+
             }
+            let pieces = out.as_chunks_mut::<16>().0;
             $(
-                let pieces = out[$first / 4].as_chunks_mut::<16>().0;
-                let starts = [rows[0], rows[1], rows[2], number_from(rows[3], $first)];
+                let starts = [rows[0], rows[1], rows[2], number_from!(rows[3], $first)];
                 for (row, vector) in [$a, $b, $c, $d].into_iter().enumerate() {
-                    let parts: [[u8; 16]; 4] = cast(_mm512_add_epi32(vector, starts[row]));
+                    let parts: [[u8; 16]; $each] = cast($add(vector, starts[row]));
                     for (block, part) in parts.into_iter().enumerate() {
-                        pieces[4 * block + row] = part;
+                        pieces[4 * ($first as usize + block) + row] = part;
                     }
                 }
             )+
@@ -243,35 +266,54 @@ macro_rules! fours {
     };
 }
 
-fours!(four: a b c d 0);
-fours!(two_fours: a b c d 0, e f g h 4);
-
-/// The last row of four blocks, with their numbers: the first is that many after the next block.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn number_from(row: __m512i, first: u32) -> __m512i {
-    let numbers =
-        [[first, 0, 0, 0], [first + 1, 0, 0, 0], [first + 2, 0, 0, 0], [first + 3, 0, 0, 0]];
-    _mm512_add_epi32(row, cast(numbers))
-}
+few_blocks!(
+    two_pairs, "avx2", 2 blocks in 256 bytes,
+    _mm256_add_epi32 _mm256_xor_si256 rotate_256 bytes_256 _mm256_shuffle_epi32:
+    a b c d 0, e f g h 2
+);
+few_blocks!(
+    three_pairs, "avx2", 2 blocks in 384 bytes,
+    _mm256_add_epi32 _mm256_xor_si256 rotate_256 bytes_256 _mm256_shuffle_epi32:
+    a b c d 0, e f g h 2, i j k l 4
+);
+few_blocks!(
+    four, "avx512f", 4 blocks in 256 bytes,
+    _mm512_add_epi32 _mm512_xor_si512 rotate_512 bytes_512 _mm512_shuffle_epi32:
+    a b c d 0
+);
+few_blocks!(
+    two_fours, "avx512f", 4 blocks in 512 bytes,
+    _mm512_add_epi32 _mm512_xor_si512 rotate_512 bytes_512 _mm512_shuffle_epi32:
+    a b c d 0, e f g h 4
+);
 
 /// To the left by `LEFT` bits, and by 32 - `LEFT` to the right.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn rotate_256<const LEFT: i32, const RIGHT: i32>(vector: __m256i) -> __m256i {
+fn rotate_256<const LEFT: i32, const RIGHT: i32>(vector: __m256i, bytes: [__m256i; 2]) -> __m256i {
     match LEFT {
         // Whole bytes change places in one instruction.
-        16 => _mm256_shuffle_epi8(vector, cast([BYTES_BY_16; 2])),
-        8 => _mm256_shuffle_epi8(vector, cast([BYTES_BY_8; 2])),
+        16 => _mm256_shuffle_epi8(vector, bytes[0]),
+        8 => _mm256_shuffle_epi8(vector, bytes[1]),
         _ => _mm256_or_si256(_mm256_slli_epi32::<LEFT>(vector), _mm256_srli_epi32::<RIGHT>(vector)),
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn rotate_512<const LEFT: i32, const RIGHT: i32>(vector: __m512i) -> __m512i {
+fn rotate_512<const LEFT: i32, const RIGHT: i32>(vector: __m512i, (): ()) -> __m512i {
     _mm512_rol_epi32::<LEFT>(vector)
 }
+
+/// Which byte comes where when words of 32 bits rotate by 16 and by 8. A compiler that knew would take two
+/// instructions instead, to save the load.
+#[inline]
+fn bytes_256() -> [__m256i; 2] {
+    black_box([cast([BYTES_BY_16; 2]), cast([BYTES_BY_8; 2])])
+}
+
+#[inline]
+fn bytes_512() {}
 
 cpufeatures::new!(avx2, "avx2");
 cpufeatures::new!(avx512, "avx512f", "avx512vbmi");
@@ -286,8 +328,8 @@ const BYTES_BY_8: [u8; 16] = [3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 
 /// Bytes in a block, and in so many.
 const BLOCK: usize = 64;
 const FOUR: usize = 4 * BLOCK;
+const SIX: usize = 6 * BLOCK;
 const EIGHT: usize = 8 * BLOCK;
-const SIXTEEN: usize = 16 * BLOCK;
 
 #[cfg(test)]
 mod tests {
@@ -297,31 +339,24 @@ mod tests {
     use super::*;
     use crate::testing::Noise;
 
-    /// Every kind of batch this processor can make, and the crate's stream cipher.
+    /// Every kind of batch this processor can make, in every order, and the crate's stream cipher.
     #[test]
     #[cfg_attr(miri, ignore = "vectors are not interpreted")]
     fn all_vectors_make_the_same_keystream() {
         let mut noise = Noise(21);
         let kinds = [(avx2::get(), Vectors::Bits256), (avx512::get(), Vectors::Bits512)];
         for (_, vectors) in kinds.into_iter().filter(|(supported, _)| *supported) {
-            for batches in 1..4 {
+            for blocks in 1..=48 {
                 let (key, nonce): ([u8; 32], [u8; 12]) = (noise.array(), noise.array());
-                let mut expected = vec![0; batches * SIXTEEN];
+                let mut expected = vec![0; blocks * BLOCK];
                 chacha20::ChaCha20::new(&key.into(), &nonce.into()).apply_keystream(&mut expected);
 
                 let mut wide = Wide { state: state(&key, &nonce), vectors };
-                let mut made = vec![0; batches * SIXTEEN];
-                made.chunks_mut(SIXTEEN).for_each(|batch| wide.write(batch, SIXTEEN));
-                assert!(made == expected, "{batches} batches of 16 blocks");
-
-                if matches!(vectors, Vectors::Bits512) {
-                    for length in [FOUR, EIGHT] {
-                        let mut wide = Wide { state: state(&key, &nonce), vectors };
-                        made.fill(0);
-                        made.chunks_mut(length).for_each(|batch| wide.write(batch, length));
-                        assert!(made == expected, "batches of {length} bytes");
-                    }
-                }
+                let mut made = vec![0; blocks.next_multiple_of(16) * BLOCK];
+                wide.write(&mut made, blocks * BLOCK);
+                assert!(made.starts_with(&expected), "{blocks} blocks");
+                let next = wide.state[12] as usize;
+                assert!((blocks..blocks + 16).contains(&next), "{blocks} blocks: {next} is next");
             }
         }
     }
@@ -331,14 +366,18 @@ mod tests {
     #[cfg_attr(miri, ignore = "vectors are not interpreted")]
     fn the_last_blocks_under_a_key() {
         let (key, nonce) = ([7; 32], [9; 12]);
-        let mut blocks = [[0; SIXTEEN]; 2];
+        let mut blocks = [[0; 16 * BLOCK]; 2];
         for (blocks, vectors) in blocks.iter_mut().zip([Vectors::Bits256, Vectors::Bits512]) {
-            if !avx2::get() || matches!(vectors, Vectors::Bits512) && !avx512::get() {
+            if !avx2::get()
+                || matches!(vectors, Vectors::Bits512)
+                    && !avx512::get()
+                    && option_env!("NO512").is_none()
+            {
                 return;
             }
             let mut wide = Wide { state: state(&key, &nonce), vectors };
             wide.state[12] = u32::MAX - 10;
-            wide.write(blocks, SIXTEEN);
+            wide.write(blocks, 16 * BLOCK);
         }
         assert_eq!(blocks[0], blocks[1]);
     }

@@ -4,7 +4,7 @@
 pub(crate) enum Wide {}
 
 impl Wide {
-    pub(crate) fn new(_: &[u8; 32], _: &[u8; 12], _: usize) -> Option<Self> {
+    pub(crate) fn new(_: &[u8; 32], _: &[u8; 12]) -> Option<Self> {
         None
     }
 

@@ -46,7 +46,7 @@ impl<const BATCH: usize> Keystream<BATCH> {
         work: impl FnOnce(&mut Self) -> R,
     ) -> R {
         assert!(length <= MAX_LENGTH, "the text is longer than RFC 8439 allows");
-        let cipher = Cipher::new(key, nonce, BATCH / BLOCK);
+        let cipher = Cipher::new(key, nonce);
         let mut keystream = Self { cipher, first_key: [0; KEY], batch: [0; BATCH], length };
         keystream.cipher.write(&mut keystream.batch, length.saturating_add(BLOCK));
         keystream.first_key.copy_from_slice(&keystream.batch[..KEY]);
@@ -94,10 +94,9 @@ enum Cipher {
 }
 
 impl Cipher {
-    /// For batches of so many blocks.
     #[inline]
-    fn new(key: &[u8; KEY], nonce: &[u8; NONCE], blocks: usize) -> Self {
-        match Wide::new(key, nonce, blocks) {
+    fn new(key: &[u8; KEY], nonce: &[u8; NONCE]) -> Self {
+        match Wide::new(key, nonce) {
             Some(wide) => Self::Wide(wide),
             None => Self::Crate(ChaChaCore::new(key.into(), nonce.into())),
         }
