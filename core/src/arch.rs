@@ -7,6 +7,12 @@
 )]
 #[allow(unsafe_code, reason = "uses vectors of x86-64, where they are")]
 pub(crate) mod chacha20;
+#[cfg_attr(
+    not(all(target_arch = "x86_64", target_feature = "sse2", not(poly1305_backend = "soft"))),
+    path = "arch/no_poly1305.rs"
+)]
+#[allow(unsafe_code, reason = "uses vectors of x86-64, where they are")]
+pub(crate) mod poly1305;
 #[allow(unsafe_code, reason = "uses instructions of x86-64, where they are")]
 pub(crate) mod processor;
 #[allow(

@@ -21,7 +21,7 @@ use core::fmt::{self, Display, Formatter};
 use ::poly1305::universal_hash::{KeyInit, UniversalHash};
 use zeroize::zeroize_stack;
 
-use self::poly1305::Poly1305;
+use self::poly1305::{Poly1305, WIDE};
 use crate::constant_time::constant_time_eq;
 use crate::crypto::keystream::{
     self, InOutBuf, KEY, Keystream, LONG_BATCH, NONCE, SHORT_BATCH, is_short,
@@ -221,6 +221,8 @@ fn authenticate(one_time_key: &[u8; KEY], context: &[u8], ciphertext: &[u8]) -> 
     let parts = [context, ciphertext, &lengths];
     if is_long(context, ciphertext) {
         mac_long(one_time_key, parts)
+    } else if context.len().max(ciphertext.len()) >= WIDE {
+        mac_wide(one_time_key, parts)
     } else {
         mac(one_time_key, parts)
     }
@@ -230,6 +232,14 @@ fn authenticate(one_time_key: &[u8; KEY], context: &[u8], ciphertext: &[u8]) -> 
 fn mac(one_time_key: &[u8; KEY], parts: [&[u8]; 3]) -> [u8; TAG] {
     let mut poly1305 = Poly1305::new(one_time_key);
     parts.iter().for_each(|part| poly1305.update_padded(part));
+    poly1305.finalize()
+}
+
+/// The same, by vectors where there are some. Not inlined, so that other texts need less stack.
+#[inline(never)]
+fn mac_wide(one_time_key: &[u8; KEY], parts: [&[u8]; 3]) -> [u8; TAG] {
+    let mut poly1305 = Poly1305::new(one_time_key);
+    parts.iter().for_each(|part| poly1305.update_padded_wide(part));
     poly1305.finalize()
 }
 
@@ -261,7 +271,7 @@ fn wipe_stack(context: &[u8], text: &[u8]) {
     if is_long(context, text) {
         zeroize_stack::<LONG_STACK>();
     } else {
-        keystream::wipe_stack(text.len());
+        keystream::wipe_stack(context.len().max(text.len()));
     }
 }
 

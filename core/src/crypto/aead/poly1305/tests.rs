@@ -4,7 +4,7 @@ use ::poly1305::universal_hash::KeyInit;
 use core::mem::MaybeUninit;
 use std::vec::Vec;
 
-use super::{BLOCK, Poly1305};
+use super::{BLOCK, Poly1305, WIDE};
 use crate::crypto::aead::tests::hex;
 use crate::testing::Noise;
 use crate::testing::rounds;
@@ -112,6 +112,45 @@ fn carries_against_the_crate() {
     for round in 0..rounds(20_000, 10) {
         let (key, message) = (pick(4).try_into().expect("32 bytes"), pick(2 * (1 + round % 7)));
         assert_eq!(mac(&key, &message), twin(&key, &message), "{key:02x?} {message:02x?}");
+    }
+}
+
+/// Four blocks at a time, behind a block that was taken in alone.
+#[test]
+fn vectors_against_the_crate() {
+    let words = [0, 1, 5, u64::MAX, u64::MAX - 4, 1 << 63, (1 << 26) - 1, !0 << 26, !0 << 14];
+    let mut noise = Noise(5);
+    for round in 0..rounds(3000, 1) {
+        let mut pick = |number: usize| -> Vec<u8> {
+            let mut word = |_| match (round % 3, usize::from(noise.array::<1>()[0])) {
+                (0, _) => noise.array::<8>(),
+                (1, index) => words[index % words.len()].to_le_bytes(),
+                (_, _) => words[round % words.len()].to_le_bytes(),
+            };
+            (0..number).flat_map(&mut word).collect()
+        };
+        let key = pick(4).try_into().expect("32 bytes");
+        let message = pick(2 + 8 * (WIDE / 64 + round % 70));
+        let mut poly1305 = Poly1305::new(&key);
+        let (alone, fours) = message.split_at(BLOCK);
+        poly1305.update_padded(alone);
+        poly1305.update_padded_wide(fours);
+        assert!(poly1305.h[2] < 5, "2^128 times {}", poly1305.h[2]);
+        assert_eq!(poly1305.finalize(), twin(&key, &message), "round {round}: {key:02x?}");
+    }
+}
+
+/// Where vectors are worth it, and what is left behind them.
+#[test]
+fn long_messages_against_the_crate() {
+    let mut noise = Noise(6);
+    for length in (0..=2 * WIDE).step_by(rounds(1, 401)) {
+        let (key, message) = (noise.array(), noise.bytes(length));
+        let mut padded = message.clone();
+        padded.resize(length.next_multiple_of(16), 0);
+        let mut poly1305 = Poly1305::new(&key);
+        poly1305.update_padded_wide(&message);
+        assert_eq!(poly1305.finalize(), twin(&key, &padded), "{length} bytes");
     }
 }
 

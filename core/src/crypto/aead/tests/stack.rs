@@ -15,8 +15,8 @@ struct Secrets {
 }
 
 impl Secrets {
-    fn new(noise: &mut Noise, length: usize) -> Self {
-        let case = Case::twin(noise, 20, length);
+    fn new(noise: &mut Noise, (context, length): (usize, usize)) -> Self {
+        let case = Case::twin(noise, context, length);
         let mut keystream = vec![0; length];
         let first_key = Keystream::<LONG_BATCH>::with(&case.key, &case.nonce, length, |source| {
             source.apply(keystream.as_mut_slice().into());
@@ -30,7 +30,7 @@ impl Secrets {
 
     /// New secrets in the same places.
     fn replace(&mut self, noise: &mut Noise) {
-        let other = Self::new(noise, self.text.len());
+        let other = Self::new(noise, (self.case.context.len(), self.text.len()));
         let (case, new) = (&mut self.case, other.case);
         (case.key, case.nonce, case.tag) = (new.key, new.nonce, new.tag);
         case.context.copy_from_slice(&new.context);
@@ -78,7 +78,7 @@ impl Secrets {
 fn the_probe_finds_a_planted_copy() {
     let mut noise = Noise(30);
     let mut probe = StackProbe::new();
-    let secrets = Secrets::new(&mut noise, 64);
+    let secrets = Secrets::new(&mut noise, (20, 64));
     assert!(secrets.found(&probe.run(|| plant([0x77; 32]))).is_none());
     let key = &secrets.case.key;
     assert!(secrets.found(&probe.run(|| plant(*key))).is_some());
@@ -92,7 +92,7 @@ fn the_probe_finds_a_planted_copy() {
 #[cfg(target_arch = "x86_64")]
 fn the_work_would_leave_secrets_if_the_stack_were_not_wiped() {
     let mut noise = Noise(31);
-    let mut secrets = Secrets::new(&mut noise, 64);
+    let mut secrets = Secrets::new(&mut noise, (20, 64));
     let left = secrets.left(&mut StackProbe::new(), "seal unwiped");
     assert!(secrets.found(&left).is_some(), "then these tests would prove nothing");
 }
@@ -102,11 +102,11 @@ fn the_work_would_leave_secrets_if_the_stack_were_not_wiped() {
 fn no_secret_is_left() {
     let mut noise = Noise(32);
     let mut probe = StackProbe::new();
-    for length in LENGTHS {
-        let mut secrets = Secrets::new(&mut noise, length);
+    for lengths in LENGTHS {
+        let mut secrets = Secrets::new(&mut noise, lengths);
         for function in FUNCTIONS {
             let left = secrets.left(&mut probe, function);
-            assert_eq!(secrets.found(&left), None, "{function}, {length} bytes");
+            assert_eq!(secrets.found(&left), None, "{function}, {lengths:?} bytes");
         }
     }
 }
@@ -118,17 +118,17 @@ fn no_secret_is_left() {
 fn what_is_left_is_the_same_for_other_secrets() {
     let mut noise = Noise(33);
     let mut probe = StackProbe::new();
-    for length in LENGTHS {
-        let mut secrets = Secrets::new(&mut noise, length);
+    for lengths in LENGTHS {
+        let mut secrets = Secrets::new(&mut noise, lengths);
         for function in FUNCTIONS {
             let tag = secrets.case.tag;
             let first = without(&secrets.left(&mut probe, function), tag);
             secrets.replace(&mut noise);
             let tag = secrets.case.tag;
             let second = without(&secrets.left(&mut probe, function), tag);
-            assert_eq!(first.len(), second.len(), "{function}, {length} bytes");
+            assert_eq!(first.len(), second.len(), "{function}, {lengths:?} bytes");
             let differs = first.iter().zip(&second).rposition(|(a, b)| a != b);
-            assert_eq!(differs, None, "of {}: {function}, {length} bytes", first.len());
+            assert_eq!(differs, None, "of {}: {function}, {lengths:?} bytes", first.len());
         }
     }
 }
@@ -139,13 +139,13 @@ fn what_is_left_is_the_same_for_other_secrets() {
 fn more_stack_is_wiped_than_used() {
     let mut noise = Noise(34);
     let mut probe = StackProbe::new();
-    for length in LENGTHS {
-        let mut secrets = Secrets::new(&mut noise, length);
+    for lengths in LENGTHS {
+        let mut secrets = Secrets::new(&mut noise, lengths);
         let wiped = secrets.left(&mut probe, "seal").len();
         for function in ["seal unwiped", "open unwiped"] {
             let used = secrets.left(&mut probe, function).len();
-            std::println!("{length:6} bytes: {used} of {wiped} bytes of stack");
-            assert!(used + used / 8 <= wiped, "{function}, {length} bytes: {used} of {wiped}");
+            std::println!("{lengths:?} bytes: {used} of {wiped} bytes of stack");
+            assert!(used + used / 8 <= wiped, "{function}, {lengths:?} bytes: {used} of {wiped}");
         }
     }
 }
@@ -174,4 +174,20 @@ fn without(left: &[u8], tag: [u8; TAG]) -> Vec<u8> {
 }
 
 const FUNCTIONS: [&str; 5] = ["seal", "open", "seal in place", "open in place", "refused"];
-const LENGTHS: [usize; 11] = [0, 7, 16, 64, 192, 193, 256, 449, 1024, LONG_HERE - 21, LONG_HERE];
+/// Bytes of context and of text.
+const LENGTHS: [(usize, usize); 14] = [
+    (20, 0),
+    (20, 7),
+    (20, 16),
+    (20, 64),
+    (20, 192),
+    (20, 193),
+    (20, 256),
+    (20, 449),
+    (20, 1024),
+    (20, LONG_HERE - 21),
+    (20, LONG_HERE),
+    (767, 64),
+    (768, 64),
+    (3000, 193),
+];
