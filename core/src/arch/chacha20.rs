@@ -19,7 +19,6 @@ use core::arch::x86_64::{
     _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
     _mm512_xor_si512,
 };
-
 use core::hint::black_box;
 
 use bytemuck::cast;

@@ -17,7 +17,6 @@ use core::arch::x86_64::{
     _mm256_set1_epi64x, _mm256_slli_epi64, _mm256_srli_epi64, _mm256_unpackhi_epi64,
     _mm256_unpacklo_epi64,
 };
-
 use core::hint::black_box;
 
 use bytemuck::cast;
