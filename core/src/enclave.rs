@@ -292,6 +292,10 @@ impl<'a, O: Owner> Enclave<'a, O> {
 
     /// Takes the next number, which was never taken before.
     fn take_number(&self) -> Result<u64, SealError> {
+        if self.arena.is_lost() {
+            // Whoever holds the lock of the numbers may have stayed behind.
+            return Err(SealError::Destroyed);
+        }
         self.numbers.take().ok_or(SealError::Exhausted)
     }
 

@@ -94,7 +94,10 @@ impl<'a, O: Owner> SealedInPlace<'a, O> {
         enclave: &'s Enclave<'a, O>,
         context: &'s [u8],
     ) -> Result<OpenedInPlace<'s, 'a, O>, OpenError> {
-        let next = enclave.take_number().map_err(|_| OpenError::Exhausted)?;
+        let next = enclave.take_number().map_err(|error| match error {
+            SealError::Destroyed => OpenError::Destroyed,
+            _ => OpenError::Exhausted,
+        })?;
         let (nonce, mut text) = (enclave.nonce(self.number), self.ciphertext.expose_secret_mut());
         let tag = &self.tag;
         enclave.key.with(|key| aead::open_in_place(key, &nonce, context, &mut text, tag))??;
