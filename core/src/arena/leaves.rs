@@ -7,7 +7,9 @@ use core::ops::Range;
 
 use super::{Arena, plan};
 use crate::cells::{Claimed, ReadyCell, Spare};
-use crate::classes::{CLASSES, LANES, LEAF, SHAPES, Shape, shape_for, shapes_of};
+use crate::classes::{
+    CANARY, CELL_SIZES, CLASSES, LANES, LEAF, SHAPES, Shape, shape_for, shapes_of,
+};
 use crate::error::FaultKind;
 use crate::kind::Kind;
 use crate::owner::Owner;
@@ -47,12 +49,23 @@ impl<O: Owner> Arena<'_, O> {
     /// a run of that or a greater class that may have room, behind the one that was `tried` last.
     pub(super) fn find_room(&self, class: usize, tried: Option<(usize, usize)>) -> Option<Room> {
         let for_run = |ledger: &mut Ledger, canary| {
-            let best = shape_for(class, ledger.cells[class] as usize);
-            if best > shapes_of(class).start {
+            let is_scarce = self.is_scarce(ledger, class);
+            let larger =
+                (is_scarce && tried.is_none()).then(|| self.run_of_larger(class)).flatten();
+            if larger.is_some() {
+                return larger;
+            }
+            let shapes = shapes_of(class);
+            let best = if is_scarce {
+                shapes.start
+            } else {
+                shape_for(class, ledger.cells[class] as usize)
+            };
+            if best > shapes.start {
                 // A class that grows is not cut around what others have left behind.
                 self.return_empty_runs(ledger, &mut EmptyRuns::default());
             }
-            let mut numbers = (shapes_of(class).start..=best).rev();
+            let mut numbers = (shapes.start..=best).rev();
             numbers.find_map(|number| {
                 let shape = &SHAPES[number];
                 let count = usize::from(shape.leaves);
@@ -65,6 +78,20 @@ impl<O: Owner> Arena<'_, O> {
             Some(Room::Run(head, class))
         };
         self.under_lock(for_run, in_another_run)
+    }
+
+    /// Whether the last leaves are left, and other classes need them as well: a run of this one that is not
+    /// full would keep out longer secrets. Called under the lock.
+    fn is_scarce(&self, ledger: &Ledger, class: usize) -> bool {
+        let leaves = self.cells.runs.occupancy().leaves();
+        let own = ledger.cells[class] as usize * (CELL_SIZES[class] + CANARY);
+        leaves - ledger.cut <= SCARCE && own < ledger.cut * LEAF / 2
+    }
+
+    /// A run of a class that is not much larger, and may have room. Called under the lock.
+    fn run_of_larger(&self, class: usize) -> Option<Room> {
+        let (larger, head) = self.cells.runs.search.next_run_with_room(class + 1, None)?;
+        (2 * CELL_SIZES[larger] <= 3 * CELL_SIZES[class]).then_some(Room::Run(head, larger))
     }
 
     /// Opens a run of `class` apart from those of other threads, so that they do not slow each other
@@ -180,6 +207,9 @@ impl<O: Owner> Arena<'_, O> {
         None
     }
 }
+
+/// Leaves that are the last: as measured, with secrets of mixed lengths in regions of 4 KiB to 8 MiB.
+const SCARCE: usize = 24;
 
 /// Runs that are taken apart before the lock is given up.
 const A_FEW: usize = 8;

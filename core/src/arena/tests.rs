@@ -174,7 +174,7 @@ fn an_arena_made_in_its_place_needs_little_more_stack_than_its_generator() {
 
 #[test]
 fn what_runs_keep_is_reclaimed() {
-    with_arena(4096, |arena| {
+    with_arena(16 * 1024, |arena| {
         let free = || arena.map().filter(|span| span.kind == SpanKind::Free).map(|span| span.len);
         let fresh: Vec<usize> = free().collect();
         let some: Vec<_> = (1..5).map(|len| Buffer::new(arena, 40 * len).unwrap()).collect();
@@ -186,6 +186,36 @@ fn what_runs_keep_is_reclaimed() {
         drop(kept);
         arena.reclaim();
         assert_eq!(free().collect::<Vec<_>>(), fresh);
+    });
+}
+
+#[test]
+fn the_last_leaves_are_not_cut_where_a_larger_cell_is_free() {
+    with_arena(4096, |arena| {
+        let cut = || arena.ledger.lock().cut;
+        let larger = Buffer::new(arena, 96).unwrap();
+        let before = cut();
+        let far = Buffer::new(arena, 32).unwrap();
+        assert_eq!(cut(), before + 1, "a cell much larger would be wasted");
+        let near = Buffer::new(arena, 72).unwrap();
+        assert_eq!(cut(), before + 1, "a cell of 96 bytes was free");
+        drop((larger, near, far));
+    });
+    with_arena(64 * 1024, |arena| {
+        let larger = Buffer::new(arena, 96).unwrap();
+        let before = arena.ledger.lock().cut;
+        let near = Buffer::new(arena, 72).unwrap();
+        assert_eq!(arena.ledger.lock().cut, before + 1, "there are leaves enough");
+        drop((larger, near));
+    });
+}
+
+#[test]
+fn secrets_of_one_length_take_the_last_leaves_too() {
+    with_arena(8192, |arena| {
+        let secrets: Vec<_> = core::iter::from_fn(|| Buffer::new(arena, 64).ok()).collect();
+        let leaves = arena.cells.runs.occupancy().leaves();
+        assert!(secrets.len() * 10 >= leaves * 34, "{} in {leaves} leaves", secrets.len());
     });
 }
 
