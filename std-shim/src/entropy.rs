@@ -1,5 +1,7 @@
 //! Randomness from the operating system.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use strongroom_core::{Entropy, EntropyError};
 
 use crate::sys;
@@ -7,6 +9,11 @@ use crate::sys;
 /// The operating system's generator: `getrandom(2)` on Linux, `getentropy(2)` on macOS.
 ///
 /// On Linux the first call after boot waits until the kernel's generator is seeded.
+///
+/// Two machines resumed from one snapshot have the same generator until their kernels mix in something that
+/// is not the same: at once where the hypervisor tells them (vmgenid, Linux 5.18), else for seconds. So the
+/// clock is added here, and the processor's own generator where there is one (`RDRAND`), exclusive or:
+/// whoever knew all of these still knows nothing of the bytes.
 ///
 /// ```
 /// use strongroom::OsEntropy;
@@ -22,7 +29,24 @@ pub struct OsEntropy;
 
 impl Entropy for OsEntropy {
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), EntropyError> {
-        sys::fill_random(bytes).map_err(|_| EntropyError)
+        sys::fill_random(bytes).map_err(|_| EntropyError)?;
+        add_clock(bytes);
+        add_processor(bytes);
+        Ok(())
+    }
+}
+
+/// Adds the time, exclusive or: bytes that are random stay so, whatever is added.
+fn add_clock(bytes: &mut [u8]) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    bytes.iter_mut().zip(now.to_le_bytes()).for_each(|(byte, added)| *byte ^= added);
+}
+
+/// Likewise what the processor draws, if it does.
+fn add_processor(bytes: &mut [u8]) {
+    for bytes in bytes.chunks_mut(size_of::<u64>()) {
+        let Some(word) = sys::random_word() else { return };
+        bytes.iter_mut().zip(word.to_le_bytes()).for_each(|(byte, added)| *byte ^= added);
     }
 }
 
@@ -46,5 +70,28 @@ mod tests {
             }
             assert!(written.iter().all(|&seen| seen != 0), "{length}");
         }
+    }
+
+    /// What a copy of this machine draws as well is something else with that.
+    #[test]
+    fn bytes_that_are_the_same_differ_afterwards() {
+        let by_clock = || {
+            let mut bytes = [7; 35];
+            add_clock(&mut bytes);
+            bytes
+        };
+        let before = by_clock();
+        // A clock may stand still for a moment.
+        assert!((0..1_000_000).any(|_| by_clock() != before));
+        assert_eq!(before[16..], [7; 19]);
+        let mut bytes = [7; 35];
+        add_processor(&mut bytes);
+        let written = bytes.iter().filter(|&&byte| byte != 7).count();
+        assert!(
+            if sys::random_word().is_some() { written > 20 } else { written == 0 },
+            "{bytes:?}"
+        );
+        add_clock(&mut []);
+        add_processor(&mut []);
     }
 }

@@ -7,6 +7,7 @@ mod descriptor;
 mod fork_view;
 mod keyring;
 mod keys;
+mod processor;
 mod terminal;
 mod wipe;
 
@@ -17,6 +18,7 @@ pub(crate) use descriptor::duplicate;
 pub use fork_view::ForkView;
 pub(crate) use keyring::{KernelKey, Ring};
 pub(crate) use keys::{NoKey, ProtectionKey};
+pub(crate) use processor::random_word;
 #[cfg(test)]
 pub(crate) use terminal::pseudo_terminal;
 pub(crate) use terminal::{Echo, echo_off};
