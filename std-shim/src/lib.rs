@@ -92,7 +92,7 @@
 //! |---|---|
 //! | 0 | `debug` `sys` |
 //! | 1 | `entropy` `fork` `records` `scratch` |
-//! | 2 | `emergency` `park` |
+//! | 2 | `clones` `emergency` `park` |
 //! | 3 | `limits` `windows` |
 //! | 4 | `pages` |
 //! | 5 | `locked_arena` `vault` |
@@ -105,6 +105,7 @@
 //! it a region that you lock yourself.
 #![deny(unsafe_code)]
 
+mod clones;
 mod debug;
 #[cfg(feature = "serde")]
 mod document;
@@ -133,6 +134,7 @@ mod vault;
 #[expect(unsafe_code, reason = "shuts and opens the memory of a vault")]
 mod windows;
 
+pub use clones::{CloneNotice, CloneWatchError, KernelLogError, renew_all, renew_when_cloned};
 #[cfg(any(feature = "json", feature = "toml"))]
 pub use document::DocumentError;
 #[cfg(feature = "serde")]

@@ -25,6 +25,8 @@ pub(crate) use terminal::{Echo, echo_off};
 pub(crate) use wipe::{at_exit, wipe_bytes, wipe_raw};
 
 #[cfg(target_os = "linux")]
+mod clock_set;
+#[cfg(target_os = "linux")]
 mod futex;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -35,6 +37,8 @@ mod secret;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 mod unix;
 
+#[cfg(target_os = "linux")]
+pub(crate) use clock_set::clock_set;
 #[cfg(target_os = "linux")]
 pub(crate) use futex::{OWNER_DIED, WAITERS, has_thread, lock_pi, thread_id, unlock_pi};
 #[cfg(target_os = "linux")]

@@ -77,7 +77,6 @@ pub(crate) use self::queue::{Shape, Topic};
 use self::admission::Admission;
 use self::request::Request;
 use crate::emergency;
-use crate::entropy::OsEntropy;
 use crate::pages::{LockError, Protections};
 use crate::sys;
 use crate::windows::WindowKind;
@@ -213,7 +212,7 @@ impl Vault {
         context: &[u8],
         storage: S,
     ) -> Result<Sealed<S>, SealError> {
-        Ok(self.admission.enclave()?.seal(secret, context, storage)?)
+        Ok(self.admission.enclave_to_draw()?.seal(secret, context, storage)?)
     }
 
     /// Opens a sealed secret, or says at once why not.
@@ -364,9 +363,10 @@ impl Vault {
     /// Fills `bytes` from the vault's generator.
     ///
     /// # Errors
-    /// [`OpenError::Forked`] in a forked child, [`OpenError::Destroyed`] after an emergency.
+    /// [`OpenError::Forked`] in a forked child, [`OpenError::Destroyed`] after an emergency;
+    /// [`OpenError::NoEntropy`] if the machine may have been cloned and the system gives no random bytes.
     pub fn fill_random(&self, bytes: &mut [u8]) -> Result<(), OpenError> {
-        self.admission.enclave()?.arena().fill_random(bytes);
+        self.admission.enclave_to_draw()?.arena().fill_random(bytes);
         Ok(())
     }
 
@@ -379,13 +379,14 @@ impl Vault {
 
     /// Goes on sealing under numbers that no copy of this machine uses; see [`Enclave::renew`]. Call it
     /// when a virtual machine is resumed from a snapshot, which may have been resumed before. What was
-    /// sealed stays readable.
+    /// sealed stays readable. [`renew_all`](crate::renew_all) does it for all vaults, and
+    /// [`renew_when_cloned`](crate::renew_when_cloned) by itself.
     ///
     /// # Errors
     /// [`OpenError::Forked`] in a forked child; [`OpenError::Destroyed`] after an emergency;
     /// [`OpenError::NoEntropy`] if the system gives no random bytes, and then nothing has changed.
     pub fn renew(&self) -> Result<(), OpenError> {
-        self.admission.enclave()?.renew(&mut OsEntropy).map_err(|_| OpenError::NoEntropy)
+        self.admission.renew()
     }
 
     /// Wipes the key: all that was sealed is unreadable for good, and those who wait to open it are
@@ -565,7 +566,7 @@ pub type Sealed<S = Box<[u8]>> = strongroom_core::Sealed<S>;
 /// Seals `secret` into a record on the heap.
 fn seal(admission: &Admission, secret: &[u8], context: &[u8]) -> Result<Sealed, SealError> {
     let record = vec![0; Enclave::record_len(secret.len())].into();
-    Ok(admission.enclave()?.seal(secret, context, record)?)
+    Ok(admission.enclave_to_draw()?.seal(secret, context, record)?)
 }
 
 impl Builder {

@@ -223,6 +223,7 @@ fn of_seal(error: &SealError) -> Status {
     match error {
         SealError::Destroyed => Status::DESTROYED,
         SealError::Forked => Status::FORKED,
+        SealError::NoEntropy => Status::NO_ENTROPY,
         SealError::KeyShare(_) => Status::KEY_SHARE,
         SealError::Enclave(Core::TooLong { .. }) => Status::TOO_LARGE,
         SealError::Enclave(Core::Exhausted) => Status::EXHAUSTED,

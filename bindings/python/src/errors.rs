@@ -73,6 +73,7 @@ impl IntoPython for SealError {
         match self {
             Self::Destroyed => py::Destroyed::new_err(said),
             Self::Forked => py::Forked::new_err(said),
+            Self::NoEntropy => py::NoEntropy::new_err(said),
             Self::KeyShare(_) => py::KeyShareError::new_err(said),
             _ => py::Error::new_err(said),
         }

@@ -198,6 +198,9 @@ pub enum SealError {
     Destroyed,
     /// This process was forked from the one that made the vault, and sees nothing of it.
     Forked,
+    /// The machine may have been cloned, and the operating system gives no random bytes to go on with under
+    /// other numbers.
+    NoEntropy,
     /// The share of the key in the kernel's keyring could not be had.
     KeyShare(KeyShareError),
     /// The enclave refused for a reason of its own.
@@ -209,6 +212,7 @@ impl Display for SealError {
         match self {
             Self::Destroyed => Display::fmt(&strongroom_core::SealError::Destroyed, f),
             Self::Forked => Display::fmt(&OpenError::Forked, f),
+            Self::NoEntropy => Display::fmt(&OpenError::NoEntropy, f),
             Self::KeyShare(error) => Display::fmt(error, f),
             Self::Enclave(error) => Display::fmt(error, f),
         }
@@ -220,7 +224,11 @@ impl Error for SealError {}
 /// What keeps a vault from opening keeps it from sealing.
 impl From<OpenError> for SealError {
     fn from(error: OpenError) -> Self {
-        if matches!(error, OpenError::Forked) { Self::Forked } else { Self::Destroyed }
+        match error {
+            OpenError::Forked => Self::Forked,
+            OpenError::NoEntropy => Self::NoEntropy,
+            _ => Self::Destroyed,
+        }
     }
 }
 

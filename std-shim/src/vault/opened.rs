@@ -99,7 +99,7 @@ impl Opened<'_> {
     }
 
     pub(super) fn draw(&self, bytes: &mut [u8]) -> Result<(), OpenError> {
-        self.told.0.enclave()?.arena().fill_random(bytes);
+        self.told.0.enclave_to_draw()?.arena().fill_random(bytes);
         Ok(())
     }
 
@@ -109,7 +109,7 @@ impl Opened<'_> {
         context: &[u8],
         record: &mut [u8],
     ) -> Result<(), SealError> {
-        self.told.0.enclave()?.seal(secret, context, record)?;
+        self.told.0.enclave_to_draw()?.seal(secret, context, record)?;
         // What was wiped meanwhile is not what was to be sealed.
         Ok(self.check()?)
     }
@@ -157,7 +157,7 @@ impl<T: ?Sized> Opened<'_, T> {
     }
 
     fn fill_bytes(&mut self) -> Result<(), OpenError> {
-        let enclave = self.told.0.enclave()?;
+        let enclave = self.told.0.enclave_to_draw()?;
         enclave.arena().fill_random(&mut self.lease.expose_mut());
         Ok(())
     }
