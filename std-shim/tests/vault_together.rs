@@ -89,8 +89,11 @@ fn what_fits_together_is_never_said_not_to() {
     }
 }
 
+/// A number of its own for each record.
+type Context = [u8; size_of::<usize>()];
+
 /// A vault, and as many records as fit it together, of lengths from 0 to 99.
-fn many(budget: usize, reserve: usize) -> (Arc<Vault>, Vec<(Sealed, [u8; 8])>) {
+fn many(budget: usize, reserve: usize) -> (Arc<Vault>, Vec<(Sealed, Context)>) {
     let vault = Vault::builder().budget(budget..=budget).reserve("own", reserve).build().unwrap();
     let (mut held, mut records) = (Vec::new(), Vec::new());
     loop {
@@ -112,7 +115,7 @@ fn secret(number: usize) -> Vec<u8> {
     vec![number.to_le_bytes()[0]; number * 37 % 100]
 }
 
-fn lent(records: &[(Sealed, [u8; 8])]) -> Vec<(&Sealed, &[u8])> {
+fn lent(records: &[(Sealed, Context)]) -> Vec<(&Sealed, &[u8])> {
     records.iter().map(|(sealed, context)| (sealed, &context[..])).collect()
 }
 
