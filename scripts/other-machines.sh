@@ -167,9 +167,11 @@ suite() {
         done
     fi
     # Some tests start the examples, which cargo does not build for a test.
-    local build=("${cargo[@]}" build --locked -p strongroom --examples --target "$target")
+    local build=("${cargo[@]}" build --locked -p strongroom --target "$target")
     local test=("${cargo[@]}" test --locked "${all[@]}" --lib --bins --tests --target "$target")
-    run "$name-examples" env "${settings[@]}" "${build[@]}" &&
+    local configured=(--example configured --features clap-4,derive,toml)
+    run "$name-examples" env "${settings[@]}" "${build[@]}" --examples &&
+        run "$name-configured" env "${settings[@]}" "${build[@]}" "${configured[@]}" &&
         run "$name-build" env "${settings[@]}" "${test[@]}" --no-run ||
         { told "$name" 1 "does not build"; return; }
     run "$name" "${within[@]}" env "${settings[@]}" timeout 7200 "${test[@]}" --no-fail-fast \

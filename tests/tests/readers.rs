@@ -24,6 +24,7 @@ use strongroom_tests::noise::Noise;
 use strongroom_tests::scan::Search;
 
 #[test]
+#[cfg_attr(not(target_pointer_width = "64"), ignore = "SECURITY.md speaks of 64-bit addresses")]
 fn what_each_backing_keeps_from_whom() {
     let bench = Bench::new("readers");
     let [locked, secret] = BACKINGS.map(|backing| Victim::start(&bench, "still", backing));
