@@ -87,7 +87,7 @@ const SITUATIONS: [Situation; 20] = [
         name: "no /proc, soft limit 64 KiB",
         script: "unshare -m sh -c 'umount -l /proc; prlimit --memlock=65536:8388608 LESS DOCTOR'",
         filter: Filter::None,
-        cause: "as was tried: 376,832 bytes were asked for under a limit of 65,536",
+        cause: "as was tried: 372,736 bytes were asked for under a limit of 65,536",
         remedy: "`ulimit -S -l 8192` (KiB) in the shell",
         applied: Applied::As(
             "unshare -m sh -c 'umount -l /proc; ulimit -l 8192; ulimit -S -l 64; ulimit -S -l 8192; \
