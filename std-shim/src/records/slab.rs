@@ -351,6 +351,8 @@ mod tests {
                 assert!(waste <= len / 8 + 64, "{len}: {waste}");
             }
         }
+        // No record is so long where addresses have 32 bits.
+        #[cfg(target_pointer_width = "64")]
         assert!(shelf_for(usize::MAX, 0).is_none());
     }
 
