@@ -36,18 +36,23 @@ impl Entropy for OsEntropy {
     }
 }
 
-/// Adds the time, exclusive or: bytes that are random stay so, whatever is added.
+/// The time.
 fn add_clock(bytes: &mut [u8]) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    bytes.iter_mut().zip(now.to_le_bytes()).for_each(|(byte, added)| *byte ^= added);
+    add(bytes, &now.to_le_bytes());
 }
 
-/// Likewise what the processor draws, if it does.
+/// What the processor draws, if it does.
 fn add_processor(bytes: &mut [u8]) {
     for bytes in bytes.chunks_mut(size_of::<u64>()) {
         let Some(word) = sys::random_word() else { return };
-        bytes.iter_mut().zip(word.to_le_bytes()).for_each(|(byte, added)| *byte ^= added);
+        add(bytes, &word.to_le_bytes());
     }
+}
+
+/// Exclusive or, as far as both reach: bytes that are random stay so, whatever is added.
+fn add(bytes: &mut [u8], added: &[u8]) {
+    bytes.iter_mut().zip(added).for_each(|(byte, added)| *byte ^= added);
 }
 
 #[cfg(test)]

@@ -148,6 +148,7 @@ macro_rules! many_blocks {
             for (word, vector) in s.iter_mut().enumerate() {
                 *vector = start!(word);
             }
+            // Two quarter rounds at a time: for more there are too few registers of 256 bits.
             for _ in 0..DOUBLE_ROUNDS {
                 quarter_rounds!(
                     $add $xor $rotate bytes:

@@ -46,14 +46,16 @@ pub(super) enum Room {
 
 impl<O: Owner> Arena<'_, O> {
     /// Takes leaves for the best run of `class` that there is room for or, if there are none, finds
-    /// a run of that or a greater class that may have room, behind the one that was `tried` last.
+    /// a run of that or a greater class that may have room, behind the one that was `tried` last. Of the
+    /// last leaves it takes none while a class that is not much larger has room.
     pub(super) fn find_room(&self, class: usize, tried: Option<(usize, usize)>) -> Option<Room> {
         let for_run = |ledger: &mut Ledger, canary| {
             let is_scarce = self.is_scarce(ledger, class);
-            let larger =
-                (is_scarce && tried.is_none()).then(|| self.run_of_larger(class)).flatten();
-            if larger.is_some() {
-                return larger;
+            if is_scarce
+                && tried.is_none()
+                && let Some(room) = self.run_of_larger(class)
+            {
+                return Some(room);
             }
             let shapes = shapes_of(class);
             let best = if is_scarce {

@@ -271,6 +271,7 @@ fn wipe_stack(context: &[u8], text: &[u8]) {
     if is_long(context, text) {
         zeroize_stack::<LONG_STACK>();
     } else {
+        // A long context goes as deep as a long text.
         keystream::wipe_stack(context.len().max(text.len()));
     }
 }
