@@ -34,6 +34,23 @@
 #![allow(clippy::unwrap_used, reason = "a model reports by panicking")]
 #![allow(clippy::missing_panics_doc, reason = "a model reports by panicking")]
 
+/// The `main` of a program for Linux, which says elsewhere that it is skipped.
+#[macro_export]
+macro_rules! main_on_linux {
+    ($main:path) => {
+        #[cfg(target_os = "linux")]
+        fn main() {
+            $main();
+        }
+
+        #[cfg(not(target_os = "linux"))]
+        fn main() {
+            println!("skipped: the program is for Linux");
+            std::process::exit(77);
+        }
+    };
+}
+
 /// The examples in the repository's README are tests too. Each library tests its own README.
 #[cfg(all(doctest, feature = "vault"))]
 #[doc = include_str!("../../README.md")]

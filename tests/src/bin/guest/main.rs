@@ -17,13 +17,4 @@ mod linux;
 #[cfg(target_os = "linux")]
 mod plan;
 
-#[cfg(target_os = "linux")]
-fn main() {
-    linux::main();
-}
-
-#[cfg(not(target_os = "linux"))]
-fn main() {
-    println!("skipped: the program is for Linux");
-    std::process::exit(77);
-}
+strongroom_tests::main_on_linux!(linux::main);
