@@ -24,7 +24,8 @@ use core::fmt::{self, Debug, Formatter};
 use core::mem::MaybeUninit;
 use core::num::NonZero;
 use core::ptr::NonNull;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Acquire, Relaxed};
+use core::sync::atomic::fence;
 
 pub use self::map::{Map, Span, SpanKind};
 pub use self::stats::{ClassStats, Stats};
@@ -46,6 +47,7 @@ use crate::region::Region;
 use crate::runs::{EmptyRuns, NoCell};
 use crate::shards::Shard;
 use crate::sync::AtomicUsize;
+use crate::wipe::wipe;
 
 /// An allocator over one region, with canaries on both sides of every secret.
 ///
@@ -282,7 +284,7 @@ impl<'r, O: Owner> Arena<'r, O> {
         let released = unsafe { self.release(pointer, layout) };
         match released {
             // What was wiped meanwhile looks like damage.
-            Err(kind) if !self.is_lost() => {
+            Err(kind) if !self.is_lost_by_now() => {
                 Err(self.record(kind, self.cells.leaves.offset_of(pointer)))
             }
             _ => Ok(()),
@@ -292,12 +294,32 @@ impl<'r, O: Owner> Arena<'r, O> {
     /// Fills `bytes` with random bytes from the generator in the region.
     ///
     /// # Panics
-    /// If the memory is lost ([`Owner::lost`]): there is no generator any more.
+    /// If the memory is lost ([`Owner::lost`]): there is no generator any more. See
+    /// [`try_fill_random`](Self::try_fill_random).
     pub fn fill_random(&self, bytes: &mut [u8]) {
-        assert!(!self.is_lost(), "strongroom: random bytes of an arena whose memory is lost");
-        let _window = self.owner.open(Door::Random);
+        let filled = self.try_fill_random(bytes);
+        assert!(filled.is_ok(), "strongroom: random bytes of an arena whose memory is lost");
+    }
+
+    /// As [`fill_random`](Self::fill_random), where the memory may be lost.
+    ///
+    /// # Errors
+    /// [`EntropyError`] if it is ([`Owner::lost`]), and the generator with it; `bytes` is then zero, or as
+    /// it was.
+    pub fn try_fill_random(&self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+        if self.is_lost() {
+            return Err(EntropyError);
+        }
+        let window = self.owner.open(Door::Random);
         // The lock is given up now and then, so that others need not wait for a long fill.
         bytes.chunks_mut(LEAF).for_each(|chunk| self.drbg.lock().fill(chunk));
+        drop(window);
+        if self.is_lost_by_now() {
+            // What a wiped generator gives, everybody can compute.
+            wipe(bytes);
+            return Err(EntropyError);
+        }
+        Ok(())
     }
 
     /// Mixes 32 fresh bytes of entropy into the generator.
@@ -361,6 +383,14 @@ impl<'r, O: Owner> Arena<'r, O> {
     #[inline]
     pub(crate) fn is_lost(&self) -> bool {
         lost(&self.owner).is_some()
+    }
+
+    /// The same, after something was read of it that may have been wiped meanwhile.
+    #[inline]
+    pub(crate) fn is_lost_by_now(&self) -> bool {
+        // It is read before the owner is asked.
+        fence(Acquire);
+        self.is_lost()
     }
 
     #[inline]

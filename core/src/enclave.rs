@@ -83,9 +83,8 @@ impl<'a, O: Owner> Enclave<'a, O> {
     /// # Errors
     /// [`AllocateError`] if the arena has no room for them.
     pub fn new(arena: &'a Arena<'_, O>) -> Result<Self, AllocateError> {
-        arena.check_not_lost()?;
         let mut prefix = [0; NONCE - COUNTER];
-        arena.fill_random(&mut prefix);
+        arena.try_fill_random(&mut prefix).map_err(|EntropyError| AllocateError::Lost)?;
         Ok(Self { arena, key: Key::random(arena)?, prefix, numbers: Numbers::new() })
     }
 
@@ -207,7 +206,7 @@ impl<'a, O: Owner> Enclave<'a, O> {
     pub fn renew(&self, entropy: &mut impl Entropy) -> Result<(), EntropyError> {
         self.arena.reseed(entropy)?;
         let mut start = [0; COUNTER];
-        self.arena.fill_random(&mut start);
+        self.arena.try_fill_random(&mut start)?;
         self.numbers.renew(u64::from_le_bytes(start));
         Ok(())
     }

@@ -18,7 +18,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::fence;
 
 use crate::arena::Arena;
-use crate::error::{AllocateError, ShareError};
+use crate::error::{AllocateError, EntropyError, ShareError};
 use crate::keeper::{SHARE_BYTES, ShareKeeper};
 use crate::lock::Mutex;
 use crate::owner::{Door, Owner};
@@ -53,7 +53,7 @@ impl<'a, O: Owner> Key<'a, O> {
         };
         for share in &key.shares {
             let _window = arena.owner().open(Door::Key);
-            let fresh = Bytes::random(arena);
+            let fresh = Bytes::random(arena).map_err(|EntropyError| AllocateError::Lost)?;
             fresh.words().zip(share.value()).for_each(|(new, word)| word.store(new, Relaxed));
         }
         Ok(key)
@@ -64,15 +64,13 @@ impl<'a, O: Owner> Key<'a, O> {
     pub(crate) fn with<R>(&self, work: impl FnOnce(&[u8; KEY]) -> R) -> Result<R, NoKey> {
         let mut joined = Bytes::zero();
         self.join(&mut joined.0)?;
-        Ok(work(&joined.0))
+        // What was wiped while it was read is no key.
+        if self.is_destroyed() { Err(NoKey::Destroyed) } else { Ok(work(&joined.0)) }
     }
 
     /// Changes both shares, but not the key.
     pub(crate) fn refresh(&self) {
-        if self.arena.is_lost() {
-            return;
-        }
-        let fresh = Bytes::random(self.arena);
+        let Ok(fresh) = Bytes::random(self.arena) else { return };
         if let Some(keeper) = self.keeper {
             self.refresh_kept(keeper, &fresh);
             return;
@@ -121,7 +119,7 @@ impl<'a, O: Owner> Key<'a, O> {
             // The words are read before the number is read again.
             fence(Acquire);
             if before.is_multiple_of(2) && self.sequence.load(Relaxed) == before {
-                return if self.is_destroyed() { Err(NoKey::Destroyed) } else { Ok(()) };
+                return Ok(());
             }
             before
         };
@@ -133,11 +131,13 @@ impl<'a, O: Owner> Key<'a, O> {
     #[cold]
     #[inline(never)]
     fn join_slowly(&self, key: &mut [u8; KEY], before: usize) -> Result<(), NoKey> {
-        if let Some(keeper) = self.keeper {
-            return self.join_kept(keeper, key, before);
+        match self.keeper {
+            Some(keeper) => self.join_kept(keeper, key, before)?,
+            None => self.alone(|_| self.join_words(key)),
         }
-        self.alone(|_| self.join_words(key));
-        if self.is_destroyed() { Err(NoKey::Destroyed) } else { Ok(()) }
+        // As above, for who asks then whether they are there.
+        fence(Acquire);
+        Ok(())
     }
 
     /// Joins the own share with the one that a keeper has.
@@ -286,10 +286,10 @@ impl Bytes {
         Self([0; KEY])
     }
 
-    fn random<O: Owner>(arena: &Arena<'_, O>) -> Self {
+    fn random<O: Owner>(arena: &Arena<'_, O>) -> Result<Self, EntropyError> {
         let mut bytes = Self::zero();
-        arena.fill_random(&mut bytes.0);
-        bytes
+        arena.try_fill_random(&mut bytes.0)?;
+        Ok(bytes)
     }
 
     fn words(&self) -> impl Iterator<Item = usize> {

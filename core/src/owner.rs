@@ -85,6 +85,10 @@ pub trait Owner: Send + Sync {
     /// Says, before each use of the region and only if it [may be](Self::MAY_BE_LOST), that it is lost: in
     /// a forked child that has not got it, or after an emergency in which it was wiped.
     ///
+    /// It is asked again after a key, random bytes or damage were read, which are then no key, not random
+    /// or no damage. So whoever wipes says so first: a store that this loads, then
+    /// [`fence(SeqCst)`](core::sync::atomic::fence), then the wipe.
+    ///
     /// From then on the arena touches no byte of it and takes no lock. Nothing is allocated, or found
     /// damaged; values are not dropped, and releasing them does nothing. What is lost stays lost.
     #[inline]

@@ -6,7 +6,9 @@
 use std::iter;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence,
+};
 use std::thread;
 
 use crate::fork::Generation;
@@ -19,8 +21,9 @@ use crate::sys::{self, Backoff, KernelKey, ProtectionKey, Shutter};
 /// handler of a fatal signal, in a panic hook, or before `_exit(2)`. It is for a process that ends:
 /// afterwards every call on every vault answers that it was destroyed, whatever is still open reads
 /// as zeros, and nothing brings it back; those who wait for room learn of it when one of the open
-/// secrets is dropped. A thread that is decrypting at this very moment may still
-/// write the rest of its secret; the wipe is done twice to make that unlikely.
+/// secrets is dropped. Nothing is sealed with a wiped key or drawn from a wiped generator,
+/// by a call in the middle of which it comes neither. A thread that is decrypting at this very moment may
+/// still write the rest of its secret; the wipe is done twice to make that unlikely.
 ///
 /// ```standalone_crate
 /// use strongroom::Vault;
@@ -35,6 +38,8 @@ use crate::sys::{self, Backoff, KernelKey, ProtectionKey, Shutter};
 /// ```
 pub fn wipe_all() {
     WIPED.store(true, Ordering::SeqCst);
+    // Who reads zeros, and then asks, learns of it.
+    fence(Ordering::SeqCst);
     // Who began to shut memory before that ends with the next system call, unless it is the very thread
     // that this interrupted.
     for _ in 0..MOST_YIELDS {

@@ -76,7 +76,6 @@ pub(crate) use self::queue::{Shape, Topic};
 
 use self::admission::Admission;
 use self::request::Request;
-use crate::emergency;
 use crate::pages::{LockError, Protections};
 use crate::sys;
 use crate::windows::WindowKind;
@@ -366,8 +365,7 @@ impl Vault {
     /// [`OpenError::Forked`] in a forked child, [`OpenError::Destroyed`] after an emergency;
     /// [`OpenError::NoEntropy`] if the machine may have been cloned and the system gives no random bytes.
     pub fn fill_random(&self, bytes: &mut [u8]) -> Result<(), OpenError> {
-        self.admission.enclave_to_draw()?.arena().fill_random(bytes);
-        Ok(())
+        self.admission.fill_random(bytes)
     }
 
     /// Draws new shares of the key; see [`Enclave::refresh`]. Does nothing in a forked child.
@@ -423,8 +421,7 @@ impl Vault {
                 verified = arena.verify();
             }
         });
-        // What an emergency has wiped meanwhile looks like damage.
-        if emergency::is_wiped() { Ok(()) } else { verified }
+        verified
     }
 
     /// What each stretch of locked memory holds, oldest first, reserves last; see

@@ -11,9 +11,10 @@ use std::task::Waker;
 use std::thread;
 use std::time::Duration;
 
+use strongroom::strongroom_core::Enclave;
 use strongroom::{
-    Fault, InstallError, NotInstalled, OpenError, Opened, Opener, SecretString, Vault, VaultError,
-    global, wipe_all,
+    Fault, InstallError, NotInstalled, OpenError, Opened, Opener, SealError, SecretString, Vault,
+    VaultError, global, wipe_all,
 };
 
 mod support;
@@ -78,6 +79,27 @@ fn values_after_a_wipe() {
         assert!(vault.try_build(|place| place.write(7_u64)).is_err());
         text.clear();
         drop((value, built, text));
+    });
+}
+
+/// Its key would be zeros, and the record readable by everybody.
+#[test]
+fn nothing_is_sealed_with_a_wiped_key() {
+    struct Wiping<'r>(&'r mut [u8]);
+
+    impl AsMut<[u8]> for Wiping<'_> {
+        fn as_mut(&mut self) -> &mut [u8] {
+            wipe_all();
+            self.0
+        }
+    }
+
+    alone("nothing_is_sealed_with_a_wiped_key", || {
+        let vault = Vault::new(8192).unwrap();
+        let mut record = [5; Enclave::record_len(7)];
+        let sealed = vault.seal_into(b"hunter2", b"", Wiping(&mut record));
+        assert_eq!(sealed.map(drop), Err(SealError::Destroyed));
+        assert_eq!(record, [5; Enclave::record_len(7)]);
     });
 }
 

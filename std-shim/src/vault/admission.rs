@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use strongroom_core::{Arena, Enclave};
+use strongroom_core::{Arena, Enclave, EntropyError};
 
 use super::counts::Counts;
 use super::error::{Denied, OpenError, Shortage, VaultError};
@@ -112,12 +112,21 @@ impl Admission {
         let enclave = self.enclave()?;
         // What is told meanwhile is for the next time.
         let notices = clones::notices();
-        if enclave.renew(&mut OsEntropy).is_err() {
-            // What was wiped meanwhile has no generator.
-            return Err(self.check_process().err().unwrap_or(OpenError::NoEntropy));
-        }
+        enclave.renew(&mut OsEntropy).map_err(|EntropyError| self.without_entropy())?;
         self.renewed_at.store(notices, Ordering::Release);
         Ok(())
+    }
+
+    /// Fills `bytes` from the generator.
+    pub(super) fn fill_random(&self, bytes: &mut [u8]) -> Result<(), OpenError> {
+        let filled = self.enclave_to_draw()?.arena().try_fill_random(bytes);
+        filled.map_err(|EntropyError| self.without_entropy())
+    }
+
+    /// What was wiped has no generator.
+    #[cold]
+    fn without_entropy(&self) -> OpenError {
+        self.check_process().err().unwrap_or(OpenError::NoEntropy)
     }
 
     /// Whether this is the process that made the vault, and the vault is still there. Asks no lock.

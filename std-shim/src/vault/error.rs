@@ -176,6 +176,7 @@ impl From<AllocateError> for Denied {
         match error {
             // What is too large for one segment may fit another.
             AllocateError::Full { .. } | AllocateError::TooLarge { .. } => Self::NotNow,
+            AllocateError::Lost => Self::Never(OpenError::Destroyed),
             error => Self::Never(OpenError::Enclave(error.into())),
         }
     }

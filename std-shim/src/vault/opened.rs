@@ -99,8 +99,7 @@ impl Opened<'_> {
     }
 
     pub(super) fn draw(&self, bytes: &mut [u8]) -> Result<(), OpenError> {
-        self.told.0.enclave_to_draw()?.arena().fill_random(bytes);
-        Ok(())
+        self.told.0.fill_random(bytes)
     }
 
     pub(super) fn seal_slice(
@@ -157,9 +156,7 @@ impl<T: ?Sized> Opened<'_, T> {
     }
 
     fn fill_bytes(&mut self) -> Result<(), OpenError> {
-        let enclave = self.told.0.enclave_to_draw()?;
-        enclave.arena().fill_random(&mut self.lease.expose_mut());
-        Ok(())
+        self.told.0.fill_random(&mut self.lease.expose_mut())
     }
 
     fn seal_bytes(&self, context: &[u8]) -> Result<Sealed, SealError> {

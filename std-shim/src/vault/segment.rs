@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
-use strongroom_core::{Arena, Door, Enclave, Fault, Owner, Region, SpanKind};
+use strongroom_core::{AllocateError, Arena, Door, Enclave, Fault, Lost, Owner, Region, SpanKind};
 
 use super::error::VaultError;
 use super::key_share::{KeyShareError, Keyring};
@@ -22,8 +22,9 @@ use crate::pages::{LockedPages, Policy};
 use crate::park::{Park, ParkLock};
 use crate::windows::{Gate, Role, Shuts, Window};
 
-/// The owner of a vault's memory: those who wait for its lock sleep, and no damage is reported once
-/// all memory was wiped. It has the gate before the memory, if the vault has windows.
+/// The owner of a vault's memory: those who wait for its lock sleep, and it knows when all memory was
+/// wiped. It has the gate before the memory, if the vault has windows. What a forked child has of it, the
+/// vault knows.
 #[derive(Debug, Default)]
 pub struct VaultOwner {
     gate: Gate,
@@ -33,6 +34,8 @@ pub struct VaultOwner {
 pub(super) static NO_GATE: VaultOwner = VaultOwner { gate: Gate::None };
 
 impl Owner for VaultOwner {
+    const MAY_BE_LOST: bool = true;
+
     type Lock = ParkLock;
     type Shards = <Park as Owner>::Shards;
     type Window<'o> = Window<'o>;
@@ -42,8 +45,14 @@ impl Owner for VaultOwner {
         self.gate.open()
     }
 
+    #[inline]
+    fn lost(&self) -> Option<Lost> {
+        emergency::is_wiped().then_some(Lost::Contents)
+    }
+
     fn report(&self, fault: Fault, handler: fn(Fault)) {
-        if !emergency::is_wiped() {
+        // What was wiped while it was looked at looks like damage.
+        if self.lost().is_none() {
             handler(fault);
         }
     }
@@ -285,7 +294,10 @@ impl Memory {
         let arena = self.apart.as_ref().map_or(self.arena, |memory| memory.arena);
         // SAFETY: the arena lives as long as this memory does, and so as the enclave.
         let arena = unsafe { arena.as_ref() };
-        let mut enclave = Enclave::new(arena).map_err(VaultError::NoRoomForKey)?;
+        let mut enclave = Enclave::new(arena).map_err(|error| match error {
+            AllocateError::Lost => VaultError::Wiped,
+            error => VaultError::NoRoomForKey(error),
+        })?;
         if let Some(keyring) = options.keyring() {
             let handed_over = KeyringShare::new(keyring, options).and_then(|share| {
                 // SAFETY: it lives on the heap for as long as `share`, so as this memory and the enclave.

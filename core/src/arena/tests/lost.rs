@@ -7,12 +7,15 @@ use core::sync::atomic::AtomicU8;
 use core::sync::atomic::Ordering::Relaxed;
 use std::boxed::Box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 use std::vec;
+use std::vec::Vec;
 
 use crate::arena::Arena;
 use crate::buffer::Buffer;
-use crate::enclave::Enclave;
-use crate::error::{AllocateError, EntropyError, OpenError, SealError};
+use crate::enclave::{Enclave, Sealed};
+use crate::error::{AllocateError, EntropyError, OpenError, SealError, ShareError};
+use crate::keeper::{SHARE_BYTES, ShareKeeper};
 use crate::lock::{Lock, SpinLock};
 use crate::owner::{Door, Lost, Owner};
 use crate::region::Region;
@@ -123,6 +126,7 @@ fn what_is_lost_is_let_alone() {
         arena.reclaim();
         assert_eq!(arena.reseed(&mut Counting(1)), Err(EntropyError));
         let drawn = catch_unwind(AssertUnwindSafe(|| arena.fill_random(&mut [0; 8])));
+        assert_eq!(arena.try_fill_random(&mut [0; 8]), Err(EntropyError));
         let exposed = catch_unwind(AssertUnwindSafe(|| drop(value.expose_secret())));
         assert!(drawn.is_err() && exposed.is_err());
         assert_eq!(enclave.open(&sealed, b"").unwrap_err(), OpenError::Destroyed);
@@ -164,4 +168,154 @@ fn what_is_lost_while_it_is_released_is_no_damage() {
         assert_eq!(secret.release(), Ok(()));
     }
     assert_eq!(arena.faults.load(Relaxed), 0);
+}
+
+/// Wipes its region while a door is opened, after it was said that nothing is lost: as another thread may.
+struct Wiper {
+    at: Cell<Option<Door>>,
+    region: NonNull<[MaybeUninit<u8>]>,
+    wiped_from: Cell<usize>,
+    is_wiped: Cell<bool>,
+}
+
+// SAFETY: one thread uses it.
+unsafe impl Send for Wiper {}
+// SAFETY: as above.
+unsafe impl Sync for Wiper {}
+
+impl Owner for Wiper {
+    const MAY_BE_LOST: bool = true;
+
+    type Lock = SpinLock;
+    type Shards = Shards<1>;
+    type Window<'o> = ();
+
+    fn open(&self, door: Door) {
+        if self.at.get() == Some(door) {
+            self.is_wiped.set(true);
+            let from = self.wiped_from.get();
+            let start = self.region.as_ptr().cast::<u8>().wrapping_add(from);
+            // SAFETY: the region is there as long as its arena, is longer, and nobody looks at it now.
+            unsafe { start.write_bytes(0, self.region.len() - from) };
+        }
+    }
+
+    fn lost(&self) -> Option<Lost> {
+        self.is_wiped.get().then_some(Lost::Contents)
+    }
+}
+
+/// Has `work` done with an arena that is wiped when `work` comes to that door.
+fn wiped_at<T>(
+    door: Door,
+    work: impl for<'a> FnOnce(&'a Arena<'_, Wiper>, &mut Enclave<'a, Wiper>, &dyn Fn()) -> T,
+) -> T {
+    let mut region = vec![MaybeUninit::<u8>::uninit(); 24 * 1024];
+    let bytes = NonNull::from(&mut region[..]);
+    let (at, wiped_from, is_wiped) = (Cell::new(None), Cell::new(0), Cell::new(false));
+    let wiper = Wiper { at, region: bytes, wiped_from, is_wiped };
+    // SAFETY: the bytes are this arena's alone until they are wiped.
+    let region = unsafe { Region::from_raw(bytes.cast(), bytes.len()) };
+    let arena = Arena::with_owner(region, &mut Counting(1), wiper).unwrap();
+    let mut enclave = Enclave::new(&arena).unwrap();
+    let done = work(&arena, &mut enclave, &|| arena.owner().at.set(Some(door)));
+    assert!(arena.owner().is_wiped.get(), "it has not come to {door:?}");
+    done
+}
+
+#[test]
+fn a_generator_that_is_wiped_meanwhile_gives_nothing() {
+    type Call = fn(&Arena<'_, Wiper>) -> Result<(), AllocateError>;
+    const CALLS: [Call; 3] = [
+        |arena| Enclave::new(arena).map(drop),
+        |arena| Buffer::random(arena, 9).map(drop),
+        |arena| Secret::<u32, _>::random(arena).map(drop),
+    ];
+
+    let drawn = wiped_at(Door::Random, |arena, _, begin| {
+        let mut bytes = [7; 70];
+        begin();
+        (arena.try_fill_random(&mut bytes), bytes)
+    });
+    assert_eq!(drawn, (Err(EntropyError), [0; 70]), "anybody could compute what it would give");
+    for call in CALLS {
+        let made = wiped_at(Door::Random, |arena, _, begin| {
+            begin();
+            call(arena)
+        });
+        assert_eq!(made, Err(AllocateError::Lost));
+    }
+    let renewed = wiped_at(Door::Random, |_, enclave, begin| {
+        begin();
+        enclave.refresh();
+        enclave.renew(&mut Counting(2))
+    });
+    assert_eq!(renewed, Err(EntropyError));
+}
+
+/// In the arena's memory or beside it, a key of zeros would seal as well.
+#[test]
+fn nothing_is_sealed_or_opened_with_a_key_that_is_wiped_meanwhile() {
+    type Call = fn(&Enclave<'_, Wiper>, &Sealed<Vec<u8>>) -> Result<(), OpenError>;
+    const CALLS: [Call; 3] = [
+        |enclave, sealed| enclave.open(sealed, b"").map(drop),
+        |enclave, sealed| enclave.open_into(sealed, b"", &mut [0; 7]),
+        |enclave, sealed| enclave.authenticate(sealed, b""),
+    ];
+
+    struct Shelf(Mutex<[u8; SHARE_BYTES]>);
+
+    impl ShareKeeper for Shelf {
+        fn store(&self, share: &[u8; SHARE_BYTES]) -> Result<(), ShareError> {
+            self.0.lock().unwrap().copy_from_slice(share);
+            Ok(())
+        }
+        fn load(&self, share: &mut [u8; SHARE_BYTES]) -> Result<(), ShareError> {
+            share.copy_from_slice(&*self.0.lock().unwrap());
+            Ok(())
+        }
+        fn forget(&self) {}
+    }
+
+    static SHELF: Shelf = Shelf(Mutex::new([0; SHARE_BYTES]));
+    for keeper in [None, Some(&SHELF)] {
+        let (sealed, record) = wiped_at(Door::Key, |_, enclave, begin| {
+            keeper.into_iter().for_each(|keeper| enclave.keep_share_with(keeper).unwrap());
+            let mut record = [5; Enclave::record_len(7)];
+            begin();
+            (enclave.seal(b"hunter2", b"", &mut record).map(drop), record)
+        });
+        assert_eq!((sealed, record), (Err(SealError::Destroyed), [5; Enclave::record_len(7)]));
+        for call in CALLS {
+            let opened = wiped_at(Door::Key, |_, enclave, begin| {
+                keeper.into_iter().for_each(|keeper| enclave.keep_share_with(keeper).unwrap());
+                let record = vec![0; Enclave::record_len(7)];
+                let sealed = enclave.seal(b"hunter2", b"", record).unwrap();
+                begin();
+                call(enclave, &sealed)
+            });
+            assert_eq!(opened, Err(OpenError::Destroyed));
+        }
+    }
+}
+
+#[test]
+fn what_is_wiped_while_it_is_looked_at_is_no_damage() {
+    let looks: [fn(&Arena<'_, Wiper>) -> bool; 2] = [
+        |arena| arena.verify().is_ok(),
+        |arena| {
+            let mut found = 0;
+            arena.find_faults(|_| found += 1);
+            found == 0
+        },
+    ];
+    for look in looks {
+        assert!(wiped_at(Door::Inspect, |arena, _, begin| {
+            // The bookkeeping is not wiped yet.
+            arena.owner().wiped_from.set(arena.region_len() - arena.capacity());
+            let _secrets = [(); 200].map(|()| Buffer::new(arena, 64).unwrap());
+            begin();
+            look(arena)
+        }));
+    }
 }
