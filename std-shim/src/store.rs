@@ -593,7 +593,7 @@ impl<N: Name + Hash + Eq> Store<N> {
         N: Borrow<Q>,
         Q: Name + Hash + Eq + ?Sized,
     {
-        self.try_open_all([name]).map(|[opened]| opened)
+        self.open_in_place(name, |record, context| self.cells.share().try_open(record, context))
     }
 
     /// Opens a name's secret alone, waiting up to `timeout` for room.
@@ -689,10 +689,8 @@ impl<N: Name + Hash + Eq> Store<N> {
         N: Borrow<Q>,
         Q: Name + Hash + Eq + ?Sized,
     {
-        let opened = self.while_current([name], |[(record, context)]| {
-            self.cells.share().try_open_value(record, context).map(|opened| [opened])
-        });
-        opened.map(|[opened]| opened)
+        let share = self.cells.share();
+        self.open_in_place(name, |record, context| share.try_open_value(record, context))
     }
 
     /// Opens a name's secret alone as a value, waiting up to `timeout` for room.
@@ -716,7 +714,32 @@ impl<N: Name + Hash + Eq> Store<N> {
         opened.map(|[opened]| opened)
     }
 
-    /// Opens what the names stand for, again if that was replaced meanwhile.
+    /// Opens what a name stands for with `open`, which does not wait.
+    fn open_in_place<Q, T>(
+        &self,
+        name: &Q,
+        open: impl Fn(&Sealed<&[u8]>, &[u8]) -> Result<T, OpenError>,
+    ) -> Result<T, StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
+        self.cells.share().check()?;
+        loop {
+            let opened = self.see(name, |current| {
+                current.record(|record, context, expires| {
+                    (!self.cells.is_over(expires)).then(|| open(record, context))
+                })
+            })?;
+            if let Some(opened) = opened.flatten() {
+                return opened.map_err(StoreError::from);
+            }
+            self.end_expired(name);
+        }
+    }
+
+    /// Opens what the names stand for, again if that was replaced meanwhile. It may wait, so what is opened
+    /// is a copy.
     fn while_current<Q, T, const M: usize>(
         &self,
         names: [&Q; M],

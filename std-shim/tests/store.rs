@@ -463,8 +463,12 @@ fn churn(lingering: Duration, time: Duration) {
                     };
                     let opened = match below(8) {
                         0 => store.try_open(name).map(Some),
-                        1 => {
-                            let alone = store.open_alone_timeout(name, WAIT);
+                        turn @ (1 | 2) => {
+                            let alone = if turn == 1 {
+                                store.try_open_alone(name)
+                            } else {
+                                store.open_alone_timeout(name, WAIT)
+                            };
                             alone.map(|alone| check(&alone.expose_secret(), false)).map(|()| None)
                         }
                         _ => store.open_timeout(name, WAIT).map(Some),
