@@ -7,7 +7,8 @@
 #
 #   core      core's unit tests, twice: where pointers may point is held to stacked and to tree borrows
 #   threads   tests/tests/interleaved.rs with 64 seeds, each with another order and other old values,
-#             or with those named by STRONGROOM_MIRI_SEEDS (64..128)
+#             or with those named by STRONGROOM_MIRI_SEEDS (64..128). Whether each value is one of its
+#             type, which takes longer than all else, is asked with the first two of them
 #
 # A machine is one of the targets below. --short takes a minute or three where the library was built
 # before: few seeds on the two machines that differ most, and what core does with pointers. Logs go to
@@ -51,9 +52,15 @@ part_core() {
 part_threads() {
     local machine
     for machine in $($short && chosen "${short_threads[@]}" || chosen "${machines_known[@]}"); do
-        interpret "threads $machine" "-Zmiri-many-seeds=$seeds" \
-            -p strongroom-tests --no-default-features --test interleaved --target "$machine"
+        threads "threads $machine values" "${seeds%%..*}..$((${seeds%%..*} + 2))" "$machine"
+        $short || threads "threads $machine" "$seeds -Zmiri-disable-validation" "$machine"
     done
+}
+
+# threads NAME SEEDS_AND_FLAGS MACHINE
+threads() {
+    interpret "$1" "-Zmiri-many-seeds=$2" \
+        -p strongroom-tests --no-default-features --test interleaved --target "$3"
 }
 
 # Those of the machines given that were named, or all of them if none was.
@@ -109,7 +116,7 @@ cargo +nightly miri --version >"$work/version.log" 2>&1 &&
     echo "skipped: Miri needs a nightly: rustup toolchain install nightly --component miri,rust-src"
     exit 0
 }
-seeds=${STRONGROOM_MIRI_SEEDS:-$($short && echo 0..2 || echo 0..64)}
+seeds=${STRONGROOM_MIRI_SEEDS:-0..64}
 [ ${#parts[@]} -gt 0 ] || parts=(core threads)
 for part in "${parts[@]}"; do
     "part_$part"
