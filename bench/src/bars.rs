@@ -271,12 +271,16 @@ fn streams(results: &Results, bars: &mut Vec<Bar>) {
 
 fn store(results: &Results, bars: &mut Vec<Bar>) {
     use crate::measure::store::{
-        INSERT, INSERT_WITH_ROOM, ONE_NAME, OPEN_AGAIN, OPEN_RANDOM, OWN_NAMES,
+        INSERT, INSERT_WITH_ROOM, ONE_NAME, OPEN_AGAIN, OPEN_ALONE, OPEN_RANDOM, OWN_NAMES,
     };
     let stores = results.stores.as_ref();
-    for (what, most) in
-        [(OPEN_AGAIN, 0.25), (INSERT, 1.0), (INSERT_WITH_ROOM, 1.0), (OPEN_RANDOM, 1.0)]
-    {
+    for (what, most) in [
+        (OPEN_AGAIN, 0.25),
+        (INSERT, 1.0),
+        (INSERT_WITH_ROOM, 1.0),
+        (OPEN_RANDOM, 1.0),
+        (OPEN_ALONE, 1.0),
+    ] {
         let found = stores.and_then(|stores| stores.times.iter().find(|found| found.what == what));
         bars.push(Bar {
             what: format!("a store, {what}: times what is done without"),

@@ -8,9 +8,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use strongroom_tests::scan::{Find, Search, mappings};
@@ -245,13 +246,20 @@ fn random(len: usize) -> String {
     bytes.filter(char::is_ascii_alphanumeric).take(len).collect()
 }
 
-/// The example, built as its page says.
+/// The example, built as its page says, for the machine that this was built for.
 fn example() -> PathBuf {
+    let test = env::current_exe().unwrap();
+    // Beside the programs of other machines there is a folder for each, named as the machine.
+    let folder = test.parent().unwrap().parent().unwrap();
+    let above = folder.parent().and_then(Path::file_name).and_then(OsStr::to_str).unwrap();
+    let is_machine = above.contains("-linux-");
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--package", "strongroom", "--example", "configured"]);
     build.args(["--features", "clap-4,derive,toml"]);
     build.args((!cfg!(debug_assertions)).then_some("--release"));
+    if is_machine {
+        build.args(["--target", above]);
+    }
     assert!(build.status().unwrap().success());
-    let test = env::current_exe().unwrap();
-    test.parent().unwrap().parent().unwrap().join("examples").join("configured")
+    folder.join("examples").join("configured")
 }

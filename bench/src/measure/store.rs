@@ -107,10 +107,11 @@ fn many_names(
         for (capacity, insert) in [(0, INSERT), (order.len(), INSERT_WITH_ROOM)] {
             let of_map = fill_map(vault, capacity, &order)?;
             let of_shards = fill_shards(vault, capacity, &order)?;
-            let (own, bytes) = fill_store(vault, capacity, &order)?;
+            let (own, alone, bytes) = fill_store(vault, capacity, &order)?;
             for (other, others) in [(MAP, of_map), (SHARDS, of_shards)] {
                 add(insert, other, own.insert, others.insert);
                 add(OPEN_RANDOM, other, own.open, others.open);
+                add(OPEN_ALONE, other, alone, others.open);
             }
             record_bytes = bytes / count as f64;
         }
@@ -161,7 +162,12 @@ fn fill_shards(vault: &Vault, capacity: usize, order: &[u64]) -> Result<Filled, 
     Ok(Filled { insert, open })
 }
 
-fn fill_store(vault: &Arc<Vault>, capacity: usize, order: &[u64]) -> Result<(Filled, f64), String> {
+/// The same in a store, from which each is then opened alone as well; and what its records take.
+fn fill_store(
+    vault: &Arc<Vault>,
+    capacity: usize,
+    order: &[u64],
+) -> Result<(Filled, f64, f64), String> {
     let begun = Clock::start();
     let store = Store::with_capacity(vault.share(), capacity);
     let insert = each(begun, 0..order.len() as u64, |name| {
@@ -170,7 +176,10 @@ fn fill_store(vault: &Arc<Vault>, capacity: usize, order: &[u64]) -> Result<(Fil
     let open = each(Clock::start(), order.iter().copied(), |name| {
         store.try_open(&name).map(drop).map_err(told)
     })?;
-    Ok((Filled { insert, open }, store.metrics().record_bytes as f64))
+    let alone = each(Clock::start(), order.iter().copied(), |name| {
+        store.try_open_alone(&name).map(drop).map_err(told)
+    })?;
+    Ok((Filled { insert, open }, alone, store.metrics().record_bytes as f64))
 }
 
 /// Nanoseconds that `act` takes for each name, with what was done since `begun`.
@@ -221,6 +230,7 @@ pub(crate) const OPEN_FIRST: &str = "open and decrypt";
 pub(crate) const INSERT: &str = "insert one of many";
 pub(crate) const INSERT_WITH_ROOM: &str = "insert one of many, with room made before";
 pub(crate) const OPEN_RANDOM: &str = "open one of many, at random";
+pub(crate) const OPEN_ALONE: &str = "open one of many alone, at random";
 pub(crate) const OWN_NAMES: &str = "each its own name";
 pub(crate) const ONE_NAME: &str = "both the same name";
 
