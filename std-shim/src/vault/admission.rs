@@ -479,7 +479,7 @@ impl<'v> Party<'v> {
             is_most |= lease.user().is_most();
             Ok(lease)
         });
-        // What was wiped meanwhile is no secret, and looks like tampering.
+        // What was wiped meanwhile is no secret.
         if emergency::is_wiped() {
             return Err(Denied::Never(OpenError::Destroyed));
         }

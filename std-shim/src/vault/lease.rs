@@ -117,9 +117,7 @@ impl<'v> Lease<'v> {
         let user = unsafe { ptr::read(&raw const lease.user) };
         let Some(memory) = lease.intact() else { return Ok(()) };
         // SAFETY: the memory was allocated there with this layout, and ends here.
-        let released = unsafe { user.arena().try_deallocate(memory, lease.layout) };
-        // What an emergency has wiped meanwhile looks like damage.
-        if emergency::is_wiped() { Ok(()) } else { released }
+        unsafe { user.arena().try_deallocate(memory, lease.layout) }
     }
 }
 
@@ -145,15 +143,10 @@ impl Lease<'_> {
         layout: Layout,
     ) -> Result<(), Fault> {
         let _balance = Balance::new();
-        let released = if emergency::is_wiped() {
-            Ok(())
-        } else {
-            // SAFETY: the memory is the caller's; or quarantined, which is nobody's and stays so.
-            unsafe { user.arena().try_deallocate(memory, layout) }
-        };
+        // SAFETY: the memory is the caller's; or quarantined, which is nobody's and stays so.
+        let released = unsafe { user.arena().try_deallocate(memory, layout) };
         let was_released = matches!(&released, Err(fault) if !fault.kind.is_damage());
-        // What an emergency wipes meanwhile looks like that, too.
-        if was_released && !emergency::is_wiped() {
+        if was_released {
             return Ok(());
         }
         // SAFETY: it was counted when it was parted from, and it is released for the first time.

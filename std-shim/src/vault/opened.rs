@@ -120,7 +120,7 @@ impl Opened<'_> {
         let len = record.secret_len().min(memory.len());
         let opened = enclave.open_into(&record, context, &mut memory[..len]);
         drop(memory);
-        // What was wiped meanwhile is no secret, and looks like tampering.
+        // What was wiped meanwhile is no secret.
         self.check()?;
         Ok(opened?)
     }
