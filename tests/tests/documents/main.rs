@@ -16,7 +16,7 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-use commands::{APPS, Tree, told};
+use commands::{Tree, told};
 use page::{Page, root};
 
 /// Commands that are neither run nor looked up, and why.
@@ -142,7 +142,8 @@ fn the_doctor_s_commands_run() {
     for command in told {
         let Some(arguments) = command.strip_prefix("cargo run") else { continue };
         // The programs have tests of their own, in which they end.
-        if arguments.contains("--example") || arguments.contains(&format!("{APPS}/Cargo.toml")) {
+        let of_apps = format!("{}/Cargo.toml", commands::APPS);
+        if arguments.contains("--example") || arguments.contains(&of_apps) {
             continue;
         }
         let arguments = arguments.split(' ').filter(|word| !["", "--release"].contains(word));

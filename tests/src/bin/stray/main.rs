@@ -77,6 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The serial number of the one key in this process's keyring.
+#[cfg(target_os = "linux")]
 fn own_key() -> io::Result<i32> {
     let mut serial = 0_i32;
     let ring = libc::KEY_SPEC_PROCESS_KEYRING;
@@ -85,6 +86,12 @@ fn own_key() -> io::Result<i32> {
         libc::syscall(libc::SYS_keyctl, libc::KEYCTL_READ, ring, &raw mut serial, 4_usize)
     };
     if bytes == 4 { Ok(serial) } else { Err(io::Error::last_os_error()) }
+}
+
+/// No other system has keyrings.
+#[cfg(not(target_os = "linux"))]
+fn own_key() -> io::Result<i32> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Goes on in several threads until told to end.
