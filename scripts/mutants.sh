@@ -39,7 +39,7 @@ copy_tree() {
     git ls-files -z | tar -c --null -T - | tar -x -C "$tree"
     local core=$tree/core/src name
     # cargo-mutants passes over what is unsafe; the bodies of these functions need not be.
-    find "$core" -name '*.rs' -exec sed -i 's/\bunsafe fn/fn/' {} +
+    find "$core" "$tree/core/examples" -name '*.rs' -exec sed -i 's/\bunsafe fn/fn/' {} +
     mkdir "$core/outside"
     for name in "${parts[@]}"; do
         cp -r "tests/src/$name.rs" "$core/outside/"
@@ -60,7 +60,7 @@ copy_tree() {
         -e 's/^extern crate std;/extern crate self as strongroom_core;/' \
         -e 's/^#\[cfg(feature = "internals")\]/#[cfg(any(test, feature = "internals"))]/' "$core/lib.rs"
     printf '\n#[cfg(test)]\n#[allow(warnings, unsafe_code)]\nmod outside;\n' >>"$core/lib.rs"
-    sed -i 's/^\[dev-dependencies\]/&\nproptest.workspace = true/' "$tree/core/Cargo.toml"
+    sed -i '0,/^\[.*dev-dependencies\]/s//&\nproptest.workspace = true/' "$tree/core/Cargo.toml"
 }
 
 # Where a file's lists are.
