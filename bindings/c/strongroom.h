@@ -111,6 +111,8 @@ typedef enum strongroom_status {
   // The memory cannot have the windows that were asked for; or it would have to hand out plain pointers,
   // which memory with windows does not.
   STRONGROOM_WINDOWS_REFUSED = 33,
+  // Nothing tells this process that its machine was cloned: the message says why, and what would.
+  STRONGROOM_CLONES_UNSEEN = 34,
 } strongroom_status;
 
 // The kinds of damage.
@@ -912,6 +914,21 @@ enum strongroom_status strongroom_constant_time_equal(const void *one,
 
 // Overwrites bytes with zeros, which no compiler leaves out.
 STRONGROOM_MUST_USE enum strongroom_status strongroom_wipe(void *bytes, size_t len);
+
+// Has every vault of this process renew itself, as strongroom_vault_renew does, before it seals next or draws
+// random bytes: for the hook that is run when a machine was resumed from a snapshot. It takes no lock,
+// allocates nothing and may be called in a signal handler. A vault that cannot renew itself then seals
+// nothing: STRONGROOM_NO_ENTROPY.
+void strongroom_renew_all(void);
+
+// Has every vault of this process renew itself, as by strongroom_renew_all, when Linux tells that the machine
+// was resumed as a copy, and when somebody sets the clock. Call it when the process starts, and again in a
+// forked child that makes vaults of its own. Whether Linux would tell, in its log, is stored in `kernel_log`;
+// if not, the clock alone tells. What is sealed before the notice has come is not protected: where a hook runs
+// before that, call strongroom_renew_all in it. A thread waits for each notice and does nothing else.
+// STRONGROOM_CLONES_UNSEEN if none would come.
+STRONGROOM_MUST_USE
+enum strongroom_status strongroom_renew_when_cloned(bool *kernel_log);
 
 // Overwrites the locked memory of every vault of this process with zeros, keys included, and revokes the
 // shares of keys that the kernel keeps. It takes no lock, allocates nothing and may be called in a signal

@@ -75,6 +75,8 @@ const (
 	// ErrWindowsRefused: the memory cannot have the windows that were asked for; or it has some, and would have to
 	// stay open (Opened.Expose).
 	ErrWindowsRefused Status = C.STRONGROOM_WINDOWS_REFUSED
+	// ErrClonesUnseen: nothing tells this process that its machine was cloned.
+	ErrClonesUnseen Status = C.STRONGROOM_CLONES_UNSEEN
 	// ErrInternal: a fault inside the library. Please report it, with the message.
 	ErrInternal Status = C.STRONGROOM_INTERNAL
 	// ErrClosed: the vault, store, stream or open secret was closed.
@@ -117,6 +119,7 @@ var kinds = map[Status]string{
 	ErrEnded:           "the stream was ended",
 	ErrDamaged:         "damage was found",
 	ErrWindowsRefused:  "not with windows",
+	ErrClonesUnseen:    "nothing tells of a clone",
 	ErrInternal:        "a fault inside the library",
 	ErrClosed:          "closed",
 }
@@ -198,6 +201,7 @@ var inGo = strings.NewReplacer(
 	"strongroom_options_reserve", "Options.Reserves",
 	"Vault::growth_refusal", "Vault.Protections",
 	"Vault::renew", "Vault.Renew",
+	"strongroom::renew_all", "RenewAll",
 	"or context", "or purpose",
 )
 

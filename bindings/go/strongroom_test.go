@@ -512,6 +512,26 @@ func TestReservesReportsAndTheRest(t *testing.T) {
 	}
 }
 
+func TestClonesAreRenewed(t *testing.T) {
+	v := vault(t, 16<<10)
+	before := must(v.Seal([]byte("hunter2"), ""))
+	strongroom.RenewAll()
+	after := must(v.Seal([]byte("hunter2"), ""))
+	// Numbers of eight bytes are counted from 0, and by a renewed vault from a random one.
+	none := make([]byte, 4)
+	if !bytes.Equal(before[4:8], none) || bytes.Equal(after[4:8], none) {
+		t.Error("not renewed")
+	}
+	opened := must(v.TryOpen(before, ""))
+	if err := opened.Close(); err != nil {
+		t.Error(err)
+	}
+	_, err := strongroom.RenewWhenCloned()
+	if isUnseen := errors.Is(err, strongroom.ErrClonesUnseen); err != nil && !isUnseen || isUnseen && runtime.GOOS == "linux" {
+		t.Error(err)
+	}
+}
+
 func TestAStore(t *testing.T) {
 	v := vault(t, 64<<10)
 	s := must(v.NewStore(strongroom.StoreOptions{Most: 3}))

@@ -285,6 +285,21 @@ func (v *Vault) Renew() error {
 	return v.use(func(vault *C.strongroom_vault) C.enum_strongroom_status { return C.strongroom_vault_renew(vault) })
 }
 
+// RenewAll has every vault of this process renew itself, as [Vault.Renew] does, before it seals next or draws
+// random bytes: for the hook that is run when a machine was resumed from a snapshot.
+func RenewAll() { C.strongroom_renew_all() }
+
+// RenewWhenCloned has every vault of this process renew itself, as by [RenewAll], when Linux tells that the
+// machine was resumed as a copy, and when somebody sets the clock. Call it when the program starts. Whether
+// Linux would tell, in its log, is kernelLog; if not, the clock alone tells. What is sealed before the notice
+// has come is not protected: where a hook runs before that, call RenewAll in it. ErrClonesUnseen if no notice
+// would come.
+func RenewWhenCloned() (kernelLog bool, err error) {
+	var told C.bool
+	err = call(func() C.enum_strongroom_status { return C.strongroom_renew_when_cloned(&told) })
+	return bool(told), err
+}
+
 // Verify checks every canary and every free byte: ErrDamaged if one was overwritten.
 func (v *Vault) Verify() error {
 	return v.use(func(vault *C.strongroom_vault) C.enum_strongroom_status { return C.strongroom_vault_verify(vault) })

@@ -8,7 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use strongroom::{
-    Fault, InstallError, NotInstalled, OpenError, SealError, StoreError, StreamError, VaultError,
+    CloneWatchError, Fault, InstallError, NotInstalled, OpenError, SealError, StoreError,
+    StreamError, VaultError,
 };
 
 use crate::report::put_numbers;
@@ -88,6 +89,8 @@ pub enum Status {
     /// The memory cannot have the windows that were asked for; or it would have to hand out plain pointers,
     /// which memory with windows does not.
     WINDOWS_REFUSED = 33,
+    /// Nothing tells this process that its machine was cloned: the message says why, and what would.
+    CLONES_UNSEEN = 34,
 }
 
 /// Why a call was not done.
@@ -100,6 +103,7 @@ pub(crate) enum Failure {
     Store(StoreError),
     Stream(StreamError),
     Install(InstallError),
+    Clones(CloneWatchError),
     Damage(Fault),
     TooSmall {
         needed: usize,
@@ -132,6 +136,7 @@ impl Failure {
             Self::Store(error) => of_store(error),
             Self::Stream(error) => of_stream(error),
             Self::Install(InstallError::AlreadyInstalled) => Status::ALREADY_INSTALLED,
+            Self::Clones(_) => Status::CLONES_UNSEEN,
             Self::Damage(_) => Status::DAMAGED,
             Self::TooSmall { .. } => Status::BUFFER_TOO_SMALL,
             Self::Exposed { .. } => Status::EXPOSED,
@@ -275,6 +280,7 @@ impl Display for Failure {
                 "a vault is installed for strongroom_malloc already: install one before the first call",
             ),
             Self::Install(error) => Display::fmt(error, f),
+            Self::Clones(error) => Display::fmt(error, f),
             Self::Damage(fault) => write!(
                 f,
                 "{fault}: look for what writes past an end of a secret, or uses one that was closed; the \
@@ -327,7 +333,7 @@ macro_rules! failures {
 
 failures!(
     VaultError => Vault, OpenError => Open, SealError => Seal, StoreError => Store,
-    StreamError => Stream, InstallError => Install, Fault => Damage
+    StreamError => Stream, InstallError => Install, CloneWatchError => Clones, Fault => Damage
 );
 
 impl From<NotInstalled> for Failure {

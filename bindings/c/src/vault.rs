@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom::strongroom_core::Enclave;
-use strongroom::{OpenError, Opener, OwnedOpened, Sealed, Share, Vault};
+use strongroom::{CloneNotice, OpenError, Opener, OwnedOpened, Sealed, Share, Vault};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
@@ -485,6 +485,32 @@ pub unsafe extern "C" fn strongroom_wipe(bytes: *mut c_void, len: usize) -> Stat
     border(|| {
         // SAFETY: the caller promises what the header says of pointers.
         unsafe { bytes_mut(bytes, len, "bytes") }?.zeroize();
+        Ok(())
+    })
+}
+
+/// Has every vault of this process renew itself, as strongroom_vault_renew does, before it seals next or draws
+/// random bytes: for the hook that is run when a machine was resumed from a snapshot. It takes no lock,
+/// allocates nothing and may be called in a signal handler. A vault that cannot renew itself then seals
+/// nothing: STRONGROOM_NO_ENTROPY.
+#[unsafe(no_mangle)]
+pub extern "C" fn strongroom_renew_all() {
+    strongroom::renew_all();
+}
+
+/// Has every vault of this process renew itself, as by strongroom_renew_all, when Linux tells that the machine
+/// was resumed as a copy, and when somebody sets the clock. Call it when the process starts, and again in a
+/// forked child that makes vaults of its own. Whether Linux would tell, in its log, is stored in `kernel_log`;
+/// if not, the clock alone tells. What is sealed before the notice has come is not protected: where a hook runs
+/// before that, call strongroom_renew_all in it. A thread waits for each notice and does nothing else.
+/// STRONGROOM_CLONES_UNSEEN if none would come.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn strongroom_renew_when_cloned(kernel_log: *mut bool) -> Status {
+    border(|| {
+        // SAFETY: the caller promises what the header says of pointers.
+        let kernel_log = unsafe { place(kernel_log, "kernel_log") }?;
+        kernel_log.put(strongroom::renew_when_cloned()? == CloneNotice::KernelLog);
         Ok(())
     })
 }

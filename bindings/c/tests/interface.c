@@ -588,6 +588,31 @@ static void reports_are_json(void)
     strongroom_vault_free(&vault);
 }
 
+static void vaults_are_renewed(void)
+{
+    strongroom_vault *vault = small();
+    uint8_t before[24 + 7], after[24 + 7];
+    size_t len;
+    bool kernel_log;
+    const uint8_t none[4] = {0, 0, 0, 0};
+    OK(strongroom_seal(vault, "hunter2", 7, NULL, 0, before, sizeof before, &len));
+    // Numbers of eight bytes are counted from 0, and by a renewed vault from a random one.
+    REQUIRE(memcmp(before + 4, none, sizeof none) == 0);
+    strongroom_renew_all();
+    OK(strongroom_seal(vault, "hunter2", 7, NULL, 0, after, sizeof after, &len));
+    REQUIRE(memcmp(after + 4, none, sizeof none) != 0);
+    strongroom_opened *opened;
+    OK(strongroom_open(vault, before, sizeof before, NULL, 0, 0, &opened));
+    OK(strongroom_opened_close(&opened));
+    IS(STRONGROOM_NULL_ARGUMENT, strongroom_renew_when_cloned(NULL));
+    enum strongroom_status watched = strongroom_renew_when_cloned(&kernel_log);
+    REQUIRE(watched == STRONGROOM_OK || watched == STRONGROOM_CLONES_UNSEEN);
+#ifdef __linux__
+    REQUIRE(watched == STRONGROOM_OK);
+#endif
+    strongroom_vault_free(&vault);
+}
+
 static void everything_is_wiped(void)
 {
     pid_t child = fork();
@@ -622,5 +647,7 @@ int main(void)
     a_forked_child_is_told();
     reports_are_json();
     everything_is_wiped();
+    // Last, since from then on there is a thread, of which a forked child has the memory alone.
+    vaults_are_renewed();
     return 0;
 }

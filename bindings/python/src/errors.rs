@@ -5,7 +5,8 @@ use std::fmt::Display;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use strongroom::{
-    Fault, LockError, OpenError, ReadError, SealError, Shortage, StoreError, VaultError,
+    CloneWatchError, Fault, LockError, OpenError, ReadError, SealError, Shortage, StoreError,
+    VaultError,
 };
 
 /// The exceptions, as `strongroom/_errors.py` has them.
@@ -14,6 +15,7 @@ pub(crate) mod python {
     use pyo3::import_exception;
 
     import_exception!(strongroom._errors, BudgetError);
+    import_exception!(strongroom._errors, ClonesUnseen);
     import_exception!(strongroom._errors, Closed);
     import_exception!(strongroom._errors, Damaged);
     import_exception!(strongroom._errors, Destroyed);
@@ -142,6 +144,12 @@ impl IntoPython for ReadError {
             Self::Seal(error) => error.into_python(python),
             _ => py::Error::new_err(said),
         }
+    }
+}
+
+impl IntoPython for CloneWatchError {
+    fn into_python(self, _: Python<'_>) -> PyErr {
+        py::ClonesUnseen::new_err(self.to_string())
     }
 }
 

@@ -66,7 +66,7 @@ mod _strongroom {
     #[pymodule_export]
     use crate::store::Store;
     #[pymodule_export]
-    use crate::vault::{Vault, wipe_all};
+    use crate::vault::{Vault, renew_all, renew_when_cloned, wipe_all};
 
     /// Classes belong to the interpreter that was first. Python 3.12 and later see to that themselves.
     #[pymodule_init]

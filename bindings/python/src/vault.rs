@@ -9,7 +9,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyTuple, PyType};
 use strongroom::{
-    Backing, KeyShare, Keyring, OpenError, Opener, OwnedOpened, Policy, Share, SourceError, Windows,
+    Backing, CloneNotice, KeyShare, Keyring, OpenError, Opener, OwnedOpened, Policy, Share,
+    SourceError, Windows,
 };
 
 use crate::arguments::{Context, time, timeout as parse_timeout, word};
@@ -426,6 +427,21 @@ pub(crate) fn in_task<'py>(
     pending: Pending,
 ) -> PyResult<Bound<'py, PyAny>> {
     py.import("strongroom._opening")?.getattr(class)?.call1((pending,))
+}
+
+/// Has every vault of this process renew itself before it seals next: for the hook that is run when a machine
+/// was resumed from a snapshot.
+#[pyfunction]
+pub(crate) fn renew_all() {
+    strongroom::renew_all();
+}
+
+/// Has every vault of this process renew itself when Linux tells that the machine was resumed as a copy, and
+/// when somebody sets the clock. Whether Linux would tell; if not, the clock alone tells.
+#[pyfunction]
+pub(crate) fn renew_when_cloned(py: Python<'_>) -> PyResult<bool> {
+    let notice = py.detach(strongroom::renew_when_cloned).or_raise(py)?;
+    Ok(notice == CloneNotice::KernelLog)
 }
 
 /// Overwrites the locked memory of every vault of this process with zeros, keys included. For a process that

@@ -159,6 +159,30 @@ print("wiped", flush=True)
 """
 
 
+RENEWED = """
+import strongroom, sys
+vault = strongroom.Vault(16 * 1024)
+before = vault.seal(b"hunter2")
+strongroom.renew_all()
+after = vault.seal(b"hunter2")
+# Numbers of eight bytes are counted from 0, and by a renewed vault from a random one.
+assert before.to_record()[4:8] == bytes(4) != after.to_record()[4:8]
+with vault.open(before) as view:
+    assert view == b"hunter2"
+try:
+    strongroom.renew_when_cloned()
+except strongroom.ClonesUnseen:
+    assert sys.platform != "linux"
+print("renewed", flush=True)
+"""
+
+
+def test_vaults_are_renewed_when_their_machine_was_cloned() -> None:
+    with script(RENEWED) as process:
+        assert line_from(process.stdout) == "renewed"
+        assert process.wait(30) == 0
+
+
 def test_everything_is_wiped_at_once() -> None:
     with script(WIPES) as process:
         assert line_from(process.stdout) == "wiped"

@@ -10,6 +10,7 @@
 
 from ._errors import (
     BudgetError,
+    ClonesUnseen,
     Closed,
     Damaged,
     Destroyed,
@@ -41,6 +42,8 @@ from ._strongroom import (
     Vault,
     limits,
     raise_soft_limit,
+    renew_all,
+    renew_when_cloned,
     wipe,
     wipe_all,
 )
@@ -50,6 +53,7 @@ __all__ = [
     "AsyncOpening",
     "AsyncOpeningAll",
     "BudgetError",
+    "ClonesUnseen",
     "Closed",
     "Damaged",
     "Destroyed",
@@ -80,6 +84,8 @@ __all__ = [
     "getpass",
     "limits",
     "raise_soft_limit",
+    "renew_all",
+    "renew_when_cloned",
     "wipe",
     "wipe_all",
 ]

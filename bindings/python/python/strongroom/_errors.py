@@ -13,6 +13,10 @@ class WindowsRefused(Error):
     """The vault cannot have the windows that were asked for."""
 
 
+class ClonesUnseen(Error):
+    """Nothing tells this process that its machine was cloned."""
+
+
 class BudgetError(Error, ValueError):
     """No vault can be made under this budget."""
 
