@@ -135,7 +135,7 @@ impl<'a, O: Owner> Key<'a, O> {
             Some(keeper) => self.join_kept(keeper, key, before)?,
             None => self.alone(|_| self.join_words(key)),
         }
-        // As above, for who asks then whether they are there.
+        // The words are read before it is asked whether they were wiped.
         fence(Acquire);
         Ok(())
     }

@@ -21,9 +21,9 @@ use crate::sys::{self, Backoff, KernelKey, ProtectionKey, Shutter};
 /// handler of a fatal signal, in a panic hook, or before `_exit(2)`. It is for a process that ends:
 /// afterwards every call on every vault answers that it was destroyed, whatever is still open reads
 /// as zeros, and nothing brings it back; those who wait for room learn of it when one of the open
-/// secrets is dropped. Nothing is sealed with a wiped key or drawn from a wiped generator,
-/// by a call in the middle of which it comes neither. A thread that is decrypting at this very moment may
-/// still write the rest of its secret; the wipe is done twice to make that unlikely.
+/// secrets is dropped. No call, not even one that is going on, seals with a
+/// wiped key or draws from a wiped generator. A thread that is decrypting at this very moment may still write
+/// the rest of its secret; the wipe is done twice to make that unlikely.
 ///
 /// ```standalone_crate
 /// use strongroom::Vault;
