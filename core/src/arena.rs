@@ -537,9 +537,13 @@ impl<'r, O: Owner> Arena<'r, O> {
         drop(self.ledger.lock());
     }
 
+    /// Tells the fault handler; called with no lock held.
     #[cold]
     pub(crate) fn report(&self, kind: FaultKind, offset: Option<usize>) {
-        self.owner.report(self.record(kind, offset), self.on_fault);
+        // What was wiped meanwhile looks like damage.
+        if !self.is_lost_by_now() {
+            (self.on_fault)(self.record(kind, offset));
+        }
     }
 
     /// # Safety

@@ -5,7 +5,6 @@ use core::fmt::Debug;
 
 use bytemuck::Zeroable;
 
-use crate::error::Fault;
 use crate::lock::{Lock, SpinLock};
 use crate::shards::{Shard, Shards, by_stack_address};
 
@@ -101,13 +100,6 @@ pub trait Owner: Send + Sync {
     #[inline]
     fn shard(&self, shards: usize) -> usize {
         by_stack_address(shards)
-    }
-
-    /// Tells `handler`, the arena's fault handler, of damage; called with no lock held. An owner that
-    /// has wiped the region in an emergency keeps to itself what that looks like.
-    #[cold]
-    fn report(&self, fault: Fault, handler: fn(Fault)) {
-        handler(fault);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The owner of locked pages that stand together with their arena.
 
-use strongroom_core::{Door, Fault, Lost, Owner};
+use strongroom_core::{Door, Lost, Owner};
 
 use super::error::LostArena;
 use crate::emergency;
@@ -56,13 +56,6 @@ impl Owner for LockedOwner {
             Ok(()) => None,
             Err(LostArena::Forked) if self.fork_view == ForkView::Absent => Some(Lost::Memory),
             Err(_) => Some(Lost::Contents),
-        }
-    }
-
-    fn report(&self, fault: Fault, handler: fn(Fault)) {
-        // What was wiped while it was looked at looks like damage.
-        if self.check().is_ok() {
-            handler(fault);
         }
     }
 }

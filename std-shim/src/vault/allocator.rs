@@ -6,7 +6,6 @@ use std::num::NonZero;
 use std::ptr::NonNull;
 
 use allocator_api2::alloc::{AllocError, Allocator};
-use strongroom_core::Owner;
 
 use super::Vault;
 use super::admission::Party;
@@ -14,7 +13,7 @@ use super::error::OpenError;
 use super::lease::Lease;
 use super::request::Request;
 use super::reserve::Reserve;
-use super::segment::{NO_GATE, User};
+use super::segment::User;
 use super::share::Share;
 use crate::windows::{WindowError, WindowKind};
 
@@ -131,7 +130,7 @@ unsafe impl Allocator for VaultAllocator<'_> {
         drop(user);
         admission.released();
         if let Err(fault) = released {
-            NO_GATE.report(fault, admission.common.pool.on_fault());
+            admission.common.pool.on_fault()(fault);
         }
     }
 }

@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
-use strongroom_core::{AllocateError, Arena, Door, Enclave, Fault, Lost, Owner, Region, SpanKind};
+use strongroom_core::{AllocateError, Arena, Door, Enclave, Lost, Owner, Region, SpanKind};
 
 use super::error::VaultError;
 use super::key_share::{KeyShareError, Keyring};
@@ -48,13 +48,6 @@ impl Owner for VaultOwner {
     #[inline]
     fn lost(&self) -> Option<Lost> {
         emergency::is_wiped().then_some(Lost::Contents)
-    }
-
-    fn report(&self, fault: Fault, handler: fn(Fault)) {
-        // What was wiped while it was looked at looks like damage.
-        if self.lost().is_none() {
-            handler(fault);
-        }
     }
 }
 

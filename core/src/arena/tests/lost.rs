@@ -160,12 +160,17 @@ fn what_is_lost_while_it_is_released_is_no_damage() {
     let region = unsafe { Region::from_raw(bytes.cast(), bytes.len()) };
     let arena = Arena::with_owner(region, &mut Counting(1), Loser::default()).unwrap();
     let secrets = [32, 5000].map(|len| Buffer::new(&arena, len).unwrap());
+    let dropped = [32, 5000].map(|len| Buffer::new(&arena, len).unwrap());
     // SAFETY: nobody else looks at the region now.
     unsafe { bytes.cast::<u8>().write_bytes(0, bytes.len()) };
     arena.owner().0.store(1, Relaxed);
     for secret in secrets {
         arena.owner().1.store(1, Relaxed);
         assert_eq!(secret.release(), Ok(()));
+    }
+    for secret in dropped {
+        arena.owner().1.store(1, Relaxed);
+        drop(secret);
     }
     assert_eq!(arena.faults.load(Relaxed), 0);
 }
