@@ -322,6 +322,11 @@ impl<'r, O: Owner> Arena<'r, O> {
         Ok(())
     }
 
+    /// The same, for a part of what is allocated.
+    pub(crate) fn draw(&self, bytes: &mut [u8]) -> Result<(), AllocateError> {
+        self.try_fill_random(bytes).map_err(|EntropyError| AllocateError::Lost)
+    }
+
     /// Mixes 32 fresh bytes of entropy into the generator.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use bytemuck::{NoUninit, Pod};
 
 use crate::arena::Arena;
 use crate::constant_time::constant_time_eq;
-use crate::error::{AllocateError, EntropyError, Fault};
+use crate::error::{AllocateError, Fault};
 use crate::exposed::{Exposed, ExposedMut};
 use crate::owner::{Lost, Owner, Spin, lost};
 use crate::wipe::wipe;
@@ -84,8 +84,7 @@ impl<'a, O: Owner> Buffer<'a, O> {
     /// [`AllocateError`] if the arena has no room for it.
     pub fn random(arena: &'a Arena<'_, O>, len: usize) -> Result<Self, AllocateError> {
         let mut buffer = Self::new(arena, len)?;
-        let filled = arena.try_fill_random(&mut buffer.expose_secret_mut());
-        filled.map_err(|EntropyError| AllocateError::Lost)?;
+        arena.draw(&mut buffer.expose_secret_mut())?;
         Ok(buffer)
     }
 }

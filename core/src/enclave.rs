@@ -84,7 +84,7 @@ impl<'a, O: Owner> Enclave<'a, O> {
     /// [`AllocateError`] if the arena has no room for them.
     pub fn new(arena: &'a Arena<'_, O>) -> Result<Self, AllocateError> {
         let mut prefix = [0; NONCE - COUNTER];
-        arena.try_fill_random(&mut prefix).map_err(|EntropyError| AllocateError::Lost)?;
+        arena.draw(&mut prefix)?;
         Ok(Self { arena, key: Key::random(arena)?, prefix, numbers: Numbers::new() })
     }
 

@@ -18,7 +18,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::fence;
 
 use crate::arena::Arena;
-use crate::error::{AllocateError, EntropyError, ShareError};
+use crate::error::{AllocateError, ShareError};
 use crate::keeper::{SHARE_BYTES, ShareKeeper};
 use crate::lock::Mutex;
 use crate::owner::{Door, Owner};
@@ -53,7 +53,7 @@ impl<'a, O: Owner> Key<'a, O> {
         };
         for share in &key.shares {
             let _window = arena.owner().open(Door::Key);
-            let fresh = Bytes::random(arena).map_err(|EntropyError| AllocateError::Lost)?;
+            let fresh = Bytes::random(arena)?;
             fresh.words().zip(share.value()).for_each(|(new, word)| word.store(new, Relaxed));
         }
         Ok(key)
@@ -286,9 +286,9 @@ impl Bytes {
         Self([0; KEY])
     }
 
-    fn random<O: Owner>(arena: &Arena<'_, O>) -> Result<Self, EntropyError> {
+    fn random<O: Owner>(arena: &Arena<'_, O>) -> Result<Self, AllocateError> {
         let mut bytes = Self::zero();
-        arena.try_fill_random(&mut bytes.0)?;
+        arena.draw(&mut bytes.0)?;
         Ok(bytes)
     }
 

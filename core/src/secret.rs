@@ -8,7 +8,7 @@ use bytemuck::{NoUninit, Pod, Zeroable};
 
 use crate::arena::Arena;
 use crate::buffer::Memory;
-use crate::error::{AllocateError, EntropyError, Fault};
+use crate::error::{AllocateError, Fault};
 use crate::exposed::{Exposed, ExposedMut};
 use crate::owner::{Door, Owner, Spin};
 
@@ -172,9 +172,7 @@ impl<'a, T: Pod, O: Owner> Secret<'a, T, O> {
     /// [`AllocateError`] if the arena has no room for it.
     pub fn random(arena: &'a Arena<'_, O>) -> Result<Self, AllocateError> {
         let mut secret = Self::zeroed(arena)?;
-        let filled =
-            arena.try_fill_random(bytemuck::bytes_of_mut(&mut *secret.expose_secret_mut()));
-        filled.map_err(|EntropyError| AllocateError::Lost)?;
+        arena.draw(bytemuck::bytes_of_mut(&mut *secret.expose_secret_mut()))?;
         Ok(secret)
     }
 }
