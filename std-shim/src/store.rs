@@ -725,14 +725,29 @@ impl<N: Name + Hash + Eq> Store<N> {
         Q: Name + Hash + Eq + ?Sized,
     {
         self.cells.share().check()?;
+        let opened = self.with_record(name, |_, record, context| open(record, context))?;
+        opened.map_err(StoreError::from)
+    }
+
+    /// Calls `with` with what a name stands for: whose it is, its record and its context.
+    fn with_record<Q, R>(
+        &self,
+        name: &Q,
+        with: impl Fn(Identity, &Sealed<&[u8]>, &[u8]) -> R,
+    ) -> Result<R, StoreError>
+    where
+        N: Borrow<Q>,
+        Q: Name + Hash + Eq + ?Sized,
+    {
         loop {
-            let opened = self.see(name, |current| {
+            let called = self.see(name, |current| {
                 current.record(|record, context, expires| {
-                    (!self.cells.is_over(expires)).then(|| open(record, context))
+                    let is_over = self.cells.is_over(expires);
+                    (!is_over).then(|| with(current.identity(), record, context))
                 })
             })?;
-            if let Some(opened) = opened.flatten() {
-                return opened.map_err(StoreError::from);
+            if let Some(called) = called.flatten() {
+                return Ok(called);
             }
             self.end_expired(name);
         }
@@ -790,16 +805,11 @@ impl<N: Name + Hash + Eq> Store<N> {
         self.cells.share().check()?;
         let mut taken = [const { None }; M];
         for (place, name) in taken.iter_mut().zip(names) {
-            while place.is_none() {
-                self.end_expired(name);
-                *place = self.see(name, |current| {
-                    current.record(|record, context, _| Taken {
-                        identity: current.identity(),
-                        record: record.record().into(),
-                        context: context.into(),
-                    })
-                })?;
-            }
+            *place = Some(self.with_record(name, |identity, record, context| Taken {
+                identity,
+                record: record.record().into(),
+                context: context.into(),
+            })?);
         }
         Ok(taken.map(|taken| taken.unwrap_or_else(|| unreachable!("each was taken"))))
     }
