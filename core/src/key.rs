@@ -362,7 +362,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-    use crate::testing::{rounds, with_arena};
+    use crate::testing::{REFUSED, Shelf, rounds, with_arena};
 
     fn joined<O: Owner>(key: &Key<'_, O>) -> [u8; KEY] {
         key.with(|key| *key).unwrap_or_default()
@@ -465,50 +465,6 @@ mod tests {
         });
     }
 
-    /// Keeps a share in the test, and can be told to refuse.
-    #[derive(Default)]
-    struct Shelf {
-        kept: std::sync::Mutex<Option<[u8; SHARE_BYTES]>>,
-        refuses: AtomicBool,
-        stores: AtomicUsize,
-        /// How long it takes to answer once a share is stored.
-        delay: Duration,
-    }
-
-    const REFUSED: ShareError = ShareError::Refused(5);
-
-    impl Shelf {
-        fn kept(&self) -> [u8; SHARE_BYTES] {
-            self.kept.lock().unwrap().unwrap()
-        }
-
-        fn check(&self) -> Result<(), ShareError> {
-            if self.refuses.load(Relaxed) { Err(REFUSED) } else { Ok(()) }
-        }
-    }
-
-    impl ShareKeeper for Shelf {
-        fn store(&self, share: &[u8; SHARE_BYTES]) -> Result<(), ShareError> {
-            self.check()?;
-            self.stores.fetch_add(1, Relaxed);
-            *self.kept.lock().unwrap() = Some(*share);
-            thread::sleep(self.delay);
-            Ok(())
-        }
-
-        fn load(&self, share: &mut [u8; SHARE_BYTES]) -> Result<(), ShareError> {
-            self.check()?;
-            // In place, with no copy on the stack.
-            let kept = self.kept.lock().unwrap();
-            share.copy_from_slice(kept.as_ref().ok_or(ShareError::Refused(0))?);
-            Ok(())
-        }
-
-        fn forget(&self) {
-            *self.kept.lock().unwrap() = None;
-        }
-    }
-
     #[test]
     fn one_share_alone_is_left_when_a_keeper_has_the_other() {
         let (shelf, other) = (Shelf::default(), Shelf::default());
@@ -522,7 +478,7 @@ mod tests {
             assert_eq!(shelf.kept()[..KEY], handed);
             key.keep_share_with(&other).unwrap();
             assert_eq!(joined(&key), before);
-            assert!(shelf.kept.lock().unwrap().is_none(), "it has moved");
+            assert!(shelf.is_empty(), "it has moved");
         });
     }
 
@@ -577,7 +533,7 @@ mod tests {
             shelf.store(&kept).unwrap();
             key.destroy();
             assert!(matches!(key.with(|_| ()), Err(NoKey::Destroyed)));
-            assert!(shelf.kept.lock().unwrap().is_none());
+            assert!(shelf.is_empty());
             assert!(words(&key).iter().flatten().all(|&word| word == 0));
             key.refresh();
             assert!(matches!(key.with(|_| ()), Err(NoKey::Destroyed)));
@@ -587,7 +543,7 @@ mod tests {
     #[test]
     fn readers_never_see_a_torn_key_with_a_keeper() {
         for delay in [Duration::ZERO, Duration::from_micros(10)] {
-            never_torn(&Shelf { delay, ..Shelf::default() });
+            never_torn(&Shelf::slow(delay));
         }
     }
 

@@ -1,10 +1,12 @@
 //! What the unit tests share.
 
 mod gate;
+mod shelf;
 
 use std::vec::Vec;
 
 use self::gate::{Gated, Pages};
+pub(crate) use self::shelf::{REFUSED, Shelf};
 use crate::arena::Arena;
 use crate::entropy::Entropy;
 use crate::error::EntropyError;

@@ -7,21 +7,20 @@ use core::sync::atomic::AtomicU8;
 use core::sync::atomic::Ordering::Relaxed;
 use std::boxed::Box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::sync::LazyLock;
 use std::vec;
 use std::vec::Vec;
 
 use crate::arena::Arena;
 use crate::buffer::Buffer;
 use crate::enclave::{Enclave, Sealed};
-use crate::error::{AllocateError, EntropyError, OpenError, SealError, ShareError};
-use crate::keeper::{SHARE_BYTES, ShareKeeper};
+use crate::error::{AllocateError, EntropyError, OpenError, SealError};
 use crate::lock::{Lock, SpinLock};
 use crate::owner::{Door, Lost, Owner};
 use crate::region::Region;
 use crate::secret::Secret;
 use crate::shards::Shards;
-use crate::testing::Counting;
+use crate::testing::{Counting, Shelf};
 use crate::vec::SecretVec;
 
 std::thread_local! {
@@ -268,22 +267,8 @@ fn nothing_is_sealed_or_opened_with_a_key_that_is_wiped_meanwhile() {
         |enclave, sealed| enclave.authenticate(sealed, b""),
     ];
 
-    struct Shelf(Mutex<[u8; SHARE_BYTES]>);
-
-    impl ShareKeeper for Shelf {
-        fn store(&self, share: &[u8; SHARE_BYTES]) -> Result<(), ShareError> {
-            self.0.lock().unwrap().copy_from_slice(share);
-            Ok(())
-        }
-        fn load(&self, share: &mut [u8; SHARE_BYTES]) -> Result<(), ShareError> {
-            share.copy_from_slice(&*self.0.lock().unwrap());
-            Ok(())
-        }
-        fn forget(&self) {}
-    }
-
-    static SHELF: Shelf = Shelf(Mutex::new([0; SHARE_BYTES]));
-    for keeper in [None, Some(&SHELF)] {
+    static SHELF: LazyLock<Shelf> = LazyLock::new(Shelf::default);
+    for keeper in [None, Some(&*SHELF)] {
         let (sealed, record) = wiped_at(Door::Key, |_, enclave, begin| {
             keeper.into_iter().for_each(|keeper| enclave.keep_share_with(keeper).unwrap());
             let mut record = [5; Enclave::record_len(7)];
