@@ -591,7 +591,7 @@ static void reports_are_json(void)
 static void vaults_are_renewed(void)
 {
     strongroom_vault *vault = small();
-    uint8_t before[24 + 7], after[24 + 7];
+    uint8_t before[STRONGROOM_RECORD_OVERHEAD + 7], after[STRONGROOM_RECORD_OVERHEAD + 7];
     size_t len;
     bool kernel_log;
     const uint8_t none[4] = {0, 0, 0, 0};

@@ -145,8 +145,8 @@ impl Lease<'_> {
         let _balance = Balance::new();
         // SAFETY: the memory is the caller's; or quarantined, which is nobody's and stays so.
         let released = unsafe { user.arena().try_deallocate(memory, layout) };
-        let was_released = matches!(&released, Err(fault) if !fault.kind.is_damage());
-        if was_released {
+        if matches!(&released, Err(fault) if !fault.kind.is_damage()) {
+            // It was released before.
             return Ok(());
         }
         // SAFETY: it was counted when it was parted from, and it is released for the first time.
