@@ -10,29 +10,30 @@
 //! again after it did: so while the lock is held, what was marked before is found, unless whoever is
 //! marking is not done. A mark may be outdated; that something is there is never left out.
 
+use core::array;
 use core::ops::Range;
 use core::sync::atomic::Ordering::SeqCst;
 
 use crate::lent::Lent;
-use crate::sync::{SharedU32, fence};
+use crate::sync::{AtomicUsize, fence};
 
 /// A set of marks, each of one of [`KINDS`] kinds at a place.
 pub(crate) struct Index<'r> {
     /// The masks of level 0, then those of level 1, and so on up to the root.
-    masks: Lent<'r, [SharedU32]>,
+    masks: Lent<'r, [Mask]>,
     places: usize,
 }
 
 impl<'r> Index<'r> {
-    /// An index without a mark, over [`masks_for`] masks that are zero.
-    pub(crate) fn new(masks: &'r [SharedU32], places: usize) -> Self {
+    /// An index without a mark, over [`masks_for`] empty masks.
+    pub(crate) fn new(masks: &'r [Mask], places: usize) -> Self {
         debug_assert_eq!(masks.len(), masks_for(places));
         Self { masks: masks.into(), places }
     }
 
     #[inline]
     fn is_marked(&self, place: usize, kind: usize) -> bool {
-        self.masks[place].load(SeqCst) & 1 << kind != 0
+        self.masks[place].has(kind)
     }
 
     /// Marks a kind at a place. Whoever finds it marked leaves the rest to who marked it.
@@ -47,8 +48,8 @@ impl<'r> Index<'r> {
     fn mark_from(&self, level: usize, place: usize, kind: usize) {
         for (level, start) in self.levels().skip(level) {
             let mask = &self.masks[start + (place >> (level * FAN_LOG2))];
-            if mask.load(SeqCst) & 1 << kind == 0 {
-                mask.fetch_or(1 << kind, SeqCst);
+            if !mask.has(kind) {
+                mask.add(kind);
             }
         }
     }
@@ -56,17 +57,15 @@ impl<'r> Index<'r> {
     /// Takes the mark of a kind from a place, unless `is_there` says afterwards that it is right.
     /// Called under the lock.
     pub(crate) fn clear(&self, place: usize, kind: usize, is_there: impl Fn() -> bool) {
-        let bit = 1 << kind;
         let mut below = None;
         for (level, start) in self.levels() {
             let index = place >> (level * FAN_LOG2);
-            let any_below = |below: &Range<usize>| {
-                self.masks[below.clone()].iter().any(|mask| mask.load(SeqCst) & bit != 0)
-            };
+            let any_below =
+                |below: &Range<usize>| self.masks[below.clone()].iter().any(|mask| mask.has(kind));
             if below.as_ref().is_some_and(any_below) {
                 return;
             }
-            self.masks[start + index].fetch_and(!bit, SeqCst);
+            self.masks[start + index].remove(kind);
             // Who marked something before this mark went has found this one and left it.
             fence(SeqCst);
             if below.as_ref().map_or_else(&is_there, any_below) {
@@ -77,9 +76,9 @@ impl<'r> Index<'r> {
         }
     }
 
-    /// The kinds that may be anywhere.
-    pub(crate) fn kinds(&self) -> u32 {
-        self.masks.last().map_or(0, |root| root.load(SeqCst))
+    /// Whether there may be something of a kind at any place.
+    pub(crate) fn is_anywhere(&self, kind: usize) -> bool {
+        self.masks.last().is_some_and(|root| root.has(kind))
     }
 
     /// The first place from `from` on that is marked with a kind.
@@ -91,8 +90,7 @@ impl<'r> Index<'r> {
                 return None;
             }
             let end = count.min((index / FAN + 1) * FAN);
-            let is_marked =
-                |&index: &usize| self.masks[start + index].load(SeqCst) & 1 << kind != 0;
+            let is_marked = |&index: &usize| self.masks[start + index].has(kind);
             match (index..end).find(is_marked) {
                 Some(found) if level == 0 => return Some(found),
                 Some(found) => {
@@ -125,6 +123,28 @@ impl<'r> Index<'r> {
     }
 }
 
+/// A bit for each kind.
+pub(crate) struct Mask([AtomicUsize; KINDS / WORD]);
+
+impl Mask {
+    pub(crate) fn empty() -> Self {
+        Self(array::from_fn(|_| AtomicUsize::new(0)))
+    }
+
+    #[inline]
+    pub(crate) fn has(&self, kind: usize) -> bool {
+        self.0[kind / WORD].load(SeqCst) & bit(kind) != 0
+    }
+
+    fn add(&self, kind: usize) {
+        self.0[kind / WORD].fetch_or(bit(kind), SeqCst);
+    }
+
+    fn remove(&self, kind: usize) {
+        self.0[kind / WORD].fetch_and(!bit(kind), SeqCst);
+    }
+}
+
 /// How many masks an index of `places` places has.
 pub(crate) fn masks_for(places: usize) -> usize {
     (0..levels_of(places)).map(|level| count_of(places, level)).sum()
@@ -142,8 +162,17 @@ fn count_of(places: usize, level: usize) -> usize {
     places.div_ceil(1 << (level * FAN_LOG2))
 }
 
-/// How many kinds there can be: one bit of a mask for each.
-pub(crate) const KINDS: usize = u32::BITS as usize;
+/// How many kinds there can be.
+pub(crate) const KINDS: usize = 64;
+
+/// Kinds that share a word.
+const WORD: usize = usize::BITS as usize;
+
+/// The bit of a kind in its word of a mask.
+#[inline]
+fn bit(kind: usize) -> usize {
+    1 << (kind % WORD)
+}
 
 /// Masks that one of the next level stands for.
 const FAN: usize = 1 << FAN_LOG2;
@@ -157,8 +186,8 @@ mod tests {
     use super::*;
     use crate::testing::rounds;
 
-    fn masks(places: usize) -> Vec<SharedU32> {
-        (0..masks_for(places)).map(|_| SharedU32::new(0)).collect()
+    fn masks(places: usize) -> Vec<Mask> {
+        (0..masks_for(places)).map(|_| Mask::empty()).collect()
     }
 
     #[test]
@@ -173,7 +202,7 @@ mod tests {
                 random ^= random >> 7;
                 random ^= random << 17;
                 let number = usize::try_from(random >> 33).unwrap();
-                let (place, kind) = (number % places, number / places % 3 * 15);
+                let (place, kind) = (number % places, number / places % 5 * 15);
                 match random % 4 {
                     0 => {
                         index.mark(place, kind);
@@ -192,8 +221,14 @@ mod tests {
                     }
                 }
                 assert_eq!(index.is_marked(place, kind), marked.contains(&(kind, place)));
-                let kinds = marked.iter().fold(0, |kinds, &(kind, _)| kinds | 1 << kind);
-                assert_eq!(index.kinds(), kinds, "the root knows of no more and no less");
+                for kind in 0..KINDS {
+                    let is_there = marked.range((kind, 0)..=(kind, places)).next().is_some();
+                    assert_eq!(
+                        index.is_anywhere(kind),
+                        is_there,
+                        "the root knows no more and no less"
+                    );
+                }
             }
         }
     }
@@ -208,6 +243,6 @@ mod tests {
             index.mark(18, 4);
             false
         });
-        assert_eq!((index.next(4, 0), index.kinds()), (Some(18), 1 << 4));
+        assert_eq!((index.next(4, 0), index.is_anywhere(4)), (Some(18), true));
     }
 }

@@ -13,13 +13,13 @@ use crate::buddy::Buddy;
 use crate::cells::{Cells, Claimed, ReadyCell, Spare};
 use crate::classes::{CANARY, LANES, LEAF, SHAPES, Shape};
 use crate::guarded::NotReady;
-use crate::index::KINDS;
+use crate::index::{KINDS, Mask};
 use crate::kind::Kind;
 use crate::region::{Leaves, Memory};
 use crate::runs::{
     Cell, EmptyRuns, Group, NoCell, Occupancy, Runs, SearchTables, search_tables_for,
 };
-use crate::sync::{AtomicU8, AtomicUsize, Shared64, SharedU32};
+use crate::sync::{AtomicU8, AtomicUsize, Shared64};
 
 /// Shapes of one leaf: with one cell, with two, and with three.
 pub(crate) const ONE: usize = shape(1, 1);
@@ -52,8 +52,8 @@ struct Tables {
     kinds: Vec<AtomicU8>,
     groups: Vec<Group>,
     heads: Vec<AtomicUsize>,
-    classes: Vec<SharedU32>,
-    empty: Vec<SharedU32>,
+    classes: Vec<Mask>,
+    empty: Vec<Mask>,
     free: [AtomicUsize; 1],
     memory: Memory,
 }
@@ -392,7 +392,7 @@ impl Drop for Arena {
 impl Tables {
     fn new(shapes: &[usize]) -> Self {
         let [heads, classes, empty] = search_tables_for(LEAVES);
-        let masks = |count| (0..count).map(|_| SharedU32::new(0)).collect();
+        let masks = |count| (0..count).map(|_| Mask::empty()).collect();
         Self {
             kinds: (0..LEAVES).map(|_| AtomicU8::new(0)).collect(),
             groups: vec![Group::closed(Shared64::new(0))],

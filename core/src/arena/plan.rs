@@ -5,11 +5,12 @@ use crate::cells::Cells;
 use crate::classes::{LANES, LEAF};
 use crate::crypto::drbg::{Drbg, Seed};
 use crate::error::ArenaError;
+use crate::index::Mask;
 use crate::lock::{Lock, Mutex};
 use crate::owner::Owner;
 use crate::region::{Carver, Region};
 use crate::runs::{Group, Occupancy, Runs, SearchTables, search_tables_for};
-use crate::sync::{AtomicU8, AtomicUsize, Shared64, SharedU32};
+use crate::sync::{AtomicU8, AtomicUsize, Shared64};
 
 /// The sizes of the tables for a number of leaves.
 pub(super) struct Plan {
@@ -60,7 +61,7 @@ impl Plan {
         end = after::<Group>(end, self.groups);
         end = after::<AtomicUsize>(end, self.buddy.0 + heads);
         end = after::<buddy::Block>(end, self.buddy.1);
-        end = after::<SharedU32>(end, classes + empty);
+        end = after::<Mask>(end, classes + empty);
         after::<AtomicU8>(end, self.leaves)
     }
 
@@ -83,12 +84,12 @@ impl Plan {
         drbg.lock().reseed(seed);
         let groups = carver.table(self.groups, || Group::closed(Shared64::new(draw(drbg))))?;
         let word = || AtomicUsize::new(0);
-        let mask = || SharedU32::new(0);
         let free = carver.table(self.buddy.0, word)?;
         let [heads, classes, empty] = self.search;
         let heads = carver.table(heads, word)?;
         let blocks = carver.table(self.buddy.1, buddy::Block::default)?;
-        let (classes, empty) = (carver.table(classes, mask)?, carver.table(empty, mask)?);
+        let (classes, empty) =
+            (carver.table(classes, Mask::empty)?, carver.table(empty, Mask::empty)?);
         let kinds = carver.table(self.leaves, || AtomicU8::new(0))?;
         let search = SearchTables { heads, classes, empty };
         let runs = Runs::new(Occupancy::new(kinds, groups), &search);

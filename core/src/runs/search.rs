@@ -9,9 +9,9 @@ use core::sync::atomic::Ordering::{Acquire, SeqCst};
 
 use super::occupancy::Occupancy;
 use crate::classes::{CLASSES, WORD_BITS};
-use crate::index::{Index, KINDS, masks_for};
+use crate::index::{Index, KINDS, Mask, masks_for};
 use crate::lent::Lent;
-use crate::sync::{AtomicUsize, SharedU32, fence};
+use crate::sync::{AtomicUsize, fence};
 
 pub(crate) struct Search<'r> {
     occupancy: Occupancy<'r>,
@@ -26,8 +26,8 @@ pub(crate) struct Search<'r> {
 /// The tables of a search, all zero.
 pub(crate) struct SearchTables<'r> {
     pub(crate) heads: &'r [AtomicUsize],
-    pub(crate) classes: &'r [SharedU32],
-    pub(crate) empty: &'r [SharedU32],
+    pub(crate) classes: &'r [Mask],
+    pub(crate) empty: &'r [Mask],
 }
 
 /// How many entries the tables for `leaves` leaves have, in the order of [`SearchTables`].
@@ -135,7 +135,7 @@ impl<'r> Search<'r> {
     ) -> Option<(usize, usize)> {
         let from = after.map_or((class, 0), |(class, head)| (class, head + 1));
         (from.0..CLASSES).find_map(|class| {
-            if self.classes.kinds() & 1 << class == 0 {
+            if !self.classes.is_anywhere(class) {
                 return None;
             }
             let first = if class == from.0 { from.1 } else { 0 };
@@ -179,7 +179,7 @@ impl<'r> Search<'r> {
     /// The next run on a walk that may have no taken cell; its mark is taken. Called under the lock.
     pub(crate) fn next_empty(&self, walk: &mut EmptyRuns) -> Option<usize> {
         while walk.kind < KINDS {
-            if self.empty.kinds() >> walk.kind & 1 != 0
+            if self.empty.is_anywhere(walk.kind)
                 && let Some(place) = self.empty.next(walk.kind, walk.place)
             {
                 walk.place = place + 1;

@@ -8,21 +8,22 @@ use std::vec::Vec;
 
 use super::*;
 use crate::classes::{LANE_BITS, LANES, LEAF, class_for, shapes_of};
+use crate::index::Mask;
 use crate::kind::Kind;
-use crate::sync::{AtomicU8, AtomicUsize, Shared64, SharedU32};
+use crate::sync::{AtomicU8, AtomicUsize, Shared64};
 
 struct Tables {
     kinds: Vec<AtomicU8>,
     groups: Vec<Group>,
     heads: Vec<AtomicUsize>,
-    classes: Vec<SharedU32>,
-    empty: Vec<SharedU32>,
+    classes: Vec<Mask>,
+    empty: Vec<Mask>,
 }
 
 impl Tables {
     fn new(leaves: usize) -> Self {
         let [heads, classes, empty] = search_tables_for(leaves);
-        let masks = |count| (0..count).map(|_| SharedU32::new(0)).collect();
+        let masks = |count| (0..count).map(|_| Mask::empty()).collect();
         Self {
             kinds: (0..leaves).map(|_| AtomicU8::new(0)).collect(),
             groups: (0..leaves.div_ceil(LANES)).map(|_| Group::closed(Shared64::new(0))).collect(),
@@ -192,7 +193,7 @@ fn marks_that_mislead_are_cleared_and_no_others() {
     }
     assert!(runs.search.next_run_with_room(class, None).is_none());
     assert_eq!(runs.search.next_run_with_room(other, None), Some((other, 5)));
-    assert!(tables.classes.iter().all(|mask| mask.load(SeqCst) & 1 << class == 0));
+    assert!(tables.classes.iter().all(|mask| !mask.has(class)));
     for claim in claims {
         let (head, index) = name(&claim);
         assert!(give_back(&runs, claim).was_full);
