@@ -194,7 +194,7 @@ impl<'r, O: Owner> Arena<'r, O> {
             cells: tables.cells,
             buddy: tables.buddy,
             drbg: tables.drbg.into(),
-            ledger: Mutex::new(Ledger::default()),
+            ledger: Mutex::new(Ledger::EMPTY),
             owner: owner,
             refused: AtomicUsize::new(0),
             faults: AtomicUsize::new(0),

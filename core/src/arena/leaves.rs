@@ -16,22 +16,26 @@ use crate::owner::Owner;
 use crate::runs::EmptyRuns;
 
 /// What only the holder of the lock reads and writes.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(super) struct Ledger {
     /// Leaves in runs and blocks, now and at most.
     pub(super) cut: usize,
     pub(super) peak: usize,
     /// Cells in the runs of each class.
     pub(super) cells: [u32; CLASSES],
-    /// Cells of each class, and blocks, that were damaged.
-    pub(super) quarantined: [u32; CLASSES],
+    /// Cells and blocks that were damaged.
+    pub(super) quarantined_cells: usize,
     pub(super) quarantined_blocks: usize,
 }
 
 impl Ledger {
+    /// That of an arena in which nothing was done.
+    pub(super) const EMPTY: Self =
+        Self { cut: 0, peak: 0, cells: [0; CLASSES], quarantined_cells: 0, quarantined_blocks: 0 };
+
     /// Wipes a damaged cell, which stays taken for good, and counts it.
     pub(super) fn quarantine(&mut self, claimed: Claimed<'_>) {
-        self.quarantined[usize::from(claimed.cell().shape.class)] += 1;
+        self.quarantined_cells += 1;
         claimed.quarantine();
     }
 }

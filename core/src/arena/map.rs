@@ -138,7 +138,7 @@ impl<O: Owner> Arena<'_, O> {
         end.unwrap_or(occupancy.leaves()) - leaf
     }
 
-    fn run_at(&self, head: usize, shape: &'static crate::classes::Shape) -> SpanKind {
+    pub(super) fn run_at(&self, head: usize, shape: &'static crate::classes::Shape) -> SpanKind {
         let occupancy = self.cells.runs.occupancy();
         let (mut live, mut quarantined) = (0, 0);
         let _held = self.ledger.lock();

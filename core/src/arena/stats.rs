@@ -2,8 +2,8 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::Arena;
 use super::leaves::Ledger;
+use super::{Arena, SpanKind};
 use crate::classes::{CELL_SIZES, CLASSES, LEAF};
 use crate::kind::Kind;
 use crate::owner::{Door, Owner};
@@ -57,36 +57,29 @@ impl<O: Owner> Arena<'_, O> {
     pub fn stats(&self) -> Stats {
         let _window = self.owner.open(Door::Inspect);
         let is_lost = self.is_lost();
-        let Ledger { peak, quarantined, quarantined_blocks, .. } =
-            if is_lost { Ledger::default() } else { *self.ledger.lock() };
+        let ledger = if is_lost { Ledger::EMPTY } else { *self.ledger.lock() };
         let mut stats = Stats {
             capacity: self.capacity(),
             used: 0,
-            peak: peak * LEAF,
+            peak: ledger.peak * LEAF,
             live: 0,
             live_blocks: 0,
-            quarantined: quarantined_blocks,
+            quarantined: ledger.quarantined_cells + ledger.quarantined_blocks,
             refused: self.refused.load(Relaxed),
             faults: self.faults.load(Relaxed),
             classes: core::array::from_fn(|class| ClassStats {
                 cell_size: CELL_SIZES[class],
-                quarantined: quarantined[class] as usize,
                 ..ClassStats::default()
             }),
         };
         let leaves = 0..if is_lost { 0 } else { self.cells.runs.occupancy().leaves() };
-        leaves.for_each(|leaf| self.count_leaf(leaf, &mut stats));
-        for class in &mut stats.classes {
-            class.live = class.live.saturating_sub(class.quarantined);
-            stats.live += class.live;
-            stats.quarantined += class.quarantined;
-        }
-        stats.live += stats.live_blocks;
+        leaves.for_each(|leaf| self.count_leaf(leaf, &ledger, &mut stats));
+        stats.live = stats.live_blocks + stats.live.saturating_sub(ledger.quarantined_cells);
         stats.peak = stats.peak.max(stats.used);
         stats
     }
 
-    fn count_leaf(&self, leaf: usize, stats: &mut Stats) {
+    fn count_leaf(&self, leaf: usize, ledger: &Ledger, stats: &mut Stats) {
         let occupancy = self.cells.runs.occupancy();
         match occupancy.kind(leaf) {
             Kind::Block | Kind::BlockFrozen | Kind::BlockReleasing => {
@@ -100,7 +93,15 @@ impl<O: Owner> Arena<'_, O> {
                 let class = &mut stats.classes[usize::from(shape.class)];
                 class.runs += 1;
                 class.cells += usize::from(shape.cells);
-                class.live += taken;
+                let mut quarantined = 0;
+                if ledger.quarantined_cells > 0
+                    && let SpanKind::Run { quarantined: damaged, .. } = self.run_at(leaf, shape)
+                {
+                    quarantined = damaged.count_ones() as usize;
+                }
+                class.quarantined += quarantined;
+                class.live += taken.saturating_sub(quarantined);
+                stats.live += taken;
                 if taken > 0 {
                     stats.used += usize::from(shape.leaves) * LEAF;
                 }

@@ -178,7 +178,7 @@ fn what_runs_keep_is_reclaimed() {
         let free = || arena.map().filter(|span| span.kind == SpanKind::Free).map(|span| span.len);
         let fresh: Vec<usize> = free().collect();
         let some: Vec<_> = (1..5).map(|len| Buffer::new(arena, 40 * len).unwrap()).collect();
-        let kept = Buffer::new(arena, 64).unwrap();
+        let kept = Buffer::new(arena, 32).unwrap();
         drop(some);
         assert!(free().sum::<usize>() < fresh[0] - LEAF, "nothing to reclaim");
         arena.reclaim();
