@@ -51,6 +51,14 @@ fn density(results: &Results, bars: &mut Vec<Bar>) {
             unit: Unit::Share,
         });
     }
+    let mut mixed = results.mixed.iter();
+    let found = mixed.find(|found| found.peer == STRONGROOM && found.region == SMALL);
+    bars.push(Bar {
+        what: format!("payload of mixed sizes in {}, worn", kib(SMALL)),
+        target: Target::AtLeast(0.68),
+        measured: found.and_then(|found| Some(found.worn.as_ref()?.median)),
+        unit: Unit::Share,
+    });
     for ((one_in, size), least) in AMONG.into_iter().zip([200.0, 4.0, 45.0]) {
         let mut among = results.among.iter();
         let found = among

@@ -52,12 +52,14 @@ impl Density {
     }
 }
 
-/// The share of the locked bytes that was payload when a mixed load was first refused.
+/// The share of the locked bytes that was payload when a mixed load was refused: for the first time, and later
+/// on.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Mixed {
     pub(crate) peer: &'static str,
     pub(crate) region: usize,
     pub(crate) payload: Spread,
+    pub(crate) worn: Option<Spread>,
     pub(crate) seeds: u64,
 }
 

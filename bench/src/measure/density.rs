@@ -71,7 +71,13 @@ impl Fill {
             let shares: Result<Vec<f64>, String> =
                 (0..seeds).map(|seed| Ok(fill_mixed(&open(region)?, region, seed))).collect();
             let payload = Spread::of(&shares?);
-            self.found.mixed.push(Mixed { peer: peer.name, region, payload, seeds });
+            let worn: Result<Vec<f64>, String> = (0..self.seeds.div_ceil(5))
+                .filter(|_| region == SMALL)
+                .map(|seed| Ok(wear_out(&open(region)?, region, seed)))
+                .collect();
+            let worn = Some(worn?).filter(|shares| !shares.is_empty());
+            let worn = worn.map(|shares| Spread::of(&shares));
+            self.found.mixed.push(Mixed { peer: peer.name, region, payload, worn, seeds });
         }
         for (one_in, size) in AMONG {
             let fits: Result<Vec<f64>, String> = (0..self.seeds)
@@ -131,6 +137,38 @@ fn fill_mixed<S: Store>(store: &S, region: usize, seed: u64) -> f64 {
     payload as f64 / region as f64
 }
 
+/// The same, and when one is refused a random half is released: many times. The payload's mean share
+/// of the region at the refusals of the later half.
+fn wear_out<S: Store>(store: &S, region: usize, seed: u64) -> f64 {
+    let mut random = Random::new(seed);
+    let (mut live, mut payload) = (Vec::new(), 0);
+    let mut at_refusals = Vec::new();
+    for step in 1..=MANY {
+        if step.is_multiple_of(3) && !live.is_empty() {
+            let (secret, size) = live.swap_remove(random.below(live.len()));
+            store.release(secret);
+            payload -= size;
+            continue;
+        }
+        let size = mixed_size(&mut random);
+        if let Some(secret) = store.allocate(size) {
+            live.push((secret, size));
+            payload += size;
+            continue;
+        }
+        if step > MANY / 2 {
+            at_refusals.push(payload as f64);
+        }
+        random.shuffle(&mut live);
+        for (secret, size) in live.drain(live.len() / 2..) {
+            store.release(secret);
+            payload -= size;
+        }
+    }
+    give_back(store, live.into_iter().map(|(secret, _)| secret));
+    at_refusals.iter().sum::<f64>() / at_refusals.len() as f64 / region as f64
+}
+
 /// Fills a region with short secrets, releases all but a random one in `one_in`, and counts how many of
 /// `size` fit.
 fn fill_among<S: Store>(store: &S, one_in: usize, size: usize, seed: u64) -> f64 {
@@ -184,6 +222,9 @@ const SHORT: usize = 64;
 const CANARY: usize = 8;
 /// The name under which the bound goes.
 const NOTHING_MOVES: &str = "the most, if nothing moves";
+
+/// Steps until a region is as it stays.
+const MANY: usize = 1_000_000;
 
 /// As few secrets as show what one costs.
 const FEW: usize = 8;
