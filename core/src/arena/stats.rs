@@ -73,13 +73,14 @@ impl<O: Owner> Arena<'_, O> {
             }),
         };
         let leaves = 0..if is_lost { 0 } else { self.cells.runs.occupancy().leaves() };
-        leaves.for_each(|leaf| self.count_leaf(leaf, &ledger, &mut stats));
+        let any_quarantined = ledger.quarantined_cells > 0;
+        leaves.for_each(|leaf| self.count_leaf(leaf, any_quarantined, &mut stats));
         stats.live = stats.live_blocks + stats.live.saturating_sub(ledger.quarantined_cells);
         stats.peak = stats.peak.max(stats.used);
         stats
     }
 
-    fn count_leaf(&self, leaf: usize, ledger: &Ledger, stats: &mut Stats) {
+    fn count_leaf(&self, leaf: usize, any_quarantined: bool, stats: &mut Stats) {
         let occupancy = self.cells.runs.occupancy();
         match occupancy.kind(leaf) {
             Kind::Block | Kind::BlockFrozen | Kind::BlockReleasing => {
@@ -94,10 +95,11 @@ impl<O: Owner> Arena<'_, O> {
                 class.runs += 1;
                 class.cells += usize::from(shape.cells);
                 let mut quarantined = 0;
-                if ledger.quarantined_cells > 0
-                    && let SpanKind::Run { quarantined: damaged, .. } = self.run_at(leaf, shape)
+                // Most arenas are spared a look at each cell.
+                if any_quarantined
+                    && let SpanKind::Run { quarantined: cells, .. } = self.run_at(leaf, shape)
                 {
-                    quarantined = damaged.count_ones() as usize;
+                    quarantined = cells.count_ones() as usize;
                 }
                 class.quarantined += quarantined;
                 class.live += taken.saturating_sub(quarantined);
