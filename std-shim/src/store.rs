@@ -432,6 +432,7 @@ impl<N: Name + Hash + Eq> Store<N> {
             let identity = Identity { birth: entry.birth, version };
             let new = self.seal(secret, identity, expires, name.name_bytes())?;
             if entry.replace(old, Some(new)) {
+                names.note_record(name, entry.birth, new.slot());
                 self.release(entry, old);
                 return Ok(version);
             }
@@ -566,7 +567,8 @@ impl<N: Name + Hash + Eq> Store<N> {
         Q: Name + Hash + Eq + ?Sized,
     {
         let names = self.names.look();
-        let entry = names.get(name).ok_or(StoreError::NotFound)?;
+        let found = names.get_and_fetch(name, |slot| self.slab.fetch(slot));
+        let entry = found.ok_or(StoreError::NotFound)?;
         let word = entry.word().ok_or(StoreError::NotFound)?;
         Ok(see(&Standing { store: self, entry, word, name: name.name_bytes() }))
     }

@@ -10,6 +10,8 @@
 //! whoever reads asks afterwards whether the slot was still the same record's.
 
 use std::fmt::{self, Debug, Formatter};
+#[cfg(feature = "store")]
+use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -138,6 +140,15 @@ impl Slab {
         match self.words(slot) {
             Some((Shape { kind: Kind::Headed, .. }, words)) => words[1].load(Ordering::Relaxed),
             _ => 0,
+        }
+    }
+
+    /// Has the processor fetch what is in a slot, which may be anything, while something else is waited for.
+    #[cfg(feature = "store")]
+    #[inline]
+    pub(crate) fn fetch(&self, slot: Slot) {
+        if let Some((_, [first, .., last])) = self.words(slot) {
+            black_box((first.load(Ordering::Relaxed), last.load(Ordering::Relaxed)));
         }
     }
 

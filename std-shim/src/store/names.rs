@@ -2,11 +2,15 @@
 //!
 //! ```text
 //! shard    one of several, by a hash's upper byte: a lock for those who change it, and its table
-//! table    [hash | name and entry] [hash | name and entry] ...    by its lower bits: there, or behind
+//! table    [hash, slot | name and entry] [hash, slot | name and entry] ...
+//!          by the hash's lower bits: there, or behind
 //! ```
 //! Who looks takes no lock. The lock is held for numbers and pointers alone: a hash is kept, so that a
 //! table grows without a look at its names, and the caller's code (hashing, comparing and dropping a name)
 //! runs outside. What is taken out goes once nobody looks who may have seen it ([`seize`]).
+//!
+//! Beside the hash stands the slot of the name's record, so that the record can be fetched while name and entry
+//! still are: among a million names neither is in the cache.
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -18,6 +22,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use seize::{Collector, Guard, LocalGuard, reclaim};
 
 use super::entry::{Entry, Word};
+use crate::records;
 
 pub(super) struct Names<N, S = RandomState> {
     shards: [Shard<N>; SHARDS],
@@ -63,8 +68,17 @@ struct Table<N> {
     slots: Box<[Slot<N>]>,
 }
 
-/// A hash, 0 if the slot is empty; and whose it is, null if that was taken out.
+/// A [`Mark`]'s bits; and whose it is, null if that was taken out.
 type Slot<N> = (AtomicU64, AtomicPtr<Named<N>>);
+
+/// What is known of a name before it is looked at.
+#[derive(Clone, Copy)]
+struct Mark {
+    /// The lower half of its hash; 0 where there was no name yet.
+    hash: u32,
+    /// Where its record lies, or did before.
+    record: records::Slot,
+}
 
 struct Named<N> {
     name: N,
@@ -90,16 +104,14 @@ impl<N, S: BuildHasher + Default> Names<N, S> {
         Looking { names: self, guard: self.collector.enter() }
     }
 
-    /// What belongs to a name. Never 0.
+    /// The shard of a name, and the half of its hash that is kept there: never 0.
     #[inline]
-    fn hash<Q: Hash + ?Sized>(&self, name: &Q) -> u64 {
-        self.hasher.hash_one(name).max(1)
-    }
-
-    #[inline]
-    fn shard(&self, hash: u64) -> &Shard<N> {
+    fn shard<Q: Hash + ?Sized>(&self, name: &Q) -> (&Shard<N>, u32) {
+        let hash = self.hasher.hash_one(name);
         let [upper, ..] = hash.to_be_bytes();
-        &self.shards[usize::from(upper) % SHARDS]
+        #[expect(clippy::cast_possible_truncation, reason = "its lower half is wanted")]
+        let lower = hash as u32;
+        (&self.shards[usize::from(upper) % SHARDS], lower.max(1))
     }
 }
 
@@ -110,12 +122,37 @@ impl<N, S: BuildHasher + Default> Looking<'_, N, S> {
         N: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let hash = self.names.hash(name);
-        let found = self.names.shard(hash).table(&self.guard)?.with_hash(hash);
-        found
-            .filter_map(|whose| self.named(whose))
-            .find(|named| named.name.borrow() == name)
-            .map(|named| &named.entry)
+        self.get_and_fetch(name, |_| ())
+    }
+
+    /// The same; `fetch` is told where the record may lie before the name is looked at.
+    #[inline]
+    pub(super) fn get_and_fetch<Q>(&self, name: &Q, fetch: impl Fn(records::Slot)) -> Option<&Entry>
+    where
+        N: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (shard, hash) = self.names.shard(name);
+        let found = shard.table(&self.guard)?.with_hash(hash).filter_map(|(mark, (_, whose))| {
+            fetch(mark.record);
+            self.named(whose)
+        });
+        found.filter(|named| named.name.borrow() == name).map(|named| &named.entry).next()
+    }
+
+    /// Notes where the record of a name lies now.
+    pub(super) fn note_record<Q>(&self, name: &Q, birth: u64, record: records::Slot)
+    where
+        N: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (shard, hash) = self.names.shard(name);
+        let counts = shard.lock();
+        let table = shard.table(&self.guard);
+        if let Some((own, _)) = table.and_then(|table| self.slot_of(table, hash, birth)) {
+            own.store(Mark { hash, record }.bits(), Ordering::Release);
+        }
+        drop(counts);
     }
 
     /// Puts a name in, unless it stands for something.
@@ -123,8 +160,8 @@ impl<N, S: BuildHasher + Default> Looking<'_, N, S> {
     where
         N: Hash + Eq,
     {
-        let hash = self.names.hash(&name);
-        let shard = self.names.shard(hash);
+        let (shard, hash) = self.names.shard(&name);
+        let mark = Mark { hash, record: word.slot() };
         let new = Box::new(Named { name, entry: Entry::new(birth, word) });
         // Of this hash and not this name; and of this name, but standing for nothing any more.
         let (mut others, mut dead) = (Vec::new(), None::<&Named<N>>);
@@ -136,7 +173,8 @@ impl<N, S: BuildHasher + Default> Looking<'_, N, S> {
                         .chain(others.iter().copied())
                         .any(|known| ptr::eq(known, named))
                 };
-                let mut found = table.with_hash(hash).filter_map(|whose| self.named(whose));
+                let mut found =
+                    table.with_hash(hash).filter_map(|(_, (_, whose))| self.named(whose));
                 found.find(|named| !is_known(named))
             });
             if let Some(unknown) = unknown {
@@ -153,7 +191,7 @@ impl<N, S: BuildHasher + Default> Looking<'_, N, S> {
             }
             let old_table = shard.make_room(&mut counts, &self.guard)?;
             let Some(table) = shard.table(&self.guard) else { return Err(NotInserted::NoMemory) };
-            let replaced = table.put(hash, Box::into_raw(new), dead, &mut counts);
+            let replaced = table.put(mark, Box::into_raw(new), dead, &mut counts);
             drop(counts);
             self.retire(old_table);
             self.retire(replaced);
@@ -167,15 +205,11 @@ impl<N, S: BuildHasher + Default> Looking<'_, N, S> {
         N: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let hash = self.names.hash(name);
-        let shard = self.names.shard(hash);
+        let (shard, hash) = self.names.shard(name);
         let mut counts = shard.lock();
         let Some(table) = shard.table(&self.guard) else { return };
-        let is_it = |whose: &&AtomicPtr<Named<N>>| {
-            self.named(whose).is_some_and(|named| named.entry.birth == birth)
-        };
         // Another may have taken its place already.
-        let Some(whose) = table.with_hash(hash).find(is_it) else { return };
+        let Some((_, whose)) = self.slot_of(table, hash, birth) else { return };
         let removed = whose.swap(ptr::null_mut(), Ordering::Relaxed);
         counts.names -= 1;
         drop(counts);
@@ -186,6 +220,14 @@ impl<N, S: BuildHasher + Default> Looking<'_, N, S> {
         let tables = self.names.shards.iter().filter_map(|shard| shard.table(&self.guard));
         let all = tables.flat_map(|table| &table.slots);
         all.filter_map(|(_, whose)| self.named(whose)).map(|named| (&named.name, &named.entry))
+    }
+
+    /// The slot of the entry with this number.
+    fn slot_of<'t>(&self, table: &'t Table<N>, hash: u32, birth: u64) -> Option<&'t Slot<N>> {
+        table
+            .with_hash(hash)
+            .map(|(_, slot)| slot)
+            .find(|(_, whose)| self.named(whose).is_some_and(|named| named.entry.birth == birth))
     }
 
     /// Whose a hash is, if it still is anybody's.
@@ -242,10 +284,10 @@ impl<N> Shard<N> {
         let wanted = (counts.names + 1).saturating_mul(2).max(FEWEST);
         let table = Table::with_slots(wanted).ok_or(NotInserted::NoMemory)?;
         *counts = Counts::default();
-        for (hash, whose) in old.iter().flat_map(|table| &table.slots) {
+        for (own, whose) in old.iter().flat_map(|table| &table.slots) {
             let named = whose.load(Ordering::Relaxed);
             if !named.is_null() {
-                table.put(hash.load(Ordering::Relaxed), named, None, counts);
+                table.put(Mark::of(own.load(Ordering::Relaxed)), named, None, counts);
             }
         }
         Ok(self.table.swap(Box::into_raw(Box::new(table)), Ordering::AcqRel))
@@ -261,48 +303,62 @@ impl<N> Table<N> {
 
     /// All slots, from where a hash belongs.
     #[inline]
-    fn from(&self, hash: u64) -> impl Iterator<Item = &Slot<N>> {
+    fn from(&self, hash: u32) -> impl Iterator<Item = &Slot<N>> {
         let mask = self.slots.len() - 1;
-        #[expect(clippy::cast_possible_truncation, reason = "its lower bits are wanted")]
         let first = hash as usize;
         (0..=mask).map(move |step| &self.slots[first.wrapping_add(step) & mask])
     }
 
-    /// Whose a hash is, or was.
+    /// The slots of a hash, and what they say.
     #[inline]
-    fn with_hash(&self, hash: u64) -> impl Iterator<Item = &AtomicPtr<Named<N>>> {
-        let hashes = self.from(hash).map(|(own, whose)| (own.load(Ordering::Acquire), whose));
-        let used = hashes.take_while(|&(own, _)| own != EMPTY);
-        used.filter(move |&(own, _)| own == hash).map(|(_, whose)| whose)
+    fn with_hash(&self, hash: u32) -> impl Iterator<Item = (Mark, &Slot<N>)> {
+        let marked = self.from(hash).map(|slot| (Mark::of(slot.0.load(Ordering::Acquire)), slot));
+        let used = marked.take_while(|(mark, _)| mark.hash != EMPTY);
+        used.filter(move |(mark, _)| mark.hash == hash)
     }
 
-    /// Puts in a name, of a hash and in no slot yet: where `dead` is, if it still is, or where nobody is.
+    /// Puts in a name that is in no slot yet: where `dead` is, if it still is, or where nobody is.
     /// What it took the place of.
     fn put(
         &self,
-        hash: u64,
+        mark: Mark,
         new: *mut Named<N>,
         dead: Option<&Named<N>>,
         counts: &mut Counts,
     ) -> *mut Named<N> {
-        let is_dead = |whose: &&AtomicPtr<Named<N>>| {
+        let is_dead = |(_, (_, whose)): &(Mark, &Slot<N>)| {
             let named = whose.load(Ordering::Relaxed).cast_const();
             dead.is_some_and(|dead| ptr::eq(named, dead))
         };
         if dead.is_some()
-            && let Some(whose) = self.with_hash(hash).find(is_dead)
+            && let Some((_, (own, whose))) = self.with_hash(mark.hash).find(is_dead)
         {
+            own.store(mark.bits(), Ordering::Release);
             return whose.swap(new, Ordering::AcqRel);
         }
         let vacant = |(_, whose): &&Slot<N>| whose.load(Ordering::Relaxed).is_null();
-        if let Some((own, whose)) = self.from(hash).find(vacant) {
+        if let Some((own, whose)) = self.from(mark.hash).find(vacant) {
             counts.names += 1;
-            counts.used += usize::from(own.load(Ordering::Relaxed) == EMPTY);
+            let was = Mark::of(own.load(Ordering::Relaxed));
+            counts.used += usize::from(was.hash == EMPTY);
             // Whoever sees the hash sees whose it is.
             whose.store(new, Ordering::Release);
-            own.store(hash, Ordering::Release);
+            own.store(mark.bits(), Ordering::Release);
         }
         ptr::null_mut()
+    }
+}
+
+impl Mark {
+    #[inline]
+    fn of(bits: u64) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "it is the lower half")]
+        let record = records::Slot(bits as u32);
+        Self { hash: (bits >> 32) as u32, record }
+    }
+
+    fn bits(self) -> u64 {
+        u64::from(self.hash) << 32 | u64::from(self.record.0)
     }
 }
 
@@ -326,7 +382,7 @@ impl<N, S> Drop for Names<N, S> {
     }
 }
 
-const EMPTY: u64 = 0;
+const EMPTY: u32 = 0;
 
 /// Slots.
 const FEWEST: usize = 8;
@@ -335,6 +391,7 @@ const SHARDS: usize = 16;
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::collections::HashMap;
     use std::hash::{BuildHasherDefault, Hasher};
     use std::sync::Arc;
@@ -359,7 +416,7 @@ mod tests {
     }
 
     fn word(number: u32) -> Word {
-        Word::new(crate::records::Slot(number), 1)
+        Word::new(records::Slot(number), 1)
     }
 
     fn random(state: &mut u64) -> u64 {
@@ -421,6 +478,37 @@ mod tests {
         let steps = if cfg!(miri) { 200 } else { 20_000 };
         like_a_map::<FewHashes>(6, steps);
         like_a_map::<FewHashes>(60, steps);
+    }
+
+    #[test]
+    fn what_is_fetched_is_where_the_record_lies() {
+        let names = Names::<u32>::with_capacity(0);
+        let looking = names.look();
+        let fetched = |name: &u32| {
+            let told = RefCell::new(Vec::new());
+            looking.get_and_fetch(name, |slot| told.borrow_mut().push(slot));
+            told.into_inner()
+        };
+        for name in 0..100 {
+            looking.insert(name, Entry::birth(), word(name)).unwrap();
+            assert_eq!(fetched(&name), [records::Slot(name)]);
+            let entry = looking.get(&name).unwrap();
+            looking.note_record(&name, entry.birth, records::Slot(1000 + name));
+            // Of another entry, which is there no more.
+            looking.note_record(&name, Entry::birth(), records::Slot(7));
+        }
+        // The tables have grown since.
+        for name in 0..100 {
+            assert_eq!(fetched(&name), [records::Slot(1000 + name)]);
+            assert!(looking.get(&name).unwrap().replace(word(name), None));
+            looking.insert(name, Entry::birth(), word(2000 + name)).unwrap();
+            assert_eq!(
+                fetched(&name),
+                [records::Slot(2000 + name)],
+                "in the place of what was dead"
+            );
+        }
+        assert_eq!(fetched(&100), []);
     }
 
     #[test]
