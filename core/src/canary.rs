@@ -66,21 +66,28 @@ impl Canary {
         }
     }
 
-    /// Whether the last `slack` bytes of `cell`, which ends where a word ends, are still canary.
+    /// Whether the last `slack` bytes of a cell, which ends where a word ends, are still canary. `bytes` are
+    /// the cell and the canary behind it. What is before the slack is the secret's, who need not have
+    /// initialised it: it is not read.
     #[inline]
-    pub(crate) fn fills_end(self, cell: &[u8], slack: usize) -> bool {
-        let differ = |word: [u8; CANARY]| u64::from_le_bytes(word) ^ self.bytes();
-        if let Some((end, mask)) = cell.last_chunk::<PIECE>().zip(last_of_piece(slack)) {
-            let masked = end.as_chunks().0.iter().zip(mask.as_chunks().0);
-            let differ = masked.map(|(&word, &mask)| differ(word) & u64::from_le_bytes(mask));
-            return differ.fold(0, |any, differ| any | differ) == 0;
-        }
-        let words = cell.as_rchunks::<CANARY>().1;
-        let (first, mask) = first_word(words.len(), slack);
-        let Some((partial, whole)) = words[first..].split_first() else {
-            return true;
+    pub(crate) fn fills_end(self, bytes: &[u8], slack: usize) -> bool {
+        let end = bytes.len().saturating_sub(CANARY);
+        let from = end.saturating_sub(slack);
+        let word = |at: usize| {
+            let word = bytes.get(at..).and_then(<[u8]>::first_chunk);
+            u64::from_le_bytes(word.copied().unwrap_or_default())
         };
-        whole.iter().fold(differ(*partial) & mask, |any, &word| any | differ(word)) == 0
+        // As it lies from the first byte of slack on.
+        #[expect(clippy::cast_possible_truncation, reason = "fewer bits than a word has")]
+        let shifted = self.bytes().rotate_left(8 * (slack % CANARY) as u32);
+        if let Some(mask) = first_of_short(slack) {
+            // A word that is not of the slack is the canary, and masked out.
+            let [first, second] = [from, end.min(from + CANARY)].map(|at| word(at) ^ shifted);
+            let (mask, of_second) = (mask.as_chunks().0[0], mask.as_chunks().0[1]);
+            return first & u64::from_le_bytes(mask) | second & u64::from_le_bytes(of_second) == 0;
+        }
+        let whole = (from.next_multiple_of(CANARY)..end).step_by(CANARY);
+        whole.fold(word(from) ^ shifted, |any, at| any | word(at) ^ self.bytes()) == 0
     }
 
     /// Whether all of `bytes`, which end where a word ends, are canary; no other byte is read.
@@ -100,6 +107,12 @@ impl Canary {
 #[inline]
 fn last_of_piece(slack: usize) -> Option<&'static [u8; PIECE]> {
     MASKS.get(slack..)?.first_chunk()
+}
+
+/// A mask of the first `slack` bytes of a short piece, if it has so many.
+#[inline]
+fn first_of_short(slack: usize) -> Option<&'static [u8; SHORT]> {
+    FIRST_MASKS.get(SHORT.checked_sub(slack)?..)?.first_chunk()
 }
 
 /// Of `words` words, the one in which the last `slack` bytes begin, and a mask of those of them that
@@ -159,14 +172,24 @@ fn narrow(state: usize) -> u16 {
     state as u16
 }
 
-/// Slack of up to so many bytes is filled and checked in one go, without a loop whose end a processor
-/// would have to guess.
+/// Slack of up to so many bytes is filled in one go, without a loop whose end a processor would have to
+/// guess.
 const PIECE: usize = 32;
 
 /// Zeros, then ones: from the byte `slack` on it is the mask of that many last bytes of a piece.
 const MASKS: [u8; 2 * PIECE] = {
     let mut masks = [0; 2 * PIECE];
     masks.split_at_mut(PIECE).1.copy_from_slice(&[0xff; PIECE]);
+    masks
+};
+
+/// Slack of up to so many bytes, which is most, is checked without a loop.
+const SHORT: usize = 16;
+
+/// Ones, then zeros: from the byte `SHORT - slack` on it is the mask of that many first bytes of a short piece.
+const FIRST_MASKS: [u8; 2 * SHORT] = {
+    let mut masks = [0; 2 * SHORT];
+    masks.split_at_mut(SHORT).0.copy_from_slice(&[0xff; SHORT]);
     masks
 };
 
@@ -197,7 +220,7 @@ mod tests {
     fn slack_is_filled_and_nothing_else() {
         let canary = Canary::new(0x0102_0304_0506_0708);
         for (len, slack) in cells() {
-            let mut cell = [0; 96];
+            let mut cell = [0; 96 + CANARY];
             canary.fill_end(&mut cell[..len], slack);
             let secret = canary.0.to_ne_bytes();
             for (place, byte) in cell.into_iter().enumerate() {
@@ -205,7 +228,8 @@ mod tests {
                 let naive = if is_slack { secret[place % CANARY] } else { 0 };
                 assert_eq!(byte, naive, "byte {place} of {len} with {slack} of slack");
             }
-            assert!(canary.fills_end(&cell[..len], slack));
+            cell[len..].fill(0x5a);
+            assert!(canary.fills_end(&cell[..len + CANARY], slack));
             assert!(canary.fills(&cell[len - slack..len]));
         }
     }
@@ -214,11 +238,12 @@ mod tests {
     fn every_byte_of_slack_is_looked_at_and_no_other() {
         let canary = Canary::new(0x0102_0304_0506_0708);
         for (len, slack) in cells() {
-            let mut cell = [0; 96];
+            let mut cell = [0; 96 + CANARY];
             canary.fill_end(&mut cell[..len], slack);
-            for place in 0..len {
+            for place in 0..len + CANARY {
                 cell[place] ^= 0x80;
-                assert_eq!(canary.fills_end(&cell[..len], slack), place < len - slack);
+                let is_slack = (len - slack..len).contains(&place);
+                assert_eq!(canary.fills_end(&cell[..len + CANARY], slack), !is_slack);
                 cell[place] ^= 0x80;
             }
         }

@@ -215,12 +215,13 @@ impl<'a> Guarded<'a> {
                     && start == offset
                     && canary.is(self.between.after(), State::live(align_log2, slack)) =>
             {
-                // SAFETY: the secret was given up, and `verify` only reads what lies beside it.
-                let bytes = unsafe { leaves.bytes(begin..end) };
+                // SAFETY: the secret was given up, and so is the canary behind it; `verify` only reads what
+                // lies beside it.
+                let bytes = unsafe { leaves.bytes(begin..end + CANARY) };
                 let gap = start - begin;
                 if slack > 0 && !canary.fills_end(bytes, slack) {
                     Err(FaultKind::CanaryAfter)
-                } else if gap > 0 && !canary.fills_end(&bytes[..gap], gap) {
+                } else if gap > 0 && !canary.fills(&bytes[..gap]) {
                     Err(FaultKind::CanaryBefore)
                 } else if self.between.is_before_intact() {
                     Ok(())

@@ -99,6 +99,28 @@ fn a_map_in_the_arena_does_what_one_of_std_does() {
     });
 }
 
+/// Miri would say so.
+#[test]
+fn what_is_not_initialised_is_not_looked_at() {
+    fn come_and_go<const LEN: usize>(arena: &Arena<'_>) {
+        drop(Box::try_new_in(MaybeUninit::<[u8; LEN]>::uninit(), arena).unwrap());
+    }
+    with_open_arena(1 << 14, |arena| {
+        let lengths: [fn(&Arena<'_>); 8] = [
+            come_and_go::<1>,
+            come_and_go::<20>,
+            come_and_go::<57>,
+            come_and_go::<64>,
+            come_and_go::<113>,
+            come_and_go::<130>,
+            come_and_go::<1100>,
+            come_and_go::<4500>,
+        ];
+        lengths.into_iter().for_each(|come_and_go| come_and_go(arena));
+        assert_eq!((arena.stats().live, arena.stats().faults), (0, 0));
+    });
+}
+
 #[test]
 fn a_box_in_the_arena_drops_its_value_and_is_wiped() {
     with_open_arena(8192, |arena| {
