@@ -221,7 +221,7 @@ mod tests {
                     }
                 }
                 assert_eq!(index.is_marked(place, kind), marked.contains(&(kind, place)));
-                for kind in 0..KINDS {
+                for kind in (0..KINDS).step_by(rounds(1, 15)) {
                     let is_there = marked.range((kind, 0)..=(kind, places)).next().is_some();
                     assert_eq!(
                         index.is_anywhere(kind),
