@@ -32,7 +32,7 @@ machines_known=(
 short_threads=(riscv64gc-unknown-linux-gnu powerpc-unknown-linux-gnu)
 short_core=(powerpc-unknown-linux-gnu)
 # What core does with pointers.
-short_tests=(arena::tests::what lost:: buffer:: secret:: vec:: bulk::tests::odd enclave::tests::in_place
+short_tests=(arena::tests::what buffer:: secret:: vec:: bulk::tests::odd enclave::tests::in_place
     a_forgotten_guard a_panic_while runs::tests::a_frozen place:: allocator::tests::nothing
     allocator::tests::the_gate in_its_place)
 
