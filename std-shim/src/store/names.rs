@@ -133,11 +133,12 @@ impl<N, S: BuildHasher + Default> Looking<'_, N, S> {
         Q: Hash + Eq + ?Sized,
     {
         let (shard, hash) = self.names.shard(name);
-        let found = shard.table(&self.guard)?.with_hash(hash).filter_map(|(mark, (_, whose))| {
-            fetch(mark.record);
-            self.named(whose)
-        });
-        found.filter(|named| named.name.borrow() == name).map(|named| &named.entry).next()
+        let mut found =
+            shard.table(&self.guard)?.with_hash(hash).filter_map(|(mark, (_, whose))| {
+                fetch(mark.record);
+                self.named(whose)
+            });
+        found.find(|named| named.name.borrow() == name).map(|named| &named.entry)
     }
 
     /// Notes where the record of a name lies now.
@@ -147,12 +148,11 @@ impl<N, S: BuildHasher + Default> Looking<'_, N, S> {
         Q: Hash + Eq + ?Sized,
     {
         let (shard, hash) = self.names.shard(name);
-        let counts = shard.lock();
+        let _counts = shard.lock();
         let table = shard.table(&self.guard);
         if let Some((own, _)) = table.and_then(|table| self.slot_of(table, hash, birth)) {
             own.store(Mark { hash, record }.bits(), Ordering::Release);
         }
-        drop(counts);
     }
 
     /// Puts a name in, unless it stands for something.
