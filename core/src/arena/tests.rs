@@ -235,6 +235,7 @@ impl Owner for InShard {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it is of placement alone, in regions of a MiB, which take minutes")]
 fn threads_use_runs_apart_where_there_is_room_for_that() {
     let leaves_of_two = |bytes, cut_before| {
         let mut region = std::vec![MaybeUninit::uninit(); bytes];

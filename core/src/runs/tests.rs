@@ -11,6 +11,7 @@ use crate::classes::{LANE_BITS, LANES, LEAF, class_for, shapes_of};
 use crate::index::Mask;
 use crate::kind::Kind;
 use crate::sync::{AtomicU8, AtomicUsize, Shared64};
+use crate::testing::rounds;
 
 struct Tables {
     kinds: Vec<AtomicU8>,
@@ -98,7 +99,7 @@ fn open_all(runs: &Runs<'_>, number: usize) -> usize {
 #[test]
 fn every_cell_of_every_shape_is_taken_once_and_found_by_its_bytes() {
     for (number, shape) in SHAPES.iter().enumerate() {
-        let tables = Tables::new(200);
+        let tables = Tables::new(rounds(200, 40));
         let runs = tables.runs();
         let class = usize::from(shape.class);
         let opened = open_all(&runs, number);
@@ -302,7 +303,7 @@ fn nobody_claims_from_a_frozen_run_or_wipes_in_it() {
 
 #[test]
 fn the_length_of_a_block_is_kept_in_its_further_leaves() {
-    let leaves = if cfg!(miri) { 200 } else { 40_000 };
+    let leaves = rounds(40_000, 200);
     let tables = Tables::new(leaves);
     let occupancy = *tables.runs().occupancy();
     for len in [1, 2, 3, 31, 32, 33, 34, 65, 100, 1024, 1025, 1026, 33_000, leaves] {
@@ -332,7 +333,7 @@ fn no_cell_is_ever_held_twice_and_none_is_lost() {
     let owners: Vec<Count> = (0..64 * LANE_BITS).map(|_| Count::new(0)).collect();
     let owner = |(head, index): (usize, usize)| &owners[head * LANE_BITS + index];
     let lock = Mutex::new(());
-    let steps = if cfg!(miri) { 60 } else { 30_000 };
+    let steps = rounds(30_000, 60);
     thread::scope(|scope| {
         for thread in 0..3_usize {
             let (runs, owner, lock) = (&runs, &owner, &lock);
