@@ -197,7 +197,7 @@ impl<N> Store<N> {
             record_bytes: self.slab.bytes(),
             open,
             lingering,
-            decryptions: self.cells.opened.load(Ordering::Relaxed),
+            decryptions: self.cells.decryptions(),
             given_up: self.cells.given_up.load(Ordering::Relaxed),
         }
     }
@@ -854,6 +854,7 @@ impl<N> Current for Standing<'_, N> {
         self.entry.word() == Some(self.word)
     }
 
+    #[inline]
     fn record<R>(&self, open: impl FnOnce(&Sealed<&[u8]>, &[u8], u64) -> R) -> Option<R> {
         let copied = self.store.slab.copy(self.word.slot());
         if !still(&self.entry.word, self.word.0) {
@@ -896,9 +897,6 @@ where
     #[inline]
     fn attempt(&mut self, chance: Chance<'s>) -> Option<Result<SharedOpened<'s>, StoreError>> {
         let store = self.store;
-        if let Err(error) = store.cells.share().check() {
-            return Some(Err(error.into()));
-        }
         loop {
             let attempt = store.see(self.name, |current| {
                 self.topic = current.identity().birth;
@@ -1009,6 +1007,7 @@ impl Drop for Counted<'_> {
 
 /// What a secret of a store is for: all that must be as it was when it is opened. The name comes last, so
 /// that no two are the same bytes.
+#[inline]
 fn with_context<R>(
     identity: Identity,
     expires: u64,

@@ -225,6 +225,20 @@ fn rotation_removal_expiry_and_destruction_end_lingering() {
     assert_eq!(refused, StoreError::Open(OpenError::Destroyed));
 }
 
+/// Whoever reads it keeps it, and nobody comes to that any more.
+#[test]
+fn what_is_open_is_not_opened_again_after_destruction() {
+    let store = store();
+    store.insert("name".into(), b"secret").unwrap();
+    let opened = store.try_open("name").unwrap();
+    store.vault().destroy();
+    let refused = store.try_open("name").unwrap_err();
+    assert_eq!(refused, StoreError::Open(OpenError::Destroyed));
+    assert_eq!(opened.expose_secret(), b"secret");
+    drop(opened);
+    assert_eq!((store.metrics().open, store.vault().held()), (0, 0));
+}
+
 #[test]
 fn a_dropped_store_leaves_nothing_open() {
     let vault = vault(64 << 10);

@@ -128,7 +128,9 @@ fn by_code_that_changes_the_register() {
     let exe = std::env::current_exe().unwrap().display().to_string();
     let is_own = |place: &&code::Found| place.file == exe && place.name.contains("strongroom::");
     let own: Vec<_> = found.iter().filter(is_own).collect();
-    if code::has_names(&exe) {
+    if cfg!(not(debug_assertions)) {
+        skip("whose the instructions are", "optimised, they are in whatever calls what means them");
+    } else if code::has_names(&exe) {
         let means_it = |name: &str| {
             let parts = ["::windows::", "::sys::keys::", "::emergency::", "::sealed_mapping::"];
             parts.iter().any(|part| name.contains(part))

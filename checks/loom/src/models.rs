@@ -59,6 +59,7 @@ pub(crate) const WITHOUT_WORDS: &[Model] = &[
     ("shared: replaced while it is opened", None, shared::replaced_while_opened),
     ("shared: replaced while it is found", None, shared::replaced_while_found),
     ("shared: taken away, opened for another", Some(3), shared::taken_away_and_opened_for_another),
+    ("shared: emptied, and filled by another", None, shared::emptied_and_filled_by_another),
 ];
 #[cfg(feature = "halves")]
 pub(crate) const WITHOUT_WORDS: &[Model] = &[];

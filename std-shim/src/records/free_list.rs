@@ -10,6 +10,7 @@ pub(crate) struct FreeList(AtomicU64);
 
 impl FreeList {
     /// Puts a number in that is nobody's; `link` notes behind it the word that it is given.
+    #[inline]
     pub(crate) fn push(&self, number: u32, link: impl Fn(u32)) {
         let change = |head: u64| {
             link(low(head));
@@ -20,6 +21,7 @@ impl FreeList {
 
     /// Takes a number out; `next` gives the word that was noted behind one, or anything if that was taken
     /// out by another meanwhile.
+    #[inline]
     pub(crate) fn pop(&self, next: impl Fn(u32) -> u32) -> Option<u32> {
         let change = |head: u64| {
             let first = low(head).checked_sub(1)?;

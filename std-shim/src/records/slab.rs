@@ -226,8 +226,8 @@ impl Slab {
     #[inline]
     fn words(&self, slot: Slot) -> Option<(Shape, &[AtomicU64])> {
         let chunk = self.chunk(slot)?;
-        let index = (slot.0 & ((1 << INDEX_BITS) - 1)) as usize;
-        let words = chunk.words.chunks_exact(chunk.shape.words).nth(index)?;
+        let begin = (slot.0 & ((1 << INDEX_BITS) - 1)) as usize * chunk.shape.words;
+        let words = chunk.words.get(begin..)?.get(..chunk.shape.words)?;
         Some((chunk.shape, words))
     }
 }

@@ -32,6 +32,9 @@ unsafe impl<T: Send> Send for Cell<T> {}
 /// The right to fill an empty cell, which is given up when dropped.
 pub(super) struct Filling<'c, T>(&'c Cell<T>);
 
+/// The right to the value of a cell that nobody reads, which goes when this is dropped.
+pub(super) struct Claimed<'c, T>(&'c Cell<T>);
+
 /// One who is counted in an open cell, which stays open meanwhile.
 pub(super) struct Reader<'c, T> {
     cell: &'c Cell<T>,
@@ -68,6 +71,7 @@ impl<T> Default for Cell<T> {
 
 impl<T> Cell<T> {
     /// The right to fill it, for `topic`, if it is empty.
+    #[inline]
     pub(super) fn begin(&self, topic: u64) -> Option<Filling<'_, T>> {
         let begun =
             self.state.compare_exchange(EMPTY, OPENING, Ordering::SeqCst, Ordering::Relaxed);
@@ -79,10 +83,18 @@ impl<T> Cell<T> {
     /// Counts one more who reads it, if it is open, in one of the cell's counts.
     #[inline]
     pub(super) fn read<'c>(&'c self, count: &'c AtomicU32) -> Result<Reader<'c, T>, Unread> {
+        // Most who come to a cell that was used again find nothing, and need not be counted for that.
+        self.look()?;
         count.fetch_add(1, Ordering::SeqCst);
         let counted = Reader { cell: self, count };
+        self.look().map(|()| counted)
+    }
+
+    /// Whether it is open.
+    #[inline]
+    fn look(&self) -> Result<(), Unread> {
         match self.state.load(Ordering::SeqCst) {
-            OPEN => Ok(counted),
+            OPEN => Ok(()),
             OPENING => Err(Unread::Opening(self.topic.load(Ordering::Acquire))),
             _ => Err(Unread::Gone),
         }
@@ -97,11 +109,16 @@ impl<T> Cell<T> {
         }
     }
 
-    /// Takes the value if it stands so, or is retired, and nobody reads it: `is_read` says so of all the
-    /// cell's counts. If somebody comes in this very moment it is retired.
+    /// The right to the value if it stands so, or is retired, and nobody reads it: `is_read` says so of all
+    /// the cell's counts. If somebody comes in this very moment it is retired.
     ///
     /// Whoever leaves while this looks leaves the cell to it.
-    pub(super) fn claim(&self, standing: Standing, is_read: impl Fn() -> bool) -> Option<T> {
+    #[inline]
+    pub(super) fn claim(
+        &self,
+        standing: Standing,
+        is_read: impl Fn() -> bool,
+    ) -> Option<Claimed<'_, T>> {
         while !is_read() {
             let state = self.state.load(Ordering::SeqCst);
             if state != RETIRED && (state != OPEN || standing != Standing::Open) {
@@ -113,11 +130,7 @@ impl<T> Cell<T> {
                 continue;
             }
             if !is_read() {
-                // SAFETY: nobody reads it, whoever comes now sees that it is not open, and nobody else
-                // claims or begins what is claimed.
-                let value = self.contents.with_mut(|contents| unsafe { (*contents).take() });
-                self.state.store(EMPTY, Ordering::Release);
-                return value;
+                return Some(Claimed(self));
             }
             // Not as it was: it was gone for those who came meanwhile, and they look for another.
             self.state.store(RETIRED, Ordering::SeqCst);
@@ -128,6 +141,7 @@ impl<T> Cell<T> {
 
 impl<'c, T> Filling<'c, T> {
     /// Opens the cell, with its first reader, in one of the cell's counts.
+    #[inline]
     pub(super) fn publish(self, value: T, count: &'c AtomicU32) -> Reader<'c, T> {
         let cell = self.0;
         // SAFETY: nobody reads what is not open yet, and the right to fill it is here alone.
@@ -140,8 +154,20 @@ impl<'c, T> Filling<'c, T> {
 }
 
 impl<T> Drop for Filling<'_, T> {
+    #[inline]
     fn drop(&mut self) {
-        self.0.state.store(EMPTY, Ordering::SeqCst);
+        self.0.state.store(EMPTY, Ordering::Release);
+    }
+}
+
+impl<T> Drop for Claimed<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        // Even if the value's drop panics.
+        let _empty = Filling(self.0);
+        // SAFETY: nobody reads it, whoever comes now sees that it is not open, and nobody else claims or
+        // begins what is claimed.
+        self.0.contents.with_mut(|contents| unsafe { *contents = None });
     }
 }
 

@@ -87,6 +87,7 @@ impl Hint {
     }
 
     /// Names another cell, unless somebody has since it was loaded.
+    #[inline]
     pub(super) fn change(&self, loaded: u64, cell: u32) -> bool {
         let new = (loaded >> 32).wrapping_add(1) << 32 | u64::from(cell + 1);
         self.0.compare_exchange(loaded, new, Ordering::SeqCst, Ordering::Relaxed).is_ok()

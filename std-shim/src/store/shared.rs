@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use strongroom_core::Owner;
 
-use super::cell::{Cell, Reader, Standing, Unread};
+use super::cell::{Cell, Claimed, Reader, Standing, Unread};
 use super::entry::{Hint, Identity};
 use crate::park::Park;
 use crate::records::{FreeList, Table};
@@ -57,13 +57,12 @@ pub(super) struct SharedCells {
     /// Milliseconds for which a secret stays open that nobody uses; 0 for none.
     lingering: u64,
     begun: Instant,
-    /// How often somebody has looked after those that linger.
-    passes: AtomicU64,
+    /// Of secrets that may linger: rises with each that is opened, and every few milliseconds while any do.
+    tick: AtomicU64,
     /// A thread looks after those who linger.
     is_watched: AtomicBool,
     /// Those that nobody used, the longest unused last, with the tick at which somebody last did.
     unused: Mutex<Vec<(u64, u32)>>,
-    pub(super) opened: AtomicU64,
     pub(super) given_up: AtomicU64,
 }
 
@@ -93,6 +92,8 @@ struct Slot {
     seen_since: AtomicU64,
     /// Milliseconds of the clock; 0 for never.
     expires: AtomicU64,
+    /// How many secrets were opened in it. Only who opens one changes it.
+    opened: AtomicU64,
 }
 
 /// Where a cell is.
@@ -141,10 +142,9 @@ impl SharedCells {
             empty: FreeList::default(),
             lingering: u64::try_from(lingering.as_millis()).unwrap_or(u64::MAX),
             begun: Instant::now(),
-            passes: AtomicU64::new(1),
+            tick: AtomicU64::new(1),
             is_watched: AtomicBool::new(false),
             unused: Mutex::default(),
-            opened: AtomicU64::new(0),
             given_up: AtomicU64::new(0),
         });
         if cells.lingering > 0 {
@@ -196,7 +196,12 @@ impl SharedCells {
         loop {
             let hint = current.hint().load();
             match self.find(current, hint) {
-                Ok(shared) => return Attempt::Opened(shared),
+                Ok(shared) => {
+                    return match self.share.check() {
+                        Ok(()) => Attempt::Opened(shared),
+                        Err(error) => Attempt::Failed(error),
+                    };
+                }
                 Err(_) if !current.is_current() => return Attempt::Changed,
                 Err(Unread::Opening(birth)) if birth == current.identity().birth => {
                     if !patience.wait() {
@@ -213,6 +218,7 @@ impl SharedCells {
     }
 
     /// Opens it in a cell of its own; for others too, if `hint` is what led to no cell of its.
+    #[inline]
     fn open_anew(
         &self,
         current: &impl Current,
@@ -244,8 +250,11 @@ impl SharedCells {
             Some(Err(attempt)) => return attempt,
             Some(Ok(opened)) => opened,
         };
-        self.opened.fetch_add(1, Ordering::Relaxed);
+        slot.opened.store(slot.opened.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         slot.expires.store(expires, Ordering::Relaxed);
+        if self.lingering > 0 {
+            self.tick.fetch_add(1, Ordering::Relaxed);
+        }
         let reader = filling.publish(Occupant { identity, opened }, place.count());
         mem::forget(vacancy);
         let after = LookAfter { cells: self, place };
@@ -285,6 +294,7 @@ impl SharedCells {
     }
 
     /// An empty cell of its own.
+    #[inline]
     fn vacancy(&self) -> Option<Vacancy<'_>> {
         let next =
             |number| self.place(number).map_or(0, |place| place.slot.next.load(Ordering::Relaxed));
@@ -301,6 +311,7 @@ impl SharedCells {
         Some(first)
     }
 
+    #[inline]
     fn vacate(&self, place: Place<'_>) {
         self.empty.push(place.number, |next| place.slot.next.store(next, Ordering::Relaxed));
     }
@@ -319,6 +330,7 @@ impl SharedCells {
     }
 
     /// Takes a cell away that stands so, if it still does and nobody reads it.
+    #[inline]
     fn take_away(&self, place: Place<'_>, standing: Standing) -> bool {
         let Some(occupant) = place.claim(standing) else { return false };
         // Even if the fault handler panics.
@@ -327,18 +339,11 @@ impl SharedCells {
         true
     }
 
-    #[cold]
     fn look_after(&self, place: Place<'_>, standing: Standing) {
         // In a forked child there is nothing to take away.
         if !self.share.vault().is_inherited() {
             self.take_away(place, standing);
         }
-    }
-
-    /// Rises with each secret that is opened, and every few milliseconds while any linger.
-    #[inline]
-    fn tick(&self) -> u64 {
-        self.passes.load(Ordering::Relaxed) + self.opened.load(Ordering::Relaxed)
     }
 
     /// Whether a secret that nobody uses may stay open.
@@ -353,6 +358,11 @@ impl SharedCells {
         open.fold((0, 0), |(open, unused), place| {
             (open + 1, unused + usize::from(place.is_unused()))
         })
+    }
+
+    /// How many secrets were opened.
+    pub(super) fn decryptions(&self) -> u64 {
+        self.places().map(|place| place.slot.opened.load(Ordering::Relaxed)).sum()
     }
 
     fn unused(&self) -> MutexGuard<'_, Vec<(u64, u32)>> {
@@ -383,6 +393,7 @@ impl SharedCells {
     }
 
     /// Has a thread look after those who linger.
+    #[inline]
     fn watch(&self) {
         if self.lingering > 0 && !self.is_watched.swap(true, Ordering::SeqCst) {
             self.begin_watch();
@@ -402,7 +413,7 @@ impl SharedCells {
 
     /// Takes those away that have lingered for long enough, or have expired. Whether any are open.
     fn pass(&self, _: Instant) -> bool {
-        self.passes.fetch_add(1, Ordering::Relaxed);
+        self.tick.fetch_add(1, Ordering::Relaxed);
         let now = self.now();
         let mut is_any = false;
         for place in self.places() {
@@ -460,6 +471,7 @@ impl<'s> Place<'s> {
     }
 
     /// Whether anybody reads it.
+    #[inline]
     fn is_read(&self) -> bool {
         let own = (self.number % BLOCK) as usize;
         self.block.readers.iter().any(|Counts(counts)| counts[own].load(Ordering::SeqCst) > 0)
@@ -470,7 +482,8 @@ impl<'s> Place<'s> {
         self.slot.cell.standing() == Standing::Open && !self.is_read()
     }
 
-    fn claim(&self, standing: Standing) -> Option<Occupant> {
+    #[inline]
+    fn claim(&self, standing: Standing) -> Option<Claimed<'s, Occupant>> {
         self.slot.cell.claim(standing, || self.is_read())
     }
 }
@@ -494,7 +507,7 @@ impl Drop for LookAfter<'_> {
         match slot.cell.standing() {
             Standing::Shut => {}
             Standing::Open if self.cells.lingers() => {
-                let (last_used, tick) = (&slot.last_used, self.cells.tick());
+                let (last_used, tick) = (&slot.last_used, self.cells.tick.load(Ordering::Relaxed));
                 // Others read it in this very moment.
                 if last_used.load(Ordering::Relaxed) != tick {
                     last_used.store(tick, Ordering::Relaxed);

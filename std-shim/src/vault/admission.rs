@@ -141,6 +141,16 @@ impl Admission {
         }
     }
 
+    /// The same, and whether its key is there.
+    #[inline]
+    pub(super) fn check(&self) -> Result<(), OpenError> {
+        self.check_process()?;
+        match self.common.pool.enclave() {
+            Some(enclave) if !enclave.is_destroyed() => Ok(()),
+            _ => Err(OpenError::Destroyed),
+        }
+    }
+
     /// What shuts the memory but for windows.
     pub(super) fn windows(&self) -> WindowKind {
         self.common.pool.pages().protections().windows
@@ -249,6 +259,7 @@ pub(crate) struct Chance<'v> {
 
 impl<'v> Chance<'v> {
     /// Does all that is requested; `None` if there is no room now.
+    #[inline]
     pub(super) fn take<R: Requests + ?Sized>(
         self,
         requests: &R,
@@ -385,6 +396,7 @@ impl<'v> Party<'v> {
 
     /// Grants what is wished, or says at once why not.
     #[cfg(feature = "store")]
+    #[inline]
     pub(super) fn at_once<W: Wish<'v>>(self, mut wish: W) -> Result<W::Granted, W::Error> {
         wish.attempt(self.chance(Patience::Until(None), None))
             .unwrap_or_else(|| Err(OpenError::Full(self.refuse(wish.shape())).into()))

@@ -16,6 +16,7 @@ use super::share::Share;
 
 impl Share {
     /// Grants what is wished, or says at once why not.
+    #[inline]
     pub(crate) fn at_once<'v, W: Wish<'v>>(&'v self, wish: W) -> Result<W::Granted, W::Error> {
         self.party().at_once(wish)
     }
@@ -40,6 +41,7 @@ impl Share {
     }
 
     /// Opens a record for others, who will read it; `None` if there is no room now.
+    #[inline]
     pub(crate) fn open_for_others(
         &self,
         chance: Chance<'_>,
@@ -52,22 +54,21 @@ impl Share {
     }
 
     /// Tells those who wait for what this topic names that they can have it without room.
+    #[inline]
     pub(crate) fn tell(&self, topic: Topic) {
         self.party().queue().opened(topic);
     }
 
     /// Whether anybody waits for room.
+    #[inline]
     pub(crate) fn is_waited_for(&self) -> bool {
         self.vault.admission.is_waited_for()
     }
 
     /// Why nothing can be opened any more, if so.
+    #[inline]
     pub(crate) fn check(&self) -> Result<(), OpenError> {
-        if self.vault.admission.enclave()?.is_destroyed() {
-            Err(OpenError::Destroyed)
-        } else {
-            Ok(())
-        }
+        self.vault.admission.check()
     }
 
     /// Has somebody give up what it keeps open when there is no room.

@@ -140,6 +140,7 @@ impl Queue {
         not(feature = "store"),
         expect(dead_code, reason = "nobody else shares what is open")
     )]
+    #[inline]
     pub(super) fn opened(&self, topic: Topic) {
         if self.len() > 0 {
             self.0.call_where(Call::ForTopic, |waiter| waiter.topic == topic);

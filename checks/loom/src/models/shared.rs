@@ -20,7 +20,7 @@ mod sync {
     pub(super) use crate::sync::{AtomicU64, SharedU32 as AtomicU32};
 }
 
-use self::cell::{Cell, Reader, Standing, Unread};
+use self::cell::{Cell, Claimed, Reader, Standing, Unread};
 use crate::sync::{AtomicUsize, SharedU32 as AtomicU32};
 
 /// The first reader leaves while another comes: it finds the value whole, or gone.
@@ -138,6 +138,20 @@ pub(super) fn retired_while_it_is_claimed() {
     assert!(store.cell.standing() == Standing::Shut && store.gone.get() == 1);
 }
 
+/// What nobody reads is taken away while another waits for an empty cell: it is empty once its value is gone.
+pub(super) fn emptied_and_filled_by_another() {
+    let store = Store::new();
+    drop(store.cell.begin(1).unwrap().publish(store.value(1), store.count()));
+    let other = store.spawn(|store| {
+        if let Some(filling) = store.cell.begin(2) {
+            assert!(store.gone.get() == 1);
+            drop(filling.publish(store.value(2), store.count()));
+        }
+    });
+    drop(store.claim(Standing::Open));
+    other.join().unwrap();
+}
+
 /// A name with one cell, and what it stands for.
 #[derive(Clone)]
 struct Store {
@@ -199,7 +213,7 @@ impl Store {
         self.cell.standing() == Standing::Open && !self.is_read()
     }
 
-    fn claim(&self, standing: Standing) -> Option<Value> {
+    fn claim(&self, standing: Standing) -> Option<Claimed<'_, Value>> {
         self.cell.claim(standing, || self.is_read())
     }
 
