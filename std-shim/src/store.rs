@@ -1014,19 +1014,20 @@ fn with_context<R>(
     name: &[u8],
     with: impl FnOnce(&[u8]) -> R,
 ) -> R {
-    let mut head = [0; HEAD];
-    head[..16].copy_from_slice(b"strongroom store");
-    head[16..24].copy_from_slice(&identity.birth.to_le_bytes());
-    head[24..32].copy_from_slice(&expires.to_le_bytes());
-    head[32..].copy_from_slice(&identity.version.to_le_bytes());
     let mut few = [0; HEAD + SHORT_NAME];
-    if let Some(context) = few.get_mut(..HEAD + name.len()) {
-        context[..HEAD].copy_from_slice(&head);
-        context[HEAD..].copy_from_slice(name);
-        with(context)
+    few[..16].copy_from_slice(b"strongroom store");
+    few[16..24].copy_from_slice(&identity.birth.to_le_bytes());
+    few[24..32].copy_from_slice(&expires.to_le_bytes());
+    few[32..HEAD].copy_from_slice(&identity.version.to_le_bytes());
+    let many;
+    let context = if let Some(rest) = few[HEAD..].get_mut(..name.len()) {
+        rest.copy_from_slice(name);
+        &few[..HEAD + name.len()]
     } else {
-        with(&[&head, name].concat())
-    }
+        many = [&few[..HEAD], name].concat();
+        &many[..]
+    };
+    with(context)
 }
 
 /// Bytes.

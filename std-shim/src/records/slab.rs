@@ -108,6 +108,7 @@ impl Slab {
     }
 
     /// Copies what is in a slot. It may be anything: see [`still`].
+    #[inline]
     pub(crate) fn copy(&self, slot: Slot) -> Option<RecordCopy> {
         let (shape, words) = self.words(slot)?;
         let mut copied =
@@ -263,6 +264,7 @@ impl AsRef<[u8]> for RecordCopy {
 /// Whether `word`, which says whose a slot is, says the same as before the slot was copied: then the copy
 /// is whole.
 #[cfg(feature = "store")]
+#[inline]
 pub(crate) fn still(word: &AtomicU64, before: u64) -> bool {
     // Pairs with the fence of whoever writes the slot anew.
     fence(Ordering::Acquire);

@@ -79,6 +79,7 @@ impl<'v> Opened<'v> {
 
     /// One that is kept for whoever will read it.
     #[cfg(feature = "store")]
+    #[inline]
     pub(super) fn kept(lease: Lease<'v>, admission: &'v Admission) -> Self {
         let told = TellThoseWhoWait(admission);
         Self { lease, told, mark: Mark::none(), value: PhantomData }

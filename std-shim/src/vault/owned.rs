@@ -27,6 +27,7 @@ pub struct OwnedOpened<T: ?Sized = [u8]> {
 impl<T: ?Sized> OwnedOpened<T> {
     /// # Panics
     /// If the secret is open in another vault.
+    #[inline]
     pub(super) fn new(vault: Arc<Vault>, opened: Opened<'_, T>) -> Self {
         assert!(opened.is_of(&vault.admission), "a share keeps its own vault alone");
         // SAFETY: only the lifetime changes. What the secret borrows is this vault, which is shared here
@@ -219,6 +220,7 @@ impl<T: Pod> OwnedOpened<T> {
 }
 
 impl<T: ?Sized> Drop for OwnedOpened<T> {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: it is there, and nobody looks at it any more.
         unsafe { self.opened.assume_init_drop() }

@@ -192,6 +192,7 @@ impl Share {
     }
 
     /// What this share's own party has opened.
+    #[inline]
     pub(super) fn own(&self, opened: Opened<'_>) -> OwnedOpened {
         OwnedOpened::new(Arc::clone(&self.vault), opened)
     }
