@@ -99,7 +99,7 @@ fn open_all(runs: &Runs<'_>, number: usize) -> usize {
 #[test]
 fn every_cell_of_every_shape_is_taken_once_and_found_by_its_bytes() {
     for (number, shape) in SHAPES.iter().enumerate() {
-        let tables = Tables::new(rounds(200, 40));
+        let tables = Tables::new(rounds(200, usize::from(shape.leaves) + LANES));
         let runs = tables.runs();
         let class = usize::from(shape.class);
         let opened = open_all(&runs, number);
