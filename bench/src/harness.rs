@@ -94,6 +94,11 @@ impl Clock {
     pub(crate) fn elapsed(self) -> Duration {
         thread_time().saturating_sub(self.0)
     }
+
+    /// What has elapsed, for each of so many.
+    pub(crate) fn nanoseconds_each(self, count: u64) -> f64 {
+        self.elapsed().as_secs_f64() * 1e9 / count as f64
+    }
 }
 
 #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "less than a second")]

@@ -85,8 +85,8 @@ fn two_threads(
     Ok(vault_threads::compare(&works, rounds, turn))
 }
 
-/// Fills a store and a map in turn, and opens from each in random order. What the store's records take
-/// is given too, in bytes each.
+/// Fills a store and maps in turn, and opens each name of each once, in random order and by turns. What the
+/// store's records take is given too, in bytes each.
 fn many_names(
     vault: &Arc<Vault>,
     count: u64,
@@ -105,96 +105,103 @@ fn many_names(
     let mut record_bytes = 0.0;
     for _ in 0..passes {
         for (capacity, insert) in [(0, INSERT), (order.len(), INSERT_WITH_ROOM)] {
-            let of_map = fill_map(vault, capacity, &order)?;
-            let of_shards = fill_shards(vault, capacity, &order)?;
-            let (own, alone, bytes) = fill_store(vault, capacity, &order)?;
-            for (other, others) in [(MAP, of_map), (SHARDS, of_shards)] {
-                add(insert, other, own.insert, others.insert);
-                add(OPEN_RANDOM, other, own.open, others.open);
-                add(OPEN_ALONE, other, alone, others.open);
+            let (map, into_map) = fill_map(vault, capacity, count)?;
+            let (shards, into_shards) = fill_shards(vault, capacity, count)?;
+            let (store, into_store) = fill_store(vault, capacity, count)?;
+            add(insert, MAP, into_store, into_map);
+            add(insert, SHARDS, into_store, into_shards);
+            record_bytes = store.metrics().record_bytes as f64;
+            let ways: [Way<'_>; 4] = [
+                &|names| each(names, |name| vault.try_open(&map[&name], &name.0).map(drop)),
+                &|names| {
+                    each(names, |name| {
+                        let sealed = shards.get(&name).expect("it was put in");
+                        vault.try_open(&sealed, &name.0).map(drop)
+                    })
+                },
+                &|names| each(names, |name| store.try_open(&name).map(drop)),
+                &|names| each(names, |name| store.try_open_alone(&name).map(drop)),
+            ];
+            for (turn, names) in order.chunks(AT_A_TURN).enumerate() {
+                let mut times = [0.0; 4];
+                // Each goes first as often as the others.
+                for way in (0..4).map(|way| (way + turn) % 4) {
+                    times[way] = ways[way](names)?;
+                }
+                let [of_map, of_shards, shared, alone] = times;
+                for (other, others) in [(MAP, of_map), (SHARDS, of_shards)] {
+                    add(OPEN_RANDOM, other, shared, others);
+                    add(OPEN_ALONE, other, alone, others);
+                }
             }
-            record_bytes = bytes / count as f64;
         }
     }
     let time = |(what, other, times): Row| BesideOther {
         what,
         other,
         ratio: Spread::of(&times.iter().map(|&(ratio, _)| ratio).collect::<Vec<_>>()),
-        ns: times.last().map_or(0.0, |&(_, ns)| ns),
+        ns: Spread::of(&times.iter().map(|&(_, ns)| ns).collect::<Vec<_>>()).median,
     };
-    Ok((rows.into_iter().map(time).collect(), record_bytes))
+    Ok((rows.into_iter().map(time).collect(), record_bytes / count as f64))
 }
+
+/// Opens some names in one way. Nanoseconds for each.
+type Way<'w> = &'w dyn Fn(&[u64]) -> Result<f64, String>;
 
 /// What is done, beside whom; and each time the ratio and the nanoseconds.
 type Row = (&'static str, &'static str, Vec<(f64, f64)>);
 
-/// Nanoseconds for each.
-struct Filled {
-    insert: f64,
-    open: f64,
-}
-
-fn fill_map(vault: &Vault, capacity: usize, order: &[u64]) -> Result<Filled, String> {
+fn fill_map(
+    vault: &Vault,
+    capacity: usize,
+    count: u64,
+) -> Result<(HashMap<Number, Sealed>, f64), String> {
     let begun = Clock::start();
-    let mut map = HashMap::<Number, Sealed>::with_capacity(capacity);
-    let insert = each(begun, 0..order.len() as u64, |name| {
+    let mut map = HashMap::with_capacity(capacity);
+    for name in (0..count).map(Number::of) {
         map.insert(name, vault.seal(&SECRET, &name.0).map_err(told)?);
-        Ok(())
-    })?;
-    let open = each(Clock::start(), order.iter().copied(), |name| {
-        vault.try_open(&map[&name], &name.0).map(drop).map_err(told)
-    })?;
-    Ok(Filled { insert, open })
+    }
+    Ok((map, begun.nanoseconds_each(count)))
 }
 
 /// The same in a map that threads share.
-fn fill_shards(vault: &Vault, capacity: usize, order: &[u64]) -> Result<Filled, String> {
+fn fill_shards(
+    vault: &Vault,
+    capacity: usize,
+    count: u64,
+) -> Result<(DashMap<Number, Sealed>, f64), String> {
     let begun = Clock::start();
-    let map = DashMap::<Number, Sealed>::with_capacity(capacity);
-    let insert = each(begun, 0..order.len() as u64, |name| {
+    let map = DashMap::with_capacity(capacity);
+    for name in (0..count).map(Number::of) {
         map.insert(name, vault.seal(&SECRET, &name.0).map_err(told)?);
-        Ok(())
-    })?;
-    let open = each(Clock::start(), order.iter().copied(), |name| {
-        let sealed = map.get(&name).ok_or("it was put in")?;
-        vault.try_open(&sealed, &name.0).map(drop).map_err(told)
-    })?;
-    Ok(Filled { insert, open })
+    }
+    Ok((map, begun.nanoseconds_each(count)))
 }
 
-/// The same in a store, from which each is then opened alone as well; and what its records take.
 fn fill_store(
     vault: &Arc<Vault>,
     capacity: usize,
-    order: &[u64],
-) -> Result<(Filled, f64, f64), String> {
+    count: u64,
+) -> Result<(Store<Number>, f64), String> {
     let begun = Clock::start();
     let store = Store::with_capacity(vault.share(), capacity);
-    let insert = each(begun, 0..order.len() as u64, |name| {
-        store.insert(name, &SECRET).map(drop).map_err(told)
-    })?;
-    let open = each(Clock::start(), order.iter().copied(), |name| {
-        store.try_open(&name).map(drop).map_err(told)
-    })?;
-    let alone = each(Clock::start(), order.iter().copied(), |name| {
-        store.try_open_alone(&name).map(drop).map_err(told)
-    })?;
-    Ok((Filled { insert, open }, alone, store.metrics().record_bytes as f64))
+    for name in (0..count).map(Number::of) {
+        store.insert(name, &SECRET).map_err(told)?;
+    }
+    Ok((store, begun.nanoseconds_each(count)))
 }
 
-/// Nanoseconds that `act` takes for each name, with what was done since `begun`.
+/// Nanoseconds that `open` takes for each name.
 #[inline(always)]
-fn each(
-    begun: Clock,
-    numbers: impl Iterator<Item = u64>,
-    mut act: impl FnMut(Number) -> Result<(), String>,
+fn each<E: Display>(
+    names: &[u64],
+    mut open: impl FnMut(Number) -> Result<(), E>,
 ) -> Result<f64, String> {
-    let mut count = 0_u64;
-    for number in numbers {
-        act(Number::of(number))?;
-        count += 1;
+    let begun = Clock::start();
+    for &name in names {
+        open(Number::of(name)).map_err(told)?;
     }
-    Ok(begun.elapsed().as_secs_f64() * 1e9 / count as f64)
+    Ok(begun.nanoseconds_each(names.len() as u64))
 }
 
 fn told(error: impl Display) -> String {
@@ -247,4 +254,6 @@ const SECRET: [u8; SIZE] = [0xa5; SIZE];
 const PEER_SIZE: usize = 32;
 const LINGERING: Duration = Duration::from_mins(1);
 const FEW: u64 = 16;
+/// Names that are opened in one way before it is another's turn.
+const AT_A_TURN: usize = 10_000;
 const REGION: usize = 64 * 1024;
