@@ -186,34 +186,58 @@ impl SharedCells {
     }
 
     /// The secret, open for others too: as it is, or else opened now.
+    #[inline]
     pub(super) fn open(
         &self,
         current: &impl Current,
         chance: Chance<'_>,
         may_sleep: bool,
     ) -> Attempt<'_> {
+        let hint = current.hint().load();
+        match self.find(current, hint) {
+            Ok(shared) => self.checked(shared),
+            Err(unread) => self.open_unread(current, chance, may_sleep, (hint, unread)),
+        }
+    }
+
+    /// The same, where it was `seen` with a hint that it is not open.
+    fn open_unread(
+        &self,
+        current: &impl Current,
+        chance: Chance<'_>,
+        may_sleep: bool,
+        seen: (u64, Unread),
+    ) -> Attempt<'_> {
         let mut patience = Patience { waits: 0, may_sleep };
+        let (mut hint, mut unread) = seen;
         loop {
-            let hint = current.hint().load();
-            match self.find(current, hint) {
-                Ok(shared) => {
-                    return match self.share.check() {
-                        Ok(()) => Attempt::Opened(shared),
-                        Err(error) => Attempt::Failed(error),
-                    };
-                }
-                Err(_) if !current.is_current() => return Attempt::Changed,
-                Err(Unread::Opening(birth)) if birth == current.identity().birth => {
+            match unread {
+                _ if !current.is_current() => return Attempt::Changed,
+                Unread::Opening(birth) if birth == current.identity().birth => {
                     if !patience.wait() {
                         // By somebody who does not come to an end.
                         return self.open_anew(current, chance, None);
                     }
                 }
-                Err(_) => match self.open_anew(current, chance, Some(hint)) {
+                _ => match self.open_anew(current, chance, Some(hint)) {
                     Attempt::Changed if current.is_current() => {}
                     attempt => return attempt,
                 },
             }
+            hint = current.hint().load();
+            unread = match self.find(current, hint) {
+                Ok(shared) => return self.checked(shared),
+                Err(unread) => unread,
+            };
+        }
+    }
+
+    /// What was found open, unless it is open to nobody any more.
+    #[inline]
+    fn checked<'s>(&self, shared: SharedOpened<'s>) -> Attempt<'s> {
+        match self.share.check() {
+            Ok(()) => Attempt::Opened(shared),
+            Err(error) => Attempt::Failed(error),
         }
     }
 
