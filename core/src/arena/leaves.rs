@@ -54,7 +54,14 @@ impl<O: Owner> Arena<'_, O> {
     /// last leaves it takes none while a class that is not much larger has room.
     pub(super) fn find_room(&self, class: usize, tried: Option<(usize, usize)>) -> Option<Room> {
         let for_run = |ledger: &mut Ledger, canary| {
-            let is_scarce = self.is_scarce(ledger, class);
+            // Leaves of empty runs are left as well: a few of those make the difference.
+            let (mut is_scarce, mut walk) = (self.is_scarce(ledger, class), EmptyRuns::default());
+            for _ in 0..=SCARCE / A_FEW {
+                if !is_scarce || !self.return_empty_runs(ledger, &mut walk) {
+                    break;
+                }
+                is_scarce = self.is_scarce(ledger, class);
+            }
             if is_scarce
                 && tried.is_none()
                 && let Some(room) = self.run_of_larger(class)

@@ -13,7 +13,7 @@ use crate::classes::CLASSES;
 use crate::guarded::Guarded;
 use crate::lock::SpinLock;
 use crate::shards::Shards;
-use crate::testing::{Counting, with_arena};
+use crate::testing::{Counting, rounds, with_arena};
 
 #[test]
 fn what_was_given_up_is_not_looked_at_while_it_is_wiped() {
@@ -213,10 +213,26 @@ fn the_last_leaves_are_not_cut_where_a_larger_cell_is_free() {
 #[test]
 fn secrets_of_one_length_take_the_last_leaves_too() {
     with_arena(8192, |arena| {
-        let secrets: Vec<_> = core::iter::from_fn(|| Buffer::new(arena, 64).ok()).collect();
+        let secrets = fill(arena, 64);
         let leaves = arena.cells.runs.occupancy().leaves();
         assert!(secrets.len() * 10 >= leaves * 34, "{} in {leaves} leaves", secrets.len());
     });
+}
+
+#[test]
+fn what_others_gave_back_is_as_good_as_new() {
+    for bytes in [8192, rounds(64 * 1024, 12 * 1024)] {
+        let fresh = with_arena(bytes, |arena| fill(arena, 16).len());
+        with_arena(bytes, |arena| {
+            drop(fill(arena, 24));
+            assert_eq!(fill(arena, 16).len(), fresh, "in {bytes} bytes");
+        });
+    }
+}
+
+/// As many secrets as there is room for.
+fn fill<'a, O: Owner>(arena: &'a Arena<'_, O>, len: usize) -> Vec<Buffer<'a, O>> {
+    core::iter::from_fn(|| Buffer::new(arena, len).ok()).collect()
 }
 
 /// An owner that is told which shard the caller is of.
