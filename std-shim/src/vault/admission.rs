@@ -142,6 +142,7 @@ impl Admission {
     }
 
     /// The same, and whether its key is there.
+    #[cfg(feature = "store")]
     #[inline]
     pub(super) fn check(&self) -> Result<(), OpenError> {
         self.check_process()?;
