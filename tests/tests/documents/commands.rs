@@ -237,7 +237,7 @@ fn script(script: &str, words: &[&str]) -> Result<(), String> {
             || options.contains(&format!(" {field}: "))
             || options.to_lowercase().contains(&format!("    {},", field.replace('_', "")))
     };
-    match words.iter().find(|word| !is_known(word)) {
+    match words.iter().flat_map(|word| word.split(',')).find(|word| !is_known(word)) {
         Some(word) => Err(format!("{script} knows no {word}")),
         None => Ok(()),
     }

@@ -92,6 +92,7 @@ fn a_command_that_is_wrong_is_found() {
         ),
         ("STRONGROOM_SOAK_HOURS=1 cargo test", "nobody reads STRONGROOM_SOAK_HOURS=1"),
         ("bench/run --quick --only destiny", "bench/run knows no destiny"),
+        ("bench/run --only density,groth", "bench/run knows no groth"),
         ("scripts/other-machines.sh arm64", "scripts/other-machines.sh knows no arm64"),
         ("scripts/mirri.sh --short", "there is no program scripts/mirri.sh"),
         ("fuzz/dictionaries/parsers 3", "there is no program fuzz/dictionaries/parsers"),
