@@ -54,8 +54,9 @@ fn goes_on(subject: &str, more: &[&str]) {
     let End::Passed(text) = end else { panic!("{subject} {more:?} hung") };
     println!("{subject} {more:?}\n{text}");
     let Run { bare, library } = Run::read(&text);
-    // Either kind of phase may be met by the kernel's reserve for ordinary threads.
-    let most = bare.longest.max(reserve()) + NOISE;
+    // Either kind of phase may be met by the kernel's reserve for ordinary threads, where those are many by
+    // that of two periods in a row: then even one that takes no lock was seen to wait for 91 ms of twice 50.
+    let most = bare.longest.max(2 * reserve()) + NOISE;
     assert!(library.longest <= most, "{subject} {more:?}: stalled\n{text}");
     assert!(library.urgent > 100 && library.patient > 0, "{subject} {more:?}\n{text}");
 }
