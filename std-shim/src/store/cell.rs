@@ -73,6 +73,10 @@ impl<T> Cell<T> {
     /// The right to fill it, for `topic`, if it is empty.
     #[inline]
     pub(super) fn begin(&self, topic: u64) -> Option<Filling<'_, T>> {
+        // Whoever comes to one that is not takes its line from nobody.
+        if self.state.load(Ordering::Relaxed) != EMPTY {
+            return None;
+        }
         let begun =
             self.state.compare_exchange(EMPTY, OPENING, Ordering::SeqCst, Ordering::Relaxed);
         begun.ok()?;

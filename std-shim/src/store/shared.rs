@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use strongroom_core::Owner;
 
-use super::cell::{Cell, Claimed, Reader, Standing, Unread};
+use super::cell::{Cell, Claimed, Filling, Reader, Standing, Unread};
 use super::entry::{Hint, Identity};
 use crate::park::Park;
 use crate::records::{FreeList, Table};
@@ -70,7 +70,7 @@ pub(super) struct SharedCells {
 #[derive(Default)]
 struct Block {
     slots: [Slot; BLOCK as usize],
-    readers: [Counts; SHARDS],
+    readers: [Counts; GROUPS as usize],
 }
 
 /// How many threads of one group read each cell of a block.
@@ -250,10 +250,9 @@ impl SharedCells {
         hint: Option<u64>,
     ) -> Attempt<'_> {
         let identity = current.identity();
-        let Some(vacancy) = self.vacancy() else { return Attempt::NotNow };
+        let Some((vacancy, filling)) = self.begin(identity.birth) else { return Attempt::NotNow };
         let place = vacancy.place;
         let slot = place.slot;
-        let Some(filling) = slot.cell.begin(identity.birth) else { return Attempt::NotNow };
         if hint.is_some_and(|hint| !current.hint().change(hint, place.number)) {
             // Another was faster.
             drop(filling);
@@ -317,27 +316,43 @@ impl SharedCells {
         }
     }
 
-    /// An empty cell of its own.
+    /// The right to fill an empty cell, for `topic`: that of the calling thread's group, which is in no list,
+    /// or else another.
     #[inline]
-    fn vacancy(&self) -> Option<Vacancy<'_>> {
+    fn begin(&self, topic: u64) -> Option<(Vacancy<'_>, Filling<'_, Occupant>)> {
+        self.begin_in(group(), topic).or_else(|| self.begin_in(self.listed()?, topic))
+    }
+
+    #[inline]
+    fn begin_in(&self, number: u32, topic: u64) -> Option<(Vacancy<'_>, Filling<'_, Occupant>)> {
+        let place = self.place(number)?;
+        let filling = place.slot.cell.begin(topic)?;
+        Some((Vacancy { cells: self, place }, filling))
+    }
+
+    /// An empty cell out of the list.
+    #[inline]
+    fn listed(&self) -> Option<u32> {
         let next =
             |number| self.place(number).map_or(0, |place| place.slot.next.load(Ordering::Relaxed));
-        let number = self.empty.pop(next).or_else(|| self.add_block())?;
-        Some(Vacancy { cells: self, place: self.place(number)? })
+        self.empty.pop(next).or_else(|| self.add_block())
     }
 
     /// Adds cells, and takes one of them.
     #[cold]
     fn add_block(&self) -> Option<u32> {
-        let first = self.cells.add(MOST_CELLS / BLOCK)? * BLOCK;
-        let others = (first + 1..first + BLOCK).rev();
+        let begin = self.cells.add(MOST_CELLS / BLOCK)? * BLOCK;
+        let first = begin.max(GROUPS);
+        let others = (first + 1..begin + BLOCK).rev();
         others.filter_map(|number| self.place(number)).for_each(|place| self.vacate(place));
         Some(first)
     }
 
     #[inline]
     fn vacate(&self, place: Place<'_>) {
-        self.empty.push(place.number, |next| place.slot.next.store(next, Ordering::Relaxed));
+        if place.number >= GROUPS {
+            self.empty.push(place.number, |next| place.slot.next.store(next, Ordering::Relaxed));
+        }
     }
 
     #[inline]
@@ -485,7 +500,7 @@ impl<'s> Place<'s> {
     /// Where the calling thread is counted.
     #[inline]
     fn count(&self) -> &'s AtomicU32 {
-        let Counts(counts) = &self.block.readers[Park.shard(SHARDS) % SHARDS];
+        let Counts(counts) = &self.block.readers[group() as usize];
         &counts[(self.number % BLOCK) as usize]
     }
 
@@ -639,5 +654,13 @@ const MOST_CELLS: u32 = u32::MAX - 1;
 /// Cells in a block.
 const BLOCK: u32 = 16;
 
-/// Groups of threads that are counted apart.
-const SHARDS: usize = 8;
+/// The group of the calling thread.
+#[inline]
+fn group() -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "it is a small number")]
+    let group = Park.shard(GROUPS as usize) as u32;
+    group % GROUPS
+}
+
+/// Groups of threads that are counted apart, and have each a cell of its own: fewer than a block has cells.
+const GROUPS: u32 = 8;
