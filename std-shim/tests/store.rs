@@ -133,6 +133,21 @@ fn those_who_open_the_same_name_share_one_cell() {
     assert_eq!((store.vault().held(), store.metrics().open), (0, 0));
 }
 
+/// A thread has a cell of its own to begin with, which is empty for nobody else while something is open in it.
+#[test]
+fn one_thread_opens_as_many_names_at_once_as_before() {
+    let store = store();
+    let names: Vec<String> = (0..100).map(|name: u32| name.to_string()).collect();
+    names.iter().for_each(|name| _ = store.insert(name.clone(), name.as_bytes()).unwrap());
+    for _ in 0..3 {
+        let open: Vec<_> = names.iter().map(|name| store.try_open(name).unwrap()).collect();
+        for (name, opened) in names.iter().zip(&open) {
+            assert_eq!(opened.expose_secret(), name.as_bytes());
+        }
+        assert_eq!(store.metrics().open, 100);
+    }
+}
+
 #[test]
 fn two_thousand_threads_that_use_one_password_take_one_cell() {
     let store = &Store::<String>::new(vault(4096).share());
