@@ -135,7 +135,7 @@ fn those_who_open_the_same_name_share_one_cell() {
 
 /// A thread has a cell of its own to begin with, which is empty for nobody else while something is open in it.
 #[test]
-fn one_thread_opens_as_many_names_at_once_as_before() {
+fn one_thread_opens_a_hundred_names_at_once() {
     let store = store();
     let names: Vec<String> = (0..100).map(|name: u32| name.to_string()).collect();
     names.iter().for_each(|name| _ = store.insert(name.clone(), name.as_bytes()).unwrap());

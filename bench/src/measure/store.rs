@@ -94,6 +94,7 @@ fn many_names(
 ) -> Result<(Vec<BesideOther>, f64), String> {
     let mut order: Vec<u64> = (0..count).collect();
     Random::new(1).shuffle(&mut order);
+    let parts: Vec<_> = order.chunks(AT_A_TURN).collect();
     let mut rows: Vec<Row> = Vec::new();
     let mut add = |what, other, own: f64, others: f64| {
         let time = (own / others, own);
@@ -122,7 +123,6 @@ fn many_names(
                 &|names| each(names, |name| store.try_open(&name).map(drop)),
                 &|names| each(names, |name| store.try_open_alone(&name).map(drop)),
             ];
-            let parts: Vec<_> = order.chunks(AT_A_TURN).collect();
             for turn in 0..parts.len() {
                 let mut times = [0.0; 4];
                 // Each goes first as often as the others.

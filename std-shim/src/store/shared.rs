@@ -325,9 +325,9 @@ impl SharedCells {
 
     #[inline]
     fn begin_in(&self, number: u32, topic: u64) -> Option<(Vacancy<'_>, Filling<'_, Occupant>)> {
-        let place = self.place(number)?;
-        let filling = place.slot.cell.begin(topic)?;
-        Some((Vacancy { cells: self, place }, filling))
+        let vacancy = Vacancy { cells: self, place: self.place(number)? };
+        let filling = vacancy.place.slot.cell.begin(topic)?;
+        Some((vacancy, filling))
     }
 
     /// An empty cell out of the list.
@@ -341,9 +341,9 @@ impl SharedCells {
     /// Adds cells, and takes one of them.
     #[cold]
     fn add_block(&self) -> Option<u32> {
-        let begin = self.cells.add(MOST_CELLS / BLOCK)? * BLOCK;
-        let first = begin.max(GROUPS);
-        let others = (first + 1..begin + BLOCK).rev();
+        let block = self.cells.add(MOST_CELLS / BLOCK)? * BLOCK;
+        let first = block.max(GROUPS);
+        let others = (first + 1..block + BLOCK).rev();
         others.filter_map(|number| self.place(number)).for_each(|place| self.vacate(place));
         Some(first)
     }
@@ -527,6 +527,14 @@ impl<'s> Place<'s> {
     }
 }
 
+/// The group of the calling thread.
+#[inline]
+fn group() -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "it is a small number")]
+    let group = Park.shard(GROUPS as usize) as u32;
+    group % GROUPS
+}
+
 /// An empty cell, which goes back to the others when dropped.
 struct Vacancy<'s> {
     cells: &'s SharedCells,
@@ -653,14 +661,6 @@ const MOST_CELLS: u32 = u32::MAX - 1;
 
 /// Cells in a block.
 const BLOCK: u32 = 16;
-
-/// The group of the calling thread.
-#[inline]
-fn group() -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "it is a small number")]
-    let group = Park.shard(GROUPS as usize) as u32;
-    group % GROUPS
-}
 
 /// Groups of threads that are counted apart, and have each a cell of its own: fewer than a block has cells.
 const GROUPS: u32 = 8;
