@@ -12,7 +12,6 @@ mod sync;
 
 use std::borrow::Borrow;
 use std::fmt::{self, Debug, Formatter};
-use std::hash::Hash;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -73,7 +72,7 @@ use crate::vault::{
 /// is used again for others of about the same length, and is given back when the store is dropped.
 ///
 /// # Threads
-/// No lock is held while a name is looked up, compared or hashed, while a secret is opened, or while a
+/// No lock is held while a name is looked up, while a secret is opened, or while a
 /// closure of the caller's runs. A secret that is replaced opens as the old one or as the new at every
 /// moment; once [`replace`](Self::replace), [`put`](Self::put) or [`remove`](Self::remove) has returned,
 /// nothing that is begun opens the old one.
@@ -204,7 +203,7 @@ impl<N> Store<N> {
 }
 
 /// Putting in and taking out.
-impl<N: Name + Hash + Eq> Store<N> {
+impl<N: Name> Store<N> {
     /// Seals a secret under a name that stands for none. It has version 1.
     ///
     /// What is to be read from elsewhere is read into the vault first
@@ -243,9 +242,9 @@ impl<N: Name + Hash + Eq> Store<N> {
     pub fn replace<Q>(&self, name: &Q, secret: &[u8]) -> Result<u32, StoreError>
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
+        Q: Name + ?Sized,
     {
-        self.replace_if(name, secret, NEVER, None)
+        self.replace_if(name.name_bytes(), secret, NEVER, None)
     }
 
     /// The same, for `time`: see [`insert_for`](Self::insert_for).
@@ -255,9 +254,9 @@ impl<N: Name + Hash + Eq> Store<N> {
     pub fn replace_for<Q>(&self, name: &Q, secret: &[u8], time: Duration) -> Result<u32, StoreError>
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
+        Q: Name + ?Sized,
     {
-        self.replace_if(name, secret, self.expiry(time), None)
+        self.replace_if(name.name_bytes(), secret, self.expiry(time), None)
     }
 
     /// The same, if the name's secret has this `version` still: for those who have read it and made the
@@ -273,9 +272,9 @@ impl<N: Name + Hash + Eq> Store<N> {
     ) -> Result<u32, StoreError>
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
+        Q: Name + ?Sized,
     {
-        self.replace_if(name, secret, NEVER, Some(version))
+        self.replace_if(name.name_bytes(), secret, NEVER, Some(version))
     }
 
     /// Seals a secret under a name, in the place of another or of none, and says which version it is.
@@ -286,7 +285,7 @@ impl<N: Name + Hash + Eq> Store<N> {
     pub fn put<Q>(&self, name: &Q, secret: &[u8]) -> Result<u32, StoreError>
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ToOwned<Owned = N> + ?Sized,
+        Q: Name + ToOwned<Owned = N> + ?Sized,
     {
         self.put_until(name, secret, NEVER)
     }
@@ -298,7 +297,7 @@ impl<N: Name + Hash + Eq> Store<N> {
     pub fn put_for<Q>(&self, name: &Q, secret: &[u8], time: Duration) -> Result<u32, StoreError>
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ToOwned<Owned = N> + ?Sized,
+        Q: Name + ToOwned<Owned = N> + ?Sized,
     {
         self.put_until(name, secret, self.expiry(time))
     }
@@ -308,12 +307,13 @@ impl<N: Name + Hash + Eq> Store<N> {
     pub fn remove<Q>(&self, name: &Q) -> bool
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
+        Q: Name + ?Sized,
     {
         if self.vault().is_inherited() {
             return false;
         }
         let names = self.names.look();
+        let name = name.name_bytes();
         while let Some((entry, word)) = self.live(&names, name) {
             if self.end(&names, name, entry, word) {
                 return true;
@@ -331,7 +331,7 @@ impl<N: Name + Hash + Eq> Store<N> {
         let names = self.names.look();
         let expired = names.iter().filter(|(name, entry)| {
             let word = entry.word().filter(|&word| self.has_expired(entry, word));
-            word.is_some_and(|word| self.end(&names, *name, entry, word))
+            word.is_some_and(|word| self.end(&names, name.name_bytes(), entry, word))
         });
         expired.count()
     }
@@ -351,12 +351,12 @@ impl<N: Name + Hash + Eq> Store<N> {
     pub fn version<Q>(&self, name: &Q) -> Option<u32>
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
+        Q: Name + ?Sized,
     {
         if self.vault().is_inherited() {
             return None;
         }
-        self.live(&self.names.look(), name).map(|(_, word)| word.version())
+        self.live(&self.names.look(), name.name_bytes()).map(|(_, word)| word.version())
     }
 
     /// Whether a name stands for a secret.
@@ -364,7 +364,7 @@ impl<N: Name + Hash + Eq> Store<N> {
     pub fn contains<Q>(&self, name: &Q) -> bool
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
+        Q: Name + ?Sized,
     {
         self.version(name).is_some()
     }
@@ -375,7 +375,7 @@ impl<N: Name + Hash + Eq> Store<N> {
         let counted = Counted::new(&self.secrets, self.most);
         // Otherwise it is seen below, in one look at the name.
         if (counted.is_err() || self.may_expire.load(Ordering::Relaxed))
-            && let Some((_, word)) = self.live(&names, &name)
+            && let Some((_, word)) = self.live(&names, name.name_bytes())
         {
             return Err(StoreError::Exists { version: word.version() });
         }
@@ -396,10 +396,10 @@ impl<N: Name + Hash + Eq> Store<N> {
     fn put_until<Q>(&self, name: &Q, secret: &[u8], expires: u64) -> Result<u32, StoreError>
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ToOwned<Owned = N> + ?Sized,
+        Q: Name + ToOwned<Owned = N> + ?Sized,
     {
         loop {
-            match self.replace_if(name, secret, expires, None) {
+            match self.replace_if(name.name_bytes(), secret, expires, None) {
                 Err(StoreError::NotFound) => {}
                 settled => return settled,
             }
@@ -410,17 +410,13 @@ impl<N: Name + Hash + Eq> Store<N> {
         }
     }
 
-    fn replace_if<Q>(
+    fn replace_if(
         &self,
-        name: &Q,
+        name: &[u8],
         secret: &[u8],
         expires: u64,
         version: Option<u32>,
-    ) -> Result<u32, StoreError>
-    where
-        N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
-    {
+    ) -> Result<u32, StoreError> {
         self.cells.share().check()?;
         let names = self.names.look();
         loop {
@@ -430,7 +426,7 @@ impl<N: Name + Hash + Eq> Store<N> {
             }
             let version = old.version().checked_add(1).ok_or(StoreError::VersionsUsedUp)?;
             let identity = Identity { birth: entry.birth, version };
-            let new = self.seal(secret, identity, expires, name.name_bytes())?;
+            let new = self.seal(secret, identity, expires, name)?;
             if entry.replace(old, Some(new)) {
                 names.note_record(name, entry.birth, new.slot());
                 self.release(entry, old);
@@ -442,11 +438,7 @@ impl<N: Name + Hash + Eq> Store<N> {
 
     /// What a name stands for. If its time is over, it is removed.
     #[inline]
-    fn live<'g, Q>(&self, names: &'g Looking<'_, N>, name: &Q) -> Option<(&'g Entry, Word)>
-    where
-        N: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
+    fn live<'g>(&self, names: &'g Looking<'_, N>, name: &[u8]) -> Option<(&'g Entry, Word)> {
         loop {
             let entry = names.get(name)?;
             let word = entry.word()?;
@@ -464,11 +456,7 @@ impl<N: Name + Hash + Eq> Store<N> {
     }
 
     /// Ends what a name stands for, unless others have changed that.
-    fn end<Q>(&self, names: &Looking<'_, N>, name: &Q, entry: &Entry, word: Word) -> bool
-    where
-        N: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
+    fn end(&self, names: &Looking<'_, N>, name: &[u8], entry: &Entry, word: Word) -> bool {
         if !entry.replace(word, None) {
             return false;
         }
@@ -519,7 +507,7 @@ impl<N: Name + Hash + Eq> Store<N> {
 }
 
 /// Opening for all who ask: see [who reads together](Store#who-reads-together).
-impl<N: Name + Hash + Eq> Store<N> {
+impl<N: Name> Store<N> {
     /// Opens a name's secret, or says at once why not.
     ///
     /// # Errors
@@ -529,9 +517,9 @@ impl<N: Name + Hash + Eq> Store<N> {
     pub fn try_open<Q>(&self, name: &Q) -> Result<SharedOpened<'_>, StoreError>
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
+        Q: Name + ?Sized,
     {
-        self.cells.share().at_once(Together::new(self, name, false))
+        self.cells.share().at_once(Together::new(self, name.name_bytes(), false))
     }
 
     /// Opens a name's secret, waiting up to `timeout` for room, or for another to open it.
@@ -545,47 +533,43 @@ impl<N: Name + Hash + Eq> Store<N> {
     ) -> Result<SharedOpened<'_>, StoreError>
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
+        Q: Name + ?Sized,
     {
-        self.cells.share().in_time(Together::new(self, name, true), timeout)
+        self.cells.share().in_time(Together::new(self, name.name_bytes(), true), timeout)
     }
 
     /// Opens a name's secret as a future; see [`Vault::open`].
-    pub fn open<'s, 'q, Q>(&'s self, name: &'q Q) -> OpeningShared<'s, 'q, N, Q>
+    pub fn open<'s, 'q, Q>(&'s self, name: &'q Q) -> OpeningShared<'s, 'q, N>
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
+        Q: Name + ?Sized,
     {
-        OpeningShared { together: Together::new(self, name, false), waiting: None }
+        OpeningShared { together: Together::new(self, name.name_bytes(), false), waiting: None }
     }
 
     /// Calls `see` with what a name stands for.
     #[inline]
-    fn see<Q, R>(&self, name: &Q, see: impl FnOnce(&Standing<'_, N>) -> R) -> Result<R, StoreError>
-    where
-        N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
-    {
+    fn see<R>(
+        &self,
+        name: &[u8],
+        see: impl FnOnce(&Standing<'_, N>) -> R,
+    ) -> Result<R, StoreError> {
         let names = self.names.look();
         let found = names.get_and_fetch(name, |slot| self.slab.fetch(slot));
         let entry = found.ok_or(StoreError::NotFound)?;
         let word = entry.word().ok_or(StoreError::NotFound)?;
-        Ok(see(&Standing { store: self, entry, word, name: name.name_bytes() }))
+        Ok(see(&Standing { store: self, entry, word, name }))
     }
 
     /// Ends what a name stands for if its time is over.
-    fn end_expired<Q>(&self, name: &Q)
-    where
-        N: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
+    fn end_expired(&self, name: &[u8]) {
         self.live(&self.names.look(), name);
     }
 }
 
 /// Opening for one alone, who may change what is open: that changes no record. What is open so has room
 /// and is decrypted for itself, as by [`Share::try_open`]; it may outlive the store.
-impl<N: Name + Hash + Eq> Store<N> {
+impl<N: Name> Store<N> {
     /// Opens a name's secret alone, or says at once why not.
     ///
     /// # Errors
@@ -593,9 +577,10 @@ impl<N: Name + Hash + Eq> Store<N> {
     pub fn try_open_alone<Q>(&self, name: &Q) -> Result<OwnedOpened, StoreError>
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
+        Q: Name + ?Sized,
     {
-        self.open_in_place(name, |record, context| self.cells.share().try_open(record, context))
+        let share = self.cells.share();
+        self.open_in_place(name.name_bytes(), |record, context| share.try_open(record, context))
     }
 
     /// Opens a name's secret alone, waiting up to `timeout` for room.
@@ -609,7 +594,7 @@ impl<N: Name + Hash + Eq> Store<N> {
     ) -> Result<OwnedOpened, StoreError>
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
+        Q: Name + ?Sized,
     {
         self.open_all_timeout([name], timeout).map(|[opened]| opened)
     }
@@ -621,7 +606,7 @@ impl<N: Name + Hash + Eq> Store<N> {
     pub async fn open_alone<Q>(&self, name: &Q) -> Result<OwnedOpened, StoreError>
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
+        Q: Name + ?Sized,
     {
         self.open_all([name]).await.map(|[opened]| opened)
     }
@@ -637,9 +622,11 @@ impl<N: Name + Hash + Eq> Store<N> {
     ) -> Result<[OwnedOpened; M], StoreError>
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
+        Q: Name + ?Sized,
     {
-        self.while_current(names, |records| self.cells.share().try_open_all(records))
+        self.while_current(names.map(Name::name_bytes), |records| {
+            self.cells.share().try_open_all(records)
+        })
     }
 
     /// Opens the secrets of several names, all or none, waiting up to `timeout` for room for all.
@@ -654,10 +641,12 @@ impl<N: Name + Hash + Eq> Store<N> {
     ) -> Result<[OwnedOpened; M], StoreError>
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
+        Q: Name + ?Sized,
     {
         let left = countdown(timeout);
-        self.while_current(names, |records| self.cells.share().open_all_timeout(records, left()))
+        self.while_current(names.map(Name::name_bytes), |records| {
+            self.cells.share().open_all_timeout(records, left())
+        })
     }
 
     /// Opens the secrets of several names, all or none, as a future.
@@ -670,8 +659,9 @@ impl<N: Name + Hash + Eq> Store<N> {
     ) -> Result<[OwnedOpened; M], StoreError>
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
+        Q: Name + ?Sized,
     {
+        let names = names.map(Name::name_bytes);
         loop {
             let taken = self.take_records(names)?;
             let opened = self.cells.share().open_all(taken.each_ref().map(Taken::lent)).await;
@@ -689,10 +679,12 @@ impl<N: Name + Hash + Eq> Store<N> {
     pub fn try_open_value<T: Pod, Q>(&self, name: &Q) -> Result<OwnedOpened<T>, StoreError>
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
+        Q: Name + ?Sized,
     {
         let share = self.cells.share();
-        self.open_in_place(name, |record, context| share.try_open_value(record, context))
+        self.open_in_place(name.name_bytes(), |record, context| {
+            share.try_open_value(record, context)
+        })
     }
 
     /// Opens a name's secret alone as a value, waiting up to `timeout` for room.
@@ -706,10 +698,10 @@ impl<N: Name + Hash + Eq> Store<N> {
     ) -> Result<OwnedOpened<T>, StoreError>
     where
         N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
+        Q: Name + ?Sized,
     {
         let left = countdown(timeout);
-        let opened = self.while_current([name], |[(record, context)]| {
+        let opened = self.while_current([name.name_bytes()], |[(record, context)]| {
             let opened = self.cells.share().open_value_timeout(record, context, left());
             opened.map(|opened| [opened])
         });
@@ -717,30 +709,22 @@ impl<N: Name + Hash + Eq> Store<N> {
     }
 
     /// Opens what a name stands for with `open`, which does not wait.
-    fn open_in_place<Q, T>(
+    fn open_in_place<T>(
         &self,
-        name: &Q,
+        name: &[u8],
         open: impl Fn(&Sealed<&[u8]>, &[u8]) -> Result<T, OpenError>,
-    ) -> Result<T, StoreError>
-    where
-        N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
-    {
+    ) -> Result<T, StoreError> {
         self.cells.share().check()?;
         let opened = self.with_record(name, |_, record, context| open(record, context))?;
         opened.map_err(StoreError::from)
     }
 
     /// Calls `with` with what a name stands for: whose it is, its record and its context.
-    fn with_record<Q, R>(
+    fn with_record<R>(
         &self,
-        name: &Q,
+        name: &[u8],
         with: impl Fn(Identity, &Sealed<&[u8]>, &[u8]) -> R,
-    ) -> Result<R, StoreError>
-    where
-        N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
-    {
+    ) -> Result<R, StoreError> {
         loop {
             let called = self.see(name, |current| {
                 current.record(|record, context, expires| {
@@ -757,15 +741,11 @@ impl<N: Name + Hash + Eq> Store<N> {
 
     /// Opens what the names stand for, again if that was replaced meanwhile. It may wait, so what is opened
     /// is a copy.
-    fn while_current<Q, T, const M: usize>(
+    fn while_current<T, const M: usize>(
         &self,
-        names: [&Q; M],
+        names: [&[u8]; M],
         open: impl Fn([(&Sealed<&[u8]>, &[u8]); M]) -> Result<[T; M], OpenError>,
-    ) -> Result<[T; M], StoreError>
-    where
-        N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
-    {
+    ) -> Result<[T; M], StoreError> {
         loop {
             let taken = self.take_records(names)?;
             let records = taken.each_ref().map(|taken| Sealed::from_record(&*taken.record));
@@ -779,31 +759,23 @@ impl<N: Name + Hash + Eq> Store<N> {
     }
 
     /// What was opened, or why not; `None` if a name stands for something else by now.
-    fn settled<Q, T, const M: usize>(
+    fn settled<T, const M: usize>(
         &self,
-        names: [&Q; M],
+        names: [&[u8]; M],
         taken: &[Taken; M],
         opened: Result<[T; M], OpenError>,
-    ) -> Option<Result<[T; M], StoreError>>
-    where
-        N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
-    {
+    ) -> Option<Result<[T; M], StoreError>> {
         let is_final = !matches!(opened, Ok(_) | Err(OpenError::Tampered));
         let are_current = || {
             names.iter().zip(taken).all(|(name, taken)| {
                 let is_it = |current: &Standing<'_, N>| current.identity() == taken.identity;
-                self.see(*name, is_it).is_ok_and(|is_it| is_it)
+                self.see(name, is_it).is_ok_and(|is_it| is_it)
             })
         };
         (is_final || are_current()).then(|| opened.map_err(StoreError::from))
     }
 
-    fn take_records<Q, const M: usize>(&self, names: [&Q; M]) -> Result<[Taken; M], StoreError>
-    where
-        N: Borrow<Q>,
-        Q: Name + Hash + Eq + ?Sized,
-    {
+    fn take_records<const M: usize>(&self, names: [&[u8]; M]) -> Result<[Taken; M], StoreError> {
         self.cells.share().check()?;
         let mut taken = [const { None }; M];
         for (place, name) in taken.iter_mut().zip(names) {
@@ -871,26 +843,22 @@ impl<N> Current for Standing<'_, N> {
 }
 
 /// To open a name's secret together with whoever else does.
-struct Together<'s, 'q, N, Q: ?Sized> {
+struct Together<'s, 'q, N> {
     store: &'s Store<N>,
-    name: &'q Q,
+    name: &'q [u8],
     may_sleep: bool,
     /// Of the record that was tried last.
     len: usize,
     topic: Topic,
 }
 
-impl<'s, 'q, N, Q: ?Sized> Together<'s, 'q, N, Q> {
-    fn new(store: &'s Store<N>, name: &'q Q, may_sleep: bool) -> Self {
+impl<'s, 'q, N> Together<'s, 'q, N> {
+    fn new(store: &'s Store<N>, name: &'q [u8], may_sleep: bool) -> Self {
         Self { store, name, may_sleep, len: 0, topic: 0 }
     }
 }
 
-impl<'s, N, Q> Wish<'s> for Together<'s, '_, N, Q>
-where
-    N: Name + Hash + Eq + Borrow<Q>,
-    Q: Name + Hash + Eq + ?Sized,
-{
+impl<'s, N: Name> Wish<'s> for Together<'s, '_, N> {
     type Granted = SharedOpened<'s>;
     type Error = StoreError;
 
@@ -934,17 +902,13 @@ where
 /// # Errors
 /// It gives what [`Store::open_timeout`] does, but is never out of time.
 #[must_use = "a future does nothing until it is polled"]
-pub struct OpeningShared<'s, 'q, N, Q: ?Sized> {
-    together: Together<'s, 'q, N, Q>,
+pub struct OpeningShared<'s, 'q, N> {
+    together: Together<'s, 'q, N>,
     /// The place in line, once there is one.
     waiting: Option<Waiting<'s>>,
 }
 
-impl<'s, N, Q> Future for OpeningShared<'s, '_, N, Q>
-where
-    N: Name + Hash + Eq + Borrow<Q>,
-    Q: Name + Hash + Eq + ?Sized,
-{
+impl<'s, N: Name> Future for OpeningShared<'s, '_, N> {
     type Output = Result<SharedOpened<'s>, StoreError>;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
@@ -953,7 +917,7 @@ where
     }
 }
 
-impl<N, Q: ?Sized> Debug for OpeningShared<'_, '_, N, Q> {
+impl<N> Debug for OpeningShared<'_, '_, N> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let waits = self.waiting.is_some();
         f.debug_struct("OpeningShared").field("waits", &waits).finish_non_exhaustive()
@@ -1048,7 +1012,7 @@ mod tests {
 
     impl Store<String> {
         fn word_of(&self, name: &str) -> Word {
-            self.names.look().get(name).unwrap().word().unwrap()
+            self.names.look().get(name.as_bytes()).unwrap().word().unwrap()
         }
 
         fn opens(&self, name: &str) -> Result<Vec<u8>, StoreError> {
@@ -1116,7 +1080,7 @@ mod tests {
         let store = store();
         store.insert("a".into(), b"secret").unwrap();
         let names = store.names.look();
-        let (entry, word) = (names.get("a").unwrap(), store.word_of("a"));
+        let (entry, word) = (names.get(b"a").unwrap(), store.word_of("a"));
         let identity = Identity { birth: entry.birth, version: u32::MAX };
         let last = store.seal(b"last", identity, NEVER, b"a").unwrap();
         assert!(entry.replace(word, Some(last)));

@@ -27,7 +27,7 @@ pub(crate) struct Asked {
 }
 
 pub(crate) enum Asking<'a> {
-    Waiting(OpeningShared<'a, 'a, Vec<u8>, [u8]>),
+    Waiting(OpeningShared<'a, 'a, Vec<u8>>),
     Open(SharedOpened<'a>),
     /// It failed, or is being opened.
     Over,

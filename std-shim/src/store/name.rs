@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// A name, as bytes that are bound to its secret: the record of one name does not open under another.
+/// A name is its bytes: it is found by them, and they are bound to its secret, so that the record of one
+/// name does not open under another. Two values that give the same bytes are the same name.
 ///
-/// A name and what it is looked up by ([`Borrow`](std::borrow::Borrow)) give the same bytes, or the secret
-/// does not open; two names that are not equal give different ones, or their records could be swapped.
+/// A value gives the same bytes each time, and what it is looked up by ([`Borrow`](std::borrow::Borrow))
+/// gives those too, or the name is not found.
 pub trait Name {
     /// The name's bytes. They are no secret.
     fn name_bytes(&self) -> &[u8];

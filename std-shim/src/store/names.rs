@@ -6,14 +6,13 @@
 //!          by the hash's lower bits: there, or behind
 //! ```
 //! Who looks takes no lock. The lock is held for numbers and pointers alone: a hash is kept, so that a
-//! table grows without a look at its names, and the caller's code (hashing, comparing and dropping a name)
+//! table grows without a look at its names, and the caller's code (giving a name's bytes, and dropping it)
 //! runs outside. What is taken out goes once nobody looks who may have seen it ([`seize`]).
 //!
 //! Beside the hash stands the slot of the name's record, so that the record can be fetched while name and entry
 //! still are: among a million names neither is in the cache.
 
-use std::borrow::Borrow;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -22,6 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use seize::{Collector, Guard, LocalGuard, reclaim};
 
 use super::entry::{Entry, Word};
+use super::name::Name;
 use crate::records;
 
 pub(super) struct Names<N, S = RandomState> {
@@ -106,8 +106,11 @@ impl<N, S: BuildHasher + Default> Names<N, S> {
 
     /// The shard of a name, and the half of its hash that is kept there: never 0.
     #[inline]
-    fn shard<Q: Hash + ?Sized>(&self, name: &Q) -> (&Shard<N>, u32) {
-        let hash = self.hasher.hash_one(name);
+    fn shard(&self, name: &[u8]) -> (&Shard<N>, u32) {
+        let mut hasher = self.hasher.build_hasher();
+        // Without their length, which `Hash` would have hashed first: nothing comes after them.
+        hasher.write(name);
+        let hash = hasher.finish();
         let [upper, ..] = hash.to_be_bytes();
         #[expect(clippy::cast_possible_truncation, reason = "its lower half is wanted")]
         let lower = hash as u32;
@@ -115,38 +118,30 @@ impl<N, S: BuildHasher + Default> Names<N, S> {
     }
 }
 
-impl<N, S: BuildHasher + Default> Looking<'_, N, S> {
+impl<N: Name, S: BuildHasher + Default> Looking<'_, N, S> {
     #[inline]
-    pub(super) fn get<Q>(&self, name: &Q) -> Option<&Entry>
-    where
-        N: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
+    pub(super) fn get(&self, name: &[u8]) -> Option<&Entry> {
         self.get_and_fetch(name, |_| ())
     }
 
     /// The same; `fetch` is told where the record may lie before the name is looked at.
     #[inline]
-    pub(super) fn get_and_fetch<Q>(&self, name: &Q, fetch: impl Fn(records::Slot)) -> Option<&Entry>
-    where
-        N: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
+    pub(super) fn get_and_fetch(
+        &self,
+        name: &[u8],
+        fetch: impl Fn(records::Slot),
+    ) -> Option<&Entry> {
         let (shard, hash) = self.names.shard(name);
         let mut found =
             shard.table(&self.guard)?.with_hash(hash).filter_map(|(mark, (_, whose))| {
                 fetch(mark.record);
                 self.named(whose)
             });
-        found.find(|named| named.name.borrow() == name).map(|named| &named.entry)
+        found.find(|named| named.name.name_bytes() == name).map(|named| &named.entry)
     }
 
     /// Notes where the record of a name lies now.
-    pub(super) fn note_record<Q>(&self, name: &Q, birth: u64, record: records::Slot)
-    where
-        N: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
+    pub(super) fn note_record(&self, name: &[u8], birth: u64, record: records::Slot) {
         let (shard, hash) = self.names.shard(name);
         let _counts = shard.lock();
         let table = shard.table(&self.guard);
@@ -156,11 +151,8 @@ impl<N, S: BuildHasher + Default> Looking<'_, N, S> {
     }
 
     /// Puts a name in, unless it stands for something.
-    pub(super) fn insert(&self, name: N, birth: u64, word: Word) -> Result<(), NotInserted>
-    where
-        N: Hash + Eq,
-    {
-        let (shard, hash) = self.names.shard(&name);
+    pub(super) fn insert(&self, name: N, birth: u64, word: Word) -> Result<(), NotInserted> {
+        let (shard, hash) = self.names.shard(name.name_bytes());
         let mark = Mark { hash, record: word.slot() };
         let new = Box::new(Named { name, entry: Entry::new(birth, word) });
         // Of this hash and not this name; and of this name, but standing for nothing any more.
@@ -179,7 +171,7 @@ impl<N, S: BuildHasher + Default> Looking<'_, N, S> {
             });
             if let Some(unknown) = unknown {
                 drop(counts);
-                if unknown.name != new.name {
+                if unknown.name.name_bytes() != new.name.name_bytes() {
                     others.push(unknown);
                 } else if let Some(word) = unknown.entry.word() {
                     return Err(NotInserted::Present(word));
@@ -200,11 +192,7 @@ impl<N, S: BuildHasher + Default> Looking<'_, N, S> {
     }
 
     /// Removes a name whose entry has this number.
-    pub(super) fn remove<Q>(&self, name: &Q, birth: u64)
-    where
-        N: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
+    pub(super) fn remove(&self, name: &[u8], birth: u64) {
         let (shard, hash) = self.names.shard(name);
         let mut counts = shard.lock();
         let Some(table) = shard.table(&self.guard) else { return };
@@ -415,6 +403,8 @@ mod tests {
         }
     }
 
+    type Number = [u8; 4];
+
     fn word(number: u32) -> Word {
         Word::new(records::Slot(number), 1)
     }
@@ -427,7 +417,10 @@ mod tests {
     }
 
     /// What `end` of a store does.
-    fn end<S: BuildHasher + Default>(looking: &Looking<'_, u32, S>, name: u32) -> Option<Word> {
+    fn end<S: BuildHasher + Default>(
+        looking: &Looking<'_, Number, S>,
+        name: Number,
+    ) -> Option<Word> {
         let entry = looking.get(&name)?;
         let word = entry.word()?;
         entry.replace(word, None).then(|| looking.remove(&name, entry.birth))?;
@@ -435,11 +428,11 @@ mod tests {
     }
 
     fn like_a_map<S: BuildHasher + Default>(names: u64, steps: usize) {
-        let (own, mut model) = (Names::<u32, S>::with_capacity(0), HashMap::new());
+        let (own, mut model) = (Names::<Number, S>::with_capacity(0), HashMap::new());
         let mut state = 0x9E37_79B9_7F4A_7C15;
         for step in 0..u32::try_from(steps).unwrap() {
             let looking = own.look();
-            let name = u32::try_from(random(&mut state) % names).unwrap();
+            let name = u32::try_from(random(&mut state) % names).unwrap().to_le_bytes();
             match random(&mut state) % 4 {
                 0 => assert_eq!(end(&looking, name), model.remove(&name)),
                 1 => {
@@ -482,38 +475,40 @@ mod tests {
 
     #[test]
     fn what_is_fetched_is_where_the_record_lies() {
-        let names = Names::<u32>::with_capacity(0);
+        let names = Names::<Number>::with_capacity(0);
         let looking = names.look();
-        let fetched = |name: &u32| {
+        let fetched = |number: u32| {
             let told = RefCell::new(Vec::new());
-            looking.get_and_fetch(name, |slot| told.borrow_mut().push(slot));
+            looking.get_and_fetch(&number.to_le_bytes(), |slot| told.borrow_mut().push(slot));
             told.into_inner()
         };
-        for name in 0..100 {
-            looking.insert(name, Entry::birth(), word(name)).unwrap();
-            assert_eq!(fetched(&name), [records::Slot(name)]);
+        for number in 0..100 {
+            let name = u32::to_le_bytes(number);
+            looking.insert(name, Entry::birth(), word(number)).unwrap();
+            assert_eq!(fetched(number), [records::Slot(number)]);
             let entry = looking.get(&name).unwrap();
-            looking.note_record(&name, entry.birth, records::Slot(1000 + name));
+            looking.note_record(&name, entry.birth, records::Slot(1000 + number));
             // Of another entry, which is there no more.
             looking.note_record(&name, Entry::birth(), records::Slot(7));
         }
         // The tables have grown since.
-        for name in 0..100 {
-            assert_eq!(fetched(&name), [records::Slot(1000 + name)]);
-            assert!(looking.get(&name).unwrap().replace(word(name), None));
-            looking.insert(name, Entry::birth(), word(2000 + name)).unwrap();
+        for number in 0..100 {
+            let name = u32::to_le_bytes(number);
+            assert_eq!(fetched(number), [records::Slot(1000 + number)]);
+            assert!(looking.get(&name).unwrap().replace(word(number), None));
+            looking.insert(name, Entry::birth(), word(2000 + number)).unwrap();
             assert_eq!(
-                fetched(&name),
-                [records::Slot(2000 + name)],
+                fetched(number),
+                [records::Slot(2000 + number)],
                 "in the place of what was dead"
             );
         }
-        assert_eq!(fetched(&100), []);
+        assert_eq!(fetched(100), []);
     }
 
     #[test]
     fn tables_do_not_grow_with_what_was_removed() {
-        let names = Names::<u32>::with_capacity(0);
+        let names = Names::<Number>::with_capacity(0);
         let slots = || {
             let tables = names.shards.iter().filter_map(|shard| {
                 shard.table(&names.look().guard).map(|table| table.slots.len())
@@ -522,8 +517,9 @@ mod tests {
         };
         for number in 0..if cfg!(miri) { 300 } else { 100_000 } {
             let looking = names.look();
-            looking.insert(number, Entry::birth(), word(1)).unwrap();
-            assert_eq!(end(&looking, number), Some(word(1)));
+            let name = u32::to_le_bytes(number);
+            looking.insert(name, Entry::birth(), word(1)).unwrap();
+            assert_eq!(end(&looking, name), Some(word(1)));
         }
         assert!(slots() <= SHARDS * FEWEST, "{} slots", slots());
     }
@@ -531,27 +527,19 @@ mod tests {
     #[test]
     fn a_capacity_that_there_is_no_memory_for_is_left_out() {
         for capacity in [1, 1000, usize::MAX / 2, usize::MAX] {
-            let names = Names::<u32>::with_capacity(capacity);
-            names.look().insert(1, Entry::birth(), word(1)).unwrap();
-            assert!(names.look().get(&1).is_some());
+            let names = Names::<Number>::with_capacity(capacity);
+            names.look().insert([1; 4], Entry::birth(), word(1)).unwrap();
+            assert!(names.look().get(&[1; 4]).is_some());
         }
     }
 
     /// A name that is counted as long as it is there.
     #[derive(Clone)]
-    struct Counted(u32, #[expect(dead_code, reason = "is counted")] Arc<()>);
+    struct Counted(Number, #[expect(dead_code, reason = "is counted")] Arc<()>);
 
-    impl PartialEq for Counted {
-        fn eq(&self, other: &Self) -> bool {
-            self.0 == other.0
-        }
-    }
-
-    impl Eq for Counted {}
-
-    impl Hash for Counted {
-        fn hash<H: Hasher>(&self, state: &mut H) {
-            self.0.hash(state);
+    impl Name for Counted {
+        fn name_bytes(&self) -> &[u8] {
+            &self.0
         }
     }
 
@@ -573,7 +561,8 @@ mod tests {
                         } else {
                             u32::try_from(random(&mut state) % 6).unwrap()
                         };
-                        let (looking, name) = (names.look(), Counted(number, there.clone()));
+                        let (looking, name) =
+                            (names.look(), Counted(number.to_le_bytes(), there.clone()));
                         if random(&mut state).is_multiple_of(2) {
                             let own = word(number);
                             match looking.insert(name, Entry::birth(), own) {
@@ -581,12 +570,12 @@ mod tests {
                                 Err(NotInserted::Present(present)) => assert_eq!(present, own),
                                 Err(NotInserted::NoMemory) => panic!("there is memory"),
                             }
-                        } else if let Some(entry) = looking.get(&name)
+                        } else if let Some(entry) = looking.get(&name.0)
                             && let Some(present) = entry.word()
                         {
                             assert_eq!(present, word(number), "another's");
                             if entry.replace(present, None) {
-                                looking.remove(&name, entry.birth);
+                                looking.remove(&name.0, entry.birth);
                                 live.fetch_sub(1, Ordering::Relaxed);
                             }
                         }
