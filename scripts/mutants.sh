@@ -4,10 +4,10 @@
 #   scripts/mutants.sh FILE...          for example: scripts/mutants.sh buddy arena/leaves
 #
 # It works on a copy, in which the tests that use the core from outside are modules of the core's own
-# test program, so that a mutant costs one small program instead of twelve. What survives a pass that
-# is not optimised and leaves slow tests out is tried again, optimised and with all of them. The
-# models draw the same operations each time. It ends with the rows for docs/MUTANTS.md, which says why
-# the rest may survive.
+# test program, so that a mutant costs one small program instead of twelve. What survives the tests of
+# its own module is tried with the others that are quick, and then, optimised, with all. The models
+# draw the same operations each time. It ends with the rows for docs/MUTANTS.md, which says why the
+# rest may survive.
 #
 # The lists are in $CARGO_TARGET_DIR/mutants (target/mutants by default).
 set -euo pipefail
@@ -21,7 +21,7 @@ ulimit -v 16000000
 command -v cargo-mutants >/dev/null || { echo "skipped: there is no cargo-mutants (cargo install cargo-mutants)"; exit 0; }
 mutants=${CARGO_TARGET_DIR:-$PWD/target}/mutants
 tree=$mutants/tree
-export CARGO_TARGET_DIR=$mutants/target CARGO_PROFILE_TEST_DEBUG=0 CARGO_PROFILE_DEV_DEBUG=0
+export CARGO_PROFILE_TEST_DEBUG=0 CARGO_PROFILE_DEV_DEBUG=0
 
 # What the tests from outside are made of, and those tests.
 parts=(aead arena enclave faults noise raw script)
@@ -66,40 +66,45 @@ copy_tree() {
 # Where a file's lists are.
 lists() { echo "$mutants/${1//\//-}"; }
 
-# One pass over a file: the file, whether only what survived before, and the arguments for the tests.
+# pass NUMBER LEVEL FILE ARGUMENT...: tries what survived the passes before, with tests optimised so far
+# and chosen by the arguments.
 pass() {
-    local out more=()
-    out=$(lists "$1")
-    $2 && more=(--iterate)
+    local number=$1 level=$2 file=$3 out list more=()
+    out=$(lists "$file")
+    shift 3
+    [ "$number" -eq 1 ] || more=(--iterate)
     mkdir -p "$out"
-    (cd "$tree" && cargo mutants --in-place --no-shuffle --package strongroom-core --file "core/src/$1.rs" \
-        --output "$out" "${more[@]}" -- --lib -- "${@:3}") || [ $? -le 3 ]
+    # What was built for one level serves no other.
+    (cd "$tree" && CARGO_TARGET_DIR=$mutants/target-$level CARGO_PROFILE_TEST_OPT_LEVEL=$level \
+        CARGO_PROFILE_DEV_OPT_LEVEL=$level cargo mutants --in-place --no-shuffle \
+        --package strongroom-core --file "core/src/$file.rs" --output "$out" "${more[@]}" -- --lib -- "$@") ||
+        [ $? -le 3 ]
+    for list in caught unviable; do cp "$out/mutants.out/$list.txt" "$out/$list.$number"; done
 }
 
 skips() { printf -- '--skip %s ' "$@"; }
 
 try() {
-    local first
+    local own=${1%%/*}:: most
+    most=$(skips "${others[@]}" "${slow[@]}")
     case $1 in
-        crypto/aead* | crypto/keystream) first="aead:: keystream::" ;;
-        crypto/drbg) first=drbg:: ;;
-        buddy | bulk | classes | constant_time | counter | index | kind | wipe) first="$1::" ;;
-        *) first=$(skips "${others[@]}" "${slow[@]}" buddy:: index::) ;;
+        crypto/aead* | crypto/keystream) own="aead:: keystream::" most=$own ;;
+        crypto/drbg) own=drbg:: most=$own ;;
     esac
-    # shellcheck disable=SC2086 # a list of words
-    CARGO_PROFILE_TEST_OPT_LEVEL=0 CARGO_PROFILE_DEV_OPT_LEVEL=0 pass "$1" false $first
-    CARGO_PROFILE_TEST_OPT_LEVEL=1 CARGO_PROFILE_DEV_OPT_LEVEL=1 pass "$1" true --skip floors::
+    # shellcheck disable=SC2086 # lists of words
+    { pass 1 0 "$1" $own && pass 2 0 "$1" $most; }
+    pass 3 1 "$1" --skip floors::
 }
 
-# A row of the table in docs/MUTANTS.md: what became of a file's mutants in both passes.
+# A row of the table in docs/MUTANTS.md: what became of a file's mutants in all passes.
 row() {
-    local first second caught unviable timed_out survived
-    first=$(lists "$1")/mutants.out.old second=$(lists "$1")/mutants.out
-    caught=$(cat {"$first","$second"}/caught.txt | wc -l)
-    unviable=$(cat {"$first","$second"}/unviable.txt | wc -l)
-    # These are tried again by the second pass.
-    timed_out=$(wc -l <"$second/timeout.txt")
-    survived=$(wc -l <"$second/missed.txt")
+    local out caught unviable timed_out survived
+    out=$(lists "$1")
+    caught=$(cat "$out"/caught.? | wc -l)
+    unviable=$(cat "$out"/unviable.? | wc -l)
+    # These are tried again by the next pass.
+    timed_out=$(wc -l <"$out/mutants.out/timeout.txt")
+    survived=$(wc -l <"$out/mutants.out/missed.txt")
     echo "| \`$1\` | $((caught + timed_out + unviable + survived)) | $caught | $timed_out | $unviable | $survived |"
 }
 
