@@ -27,7 +27,8 @@ use crate::sync::{AtomicUsize, SharedU32};
 pub(crate) struct Buddy<'r> {
     /// A bit for each leaf: the blocks of the lowest order.
     words: Lent<'r, [AtomicUsize]>,
-    /// The blocks of higher orders, order by order.
+    /// The blocks of higher orders, order by order: the one of the highest first, and of each that is lower
+    /// twice as many.
     blocks: Lent<'r, [Block]>,
     leaves: usize,
 }
@@ -89,33 +90,32 @@ impl<'r> Buddy<'r> {
     }
 
     pub(crate) fn is_free(&self, leaf: usize) -> bool {
-        let mut order = self.top();
-        while order > 0 {
-            let stretch = self.stretch(order, leaf >> order_log2(order));
-            if let Some(free) = stretch.is_whole() {
+        let mut node = self.root();
+        while node.order > 0 {
+            if let Some(free) = self.stretch(node).is_whole() {
                 return free;
             }
-            order -= 1;
+            let is_right = leaf >> order_log2(node.order - 1) & 1;
+            node = node.halves()[is_right];
         }
         self.words[leaf / WORD_BITS].load(Relaxed) >> (leaf % WORD_BITS) & 1 != 0
     }
 
     /// The lowest start, `from` or greater, of `count` free leaves in a row.
     fn find(&self, count: usize, from: usize) -> Option<usize> {
-        let top = self.top();
-        if from >= self.leaves || self.stretch(top, 0).longest < count {
+        if from >= self.leaves || self.stretch(self.root()).longest < count {
             return None;
         }
-        self.find_in(top, 0, &mut Search { count, from, before: 0 })
+        self.find_in(self.root(), &mut Search { count, from, before: 0 })
     }
 
-    fn find_in(&self, order: usize, index: usize, search: &mut Search) -> Option<usize> {
-        let Range { start, end } = self.leaves_of(order, index);
+    fn find_in(&self, node: Node, search: &mut Search) -> Option<usize> {
+        let Range { start, end } = self.leaves_of(node);
         if end <= search.from {
             return None;
         }
         if start >= search.from {
-            let stretch = self.stretch(order, index);
+            let stretch = self.stretch(node);
             if search.before + stretch.start >= search.count {
                 return Some(start - search.before);
             }
@@ -127,78 +127,77 @@ impl<'r> Buddy<'r> {
                 };
                 return None;
             }
-        } else if let Some(free) = self.stretch(order, index).is_whole() {
+        } else if let Some(free) = self.stretch(node).is_whole() {
             search.before = if free { end - search.from } else { 0 };
             return (search.before >= search.count).then_some(search.from);
         }
-        if order == 0 {
+        if node.order == 0 {
             let skipped = search.from.saturating_sub(start);
-            let bits = self.words[index].load(Relaxed) >> skipped << skipped;
+            let bits = self.words[node.index].load(Relaxed) >> skipped << skipped;
             let found = first_ones(bits, search.count);
             if found.is_none() {
                 search.before = Stretch::of_word(bits, end - start).end;
             }
             return found.map(|found| start + found);
         }
-        self.find_in(order - 1, 2 * index, search)
-            .or_else(|| self.find_in(order - 1, 2 * index + 1, search))
+        let [left, right] = node.halves();
+        self.find_in(left, search).or_else(|| self.find_in(right, search))
     }
 
     /// Marks leaves as free or taken.
     fn set(&self, leaves: Range<usize>, free: bool) {
-        self.set_in(self.top(), 0, &leaves, free);
+        self.set_in(self.root(), &leaves, free);
     }
 
     /// Marks those of `leaves` that lie in a block, and says what the block is then.
-    fn set_in(&self, order: usize, index: usize, leaves: &Range<usize>, free: bool) -> Stretch {
-        let block = self.leaves_of(order, index);
+    fn set_in(&self, node: Node, leaves: &Range<usize>, free: bool) -> Stretch {
+        let block = self.leaves_of(node);
         if block.end <= leaves.start || leaves.end <= block.start {
-            return self.stretch(order, index);
+            return self.stretch(node);
         }
         if leaves.start <= block.start && block.end <= leaves.end {
-            return self.store(order, index, Stretch::whole(block.len(), free));
+            return self.store(node, Stretch::whole(block.len(), free));
         }
-        if order == 0 {
+        if node.order == 0 {
             let within = leaves.start.max(block.start)..leaves.end.min(block.end);
             let mask = ones(within.len()) << (within.start - block.start);
-            let before = self.words[index].load(Relaxed);
-            let bits = if free { before | mask } else { before & !mask };
-            self.words[index].store(bits, Relaxed);
+            let word = &self.words[node.index];
+            let bits = if free { word.load(Relaxed) | mask } else { word.load(Relaxed) & !mask };
+            word.store(bits, Relaxed);
             return Stretch::of_word(bits, block.len());
         }
-        let halves = [2 * index, 2 * index + 1];
-        if let Some(whole) = self.stretch(order, index).is_whole() {
+        let halves = node.halves();
+        if let Some(whole) = self.stretch(node).is_whole() {
             for half in halves {
-                let len = self.leaves_of(order - 1, half).len();
-                self.store(order - 1, half, Stretch::whole(len, whole));
+                self.store(half, Stretch::whole(self.leaves_of(half).len(), whole));
             }
         }
-        let [left, right] = halves.map(|half| self.set_in(order - 1, half, leaves, free));
-        self.store(order, index, left.join(right))
+        let [left, right] = halves.map(|half| self.set_in(half, leaves, free));
+        self.store(node, left.join(right))
     }
 
-    fn stretch(&self, order: usize, index: usize) -> Stretch {
-        let len = self.leaves_of(order, index).len();
+    fn stretch(&self, node: Node) -> Stretch {
+        let len = self.leaves_of(node).len();
         if len == 0 {
             return Stretch::whole(0, false);
         }
-        if order == 0 {
-            return Stretch::of_word(self.words[index].load(Relaxed), len);
+        if node.order == 0 {
+            return Stretch::of_word(self.words[node.index].load(Relaxed), len);
         }
-        let block = &self.blocks[self.place(order, index)];
+        let block = &self.blocks[node.place];
         let load = |number: &SharedU32| number.load(Relaxed) as usize;
         let [start, end, longest] = [&block.start, &block.end, &block.longest].map(load);
         Stretch { len, start, end, longest }
     }
 
-    fn store(&self, order: usize, index: usize, stretch: Stretch) -> Stretch {
+    fn store(&self, node: Node, stretch: Stretch) -> Stretch {
         if stretch.len == 0 {
             return stretch;
         }
-        if order == 0 {
-            self.words[index].store(ones(stretch.start), Relaxed);
+        if node.order == 0 {
+            self.words[node.index].store(ones(stretch.start), Relaxed);
         } else {
-            let block = &self.blocks[self.place(order, index)];
+            let block = &self.blocks[node.place];
             block.start.store(narrow(stretch.start), Relaxed);
             block.end.store(narrow(stretch.end), Relaxed);
             block.longest.store(narrow(stretch.longest), Relaxed);
@@ -207,18 +206,36 @@ impl<'r> Buddy<'r> {
     }
 
     /// The leaves of a block, of which the last of an order may have fewer than the others.
-    fn leaves_of(&self, order: usize, index: usize) -> Range<usize> {
-        let limit = |block: usize| self.leaves.min(block << order_log2(order));
-        limit(index)..limit(index + 1)
+    fn leaves_of(&self, node: Node) -> Range<usize> {
+        let limit = |block: usize| self.leaves.min(block << order_log2(node.order));
+        limit(node.index)..limit(node.index + 1)
     }
 
-    fn place(&self, order: usize, index: usize) -> usize {
-        (1..order).map(|order| blocks_of(self.words.len(), order)).sum::<usize>() + index
+    /// The block that all leaves are in.
+    fn root(&self) -> Node {
+        Node { order: top_of(self.words.len()), index: 0, place: 0 }
     }
+}
 
-    /// The order of the block that all leaves are in.
-    fn top(&self) -> usize {
-        top_of(self.words.len())
+/// A block.
+#[derive(Clone, Copy)]
+struct Node {
+    order: usize,
+    /// Among those of its order.
+    index: usize,
+    /// Among all but those of the lowest order, from the highest order down.
+    place: usize,
+}
+
+impl Node {
+    /// Its buddies, of the next lower order.
+    fn halves(self) -> [Self; 2] {
+        let Self { order, index, place } = self;
+        [1, 2].map(|half| Self {
+            order: order - 1,
+            index: 2 * index + half - 1,
+            place: 2 * place + half,
+        })
     }
 }
 
@@ -274,15 +291,12 @@ impl Stretch {
 /// How many words and blocks a buddy allocator over `leaves` leaves has.
 pub(crate) fn tables_for(leaves: usize) -> (usize, usize) {
     let words = leaves.div_ceil(WORD_BITS);
-    (words, (1..=top_of(words)).map(|order| blocks_of(words, order)).sum())
+    let before_the_lowest = (1 << top_of(words).saturating_sub(1)) - 1;
+    (words, before_the_lowest + if words > 1 { words.div_ceil(2) } else { 0 })
 }
 
 fn top_of(words: usize) -> usize {
     words.next_power_of_two().trailing_zeros() as usize
-}
-
-fn blocks_of(words: usize, order: usize) -> usize {
-    words.div_ceil(1 << order)
 }
 
 /// The logarithm of how many leaves a whole block has.
@@ -310,14 +324,25 @@ fn first_ones(bits: usize, count: usize) -> Option<usize> {
 }
 
 /// The most set bits in a row.
-fn longest_ones(mut bits: usize) -> usize {
-    let mut longest = 0;
-    while bits != 0 {
-        bits &= bits << 1;
-        longest += 1;
+fn longest_ones(bits: usize) -> usize {
+    // Where 1, 2, 4, ... bits in a row begin.
+    let mut starts = [bits; DOUBLINGS];
+    for (doubling, length) in (1..DOUBLINGS).zip((0..).map(|log2| 1 << log2)) {
+        starts[doubling] = starts[doubling - 1] & starts[doubling - 1] >> length;
+    }
+    // Where as many as are known of begin, and so many more behind them.
+    let (mut known, mut longest) = (usize::MAX, 0);
+    for (log2, starts) in starts.iter().enumerate().rev() {
+        let more = known & starts.checked_shr(narrow(longest)).unwrap_or(0);
+        if more != 0 {
+            (known, longest) = (more, longest + (1 << log2));
+        }
     }
     longest
 }
+
+/// 1, 2, 4, ... up to a word's bits.
+const DOUBLINGS: usize = WORD_BITS.trailing_zeros() as usize + 1;
 
 #[expect(clippy::cast_possible_truncation, reason = "no more than the leaves, or a word's bits")]
 fn narrow(count: usize) -> u32 {
@@ -438,17 +463,25 @@ mod tests {
     }
 
     #[test]
-    fn the_tables_have_hardly_more_than_a_bit_for_each_leaf() {
-        for leaves in [1, 64, 249, 32_000, 1 << 22, MAX_LEAVES] {
+    fn the_tables_are_small() {
+        for leaves in [1, 64, 65, 249, 32_000, 1 << 22, (1 << 22) + 1, MAX_LEAVES] {
             let (words, blocks) = tables_for(leaves);
             assert!(words * WORD_BITS < leaves + WORD_BITS);
-            assert!(blocks <= words + 25, "{leaves} leaves: {blocks} blocks");
+            assert!(blocks <= words + words / 2, "{leaves} leaves: {blocks} blocks");
         }
     }
 
     #[test]
     fn ones_are_counted() {
-        for bits in [0, 1, 0b1011_1000, usize::MAX, usize::MAX << 1, 1 << (WORD_BITS - 1)] {
+        let few = [0, 1, 0b1011_1000, usize::MAX, usize::MAX << 1, 1 << (WORD_BITS - 1)];
+        let random = (0..rounds(300, 20)).map(|step| {
+            let random =
+                (1..=3).map(|n| (step * 3 + n).wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as usize));
+            // Few bits, or many.
+            let [one, other, third]: [usize; 3] = random.collect::<Vec<_>>().try_into().unwrap();
+            if step % 2 == 0 { one & other } else { one | other | third }
+        });
+        for bits in few.into_iter().chain(random) {
             let text = std::format!("{bits:064b}");
             let longest = text.split('0').map(str::len).max().unwrap();
             assert_eq!(longest_ones(bits), longest);
