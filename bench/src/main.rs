@@ -242,7 +242,7 @@ const FULL: Pace = Pace {
     waiters_rounds: 9,
     waiters_turn: milliseconds(300),
     sealing: Harness { turn: milliseconds(3), budget: milliseconds(1500), least_rounds: 25 },
-    passes: 5,
+    passes: 6,
 };
 
 const MILLION: usize = 1_000_000;

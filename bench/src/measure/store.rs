@@ -104,11 +104,37 @@ fn many_names(
         }
     };
     let mut record_bytes = 0.0;
-    for _ in 0..passes {
+    let seal = |name: Number| vault.seal(&SECRET, &name.0).map_err(told);
+    for pass in 0..passes {
         for (capacity, insert) in [(0, INSERT), (order.len(), INSERT_WITH_ROOM)] {
-            let (map, into_map) = fill_map(vault, capacity, count)?;
-            let (shards, into_shards) = fill_shards(vault, capacity, count)?;
-            let (store, into_store) = fill_store(vault, capacity, count)?;
+            let (mut map, mut shards, mut store) = (None, None, None);
+            // Each is filled first as often as the others.
+            for which in (0..3).map(|which| (which + pass) % 3) {
+                match which {
+                    0 => {
+                        let make = || HashMap::with_capacity(capacity);
+                        map = Some(fill(count, make, |map, name| {
+                            map.insert(name, seal(name)?);
+                            Ok(())
+                        })?);
+                    }
+                    1 => {
+                        let make = || DashMap::with_capacity(capacity);
+                        shards = Some(fill(count, make, |shards, name| {
+                            shards.insert(name, seal(name)?);
+                            Ok(())
+                        })?);
+                    }
+                    _ => {
+                        let make = || Store::with_capacity(vault.share(), capacity);
+                        store = Some(fill(count, make, |store, name| {
+                            store.insert(name, &SECRET).map(drop).map_err(told)
+                        })?);
+                    }
+                }
+            }
+            let all = map.zip(shards).zip(store).expect("each was filled");
+            let (((map, into_map), (shards, into_shards)), (store, into_store)) = all;
             add(insert, MAP, into_store, into_map);
             add(insert, SHARDS, into_store, into_shards);
             record_bytes = store.metrics().record_bytes as f64;
@@ -154,44 +180,18 @@ type Way<'w> = &'w dyn Fn(&[u64]) -> Result<f64, String>;
 /// What is done, beside whom; and each time the ratio and the nanoseconds.
 type Row = (&'static str, &'static str, Vec<(f64, f64)>);
 
-fn fill_map(
-    vault: &Vault,
-    capacity: usize,
+/// Makes something and puts all names in. Nanoseconds for each.
+fn fill<M>(
     count: u64,
-) -> Result<(HashMap<Number, Sealed>, f64), String> {
+    make: impl FnOnce() -> M,
+    put: impl Fn(&mut M, Number) -> Result<(), String>,
+) -> Result<(M, f64), String> {
     let begun = Clock::start();
-    let mut map = HashMap::with_capacity(capacity);
+    let mut made = make();
     for name in (0..count).map(Number::of) {
-        map.insert(name, vault.seal(&SECRET, &name.0).map_err(told)?);
+        put(&mut made, name)?;
     }
-    Ok((map, begun.nanoseconds_each(count)))
-}
-
-/// The same in a map that threads share.
-fn fill_shards(
-    vault: &Vault,
-    capacity: usize,
-    count: u64,
-) -> Result<(DashMap<Number, Sealed>, f64), String> {
-    let begun = Clock::start();
-    let map = DashMap::with_capacity(capacity);
-    for name in (0..count).map(Number::of) {
-        map.insert(name, vault.seal(&SECRET, &name.0).map_err(told)?);
-    }
-    Ok((map, begun.nanoseconds_each(count)))
-}
-
-fn fill_store(
-    vault: &Arc<Vault>,
-    capacity: usize,
-    count: u64,
-) -> Result<(Store<Number>, f64), String> {
-    let begun = Clock::start();
-    let store = Store::with_capacity(vault.share(), capacity);
-    for name in (0..count).map(Number::of) {
-        store.insert(name, &SECRET).map_err(told)?;
-    }
-    Ok((store, begun.nanoseconds_each(count)))
+    Ok((made, begun.nanoseconds_each(count)))
 }
 
 /// Nanoseconds that `open` takes for each name.
