@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use hardware_enclave::MemoryEnclave;
-use strongroom::{Name, Sealed, Store, Vault};
+use strongroom::{Name, Store, Vault};
 
 use super::team::{self, STEP, Turn};
 use super::vault_threads::{self, SIZE, Work};
@@ -187,11 +187,11 @@ fn fill<M>(
     put: impl Fn(&mut M, Number) -> Result<(), String>,
 ) -> Result<(M, f64), String> {
     let begun = Clock::start();
-    let mut made = make();
+    let mut map = make();
     for name in (0..count).map(Number::of) {
-        put(&mut made, name)?;
+        put(&mut map, name)?;
     }
-    Ok((made, begun.nanoseconds_each(count)))
+    Ok((map, begun.nanoseconds_each(count)))
 }
 
 /// Nanoseconds that `open` takes for each name.
