@@ -291,8 +291,12 @@ impl Stretch {
 /// How many words and blocks a buddy allocator over `leaves` leaves has.
 pub(crate) fn tables_for(leaves: usize) -> (usize, usize) {
     let words = leaves.div_ceil(WORD_BITS);
-    let before_the_lowest = (1 << top_of(words).saturating_sub(1)) - 1;
-    (words, before_the_lowest + if words > 1 { words.div_ceil(2) } else { 0 })
+    let blocks = match top_of(words) {
+        0 => 0,
+        // Those of higher orders than the lowest, all that there could be; and those of that one.
+        top => (1 << (top - 1)) - 1 + words.div_ceil(2),
+    };
+    (words, blocks)
 }
 
 fn top_of(words: usize) -> usize {
@@ -327,8 +331,9 @@ fn first_ones(bits: usize, count: usize) -> Option<usize> {
 fn longest_ones(bits: usize) -> usize {
     // Where 1, 2, 4, ... bits in a row begin.
     let mut starts = [bits; DOUBLINGS];
-    for (doubling, length) in (1..DOUBLINGS).zip((0..).map(|log2| 1 << log2)) {
-        starts[doubling] = starts[doubling - 1] & starts[doubling - 1] >> length;
+    for log2 in 1..DOUBLINGS {
+        let half = starts[log2 - 1];
+        starts[log2] = half & half >> (1 << (log2 - 1));
     }
     // Where as many as are known of begin, and so many more behind them.
     let (mut known, mut longest) = (usize::MAX, 0);
@@ -361,10 +366,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-    use crate::testing::rounds;
-
-    /// An odd number, its bits in no order.
-    const SPREAD: usize = 0x9e37_79b9;
+    use crate::testing::{Noise, rounds};
 
     struct Tables(Vec<AtomicUsize>, Vec<Block>);
 
@@ -466,10 +468,18 @@ mod tests {
     }
 
     #[test]
-    fn the_tables_are_small() {
-        for leaves in [1, 64, 65, 249, 32_000, 1 << 22, (1 << 22) + 1, MAX_LEAVES] {
+    fn the_tables_have_hardly_more_than_a_bit_for_each_leaf() {
+        for leaves in [1, 64, 249, 32_000, 1 << 22, MAX_LEAVES] {
             let (words, blocks) = tables_for(leaves);
             assert!(words * WORD_BITS < leaves + WORD_BITS);
+            assert!(blocks <= words + 25, "{leaves} leaves: {blocks} blocks");
+        }
+    }
+
+    #[test]
+    fn a_little_more_than_a_power_of_two_takes_half_as_many_blocks_again_at_most() {
+        for leaves in (1..25).map(|log2| (1 << log2) + 1) {
+            let (words, blocks) = tables_for(leaves);
             assert!(blocks <= words + words / 2, "{leaves} leaves: {blocks} blocks");
         }
     }
@@ -477,12 +487,9 @@ mod tests {
     #[test]
     fn ones_are_counted() {
         let few = [0, 1, 0b1011_1000, usize::MAX, usize::MAX << 1, 1 << (WORD_BITS - 1)];
-        let mut state = usize::MAX / 3;
+        let mut noise = Noise(1);
         let random = (0..rounds(300, 20)).map(|step| {
-            let [one, other] = [13, 7].map(|shift| {
-                state = state.wrapping_mul(SPREAD).rotate_left(shift) ^ step;
-                state
-            });
+            let [one, other] = [(); 2].map(|()| usize::from_ne_bytes(noise.array()));
             // Few bits, or many.
             if step % 2 == 0 { one & other } else { one | other }
         });
