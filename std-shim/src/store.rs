@@ -72,10 +72,10 @@ use crate::vault::{
 /// is used again for others of about the same length, and is given back when the store is dropped.
 ///
 /// # Threads
-/// No lock is held while a name is looked up, while a secret is opened, or while a
-/// closure of the caller's runs. A secret that is replaced opens as the old one or as the new at every
-/// moment; once [`replace`](Self::replace), [`put`](Self::put) or [`remove`](Self::remove) has returned,
-/// nothing that is begun opens the old one.
+/// No lock is held while a name is looked up, while a secret is opened, or while a closure of the
+/// caller's runs. A secret that is replaced opens as the old one or as the new at every moment; once
+/// [`replace`](Self::replace), [`put`](Self::put) or [`remove`](Self::remove) has returned, nothing that
+/// is begun opens the old one.
 ///
 /// # Forked children
 /// As for a [`Vault`]: there, every call that would open something returns [`OpenError::Forked`].
