@@ -112,18 +112,18 @@ fn many_names(
             for which in (0..3).map(|which| (which + pass) % 3) {
                 match which {
                     0 => {
-                        let make = || HashMap::with_capacity(capacity);
-                        map = Some(fill(count, make, |map, name| {
-                            map.insert(name, seal(name)?);
-                            Ok(())
-                        })?);
+                        map = Some(fill(
+                            count,
+                            || HashMap::with_capacity(capacity),
+                            |map, name| seal(name).map(|sealed| _ = map.insert(name, sealed)),
+                        )?);
                     }
                     1 => {
-                        let make = || DashMap::with_capacity(capacity);
-                        shards = Some(fill(count, make, |shards, name| {
-                            shards.insert(name, seal(name)?);
-                            Ok(())
-                        })?);
+                        shards = Some(fill(
+                            count,
+                            || DashMap::with_capacity(capacity),
+                            |map, name| seal(name).map(|sealed| _ = map.insert(name, sealed)),
+                        )?);
                     }
                     _ => {
                         let make = || Store::with_capacity(vault.share(), capacity);
