@@ -72,6 +72,24 @@ fn what_is_free_but_not_ready_is_in_use_a_moment_longer_or_damaged() {
 }
 
 #[test]
+fn what_others_are_wiping_is_passed_over() {
+    with_arena(4096, |arena| {
+        let layout = Layout::new::<[u8; 64]>();
+        let [kept, given_up] = [(); 2].map(|()| arena.allocate(layout).unwrap().cast::<u8>());
+        let _window = arena.owner().open(Door::Whole);
+        let offset = arena.cells.leaves.offset_of(given_up).unwrap();
+        let cell = arena.cells.runs.occupancy().cell_at(offset).unwrap();
+        // SAFETY: the secret is this test's, which does not use it any more.
+        let claimed = unsafe { arena.cells.take_back(cell) };
+        // Somebody else is wiping it, and does not go on.
+        arena.cells.put_back(claimed);
+        let next = arena.allocate(layout).unwrap().cast();
+        assert!(next != given_up && next != kept);
+        assert_eq!(arena.stats().faults, 0);
+    });
+}
+
+#[test]
 fn the_ledger_counts_what_is_left_when_empty_runs_are_returned() {
     with_arena(1 << 16, |arena| {
         let layout = Layout::new::<[u8; 64]>();
