@@ -103,9 +103,6 @@ impl<'r> Buddy<'r> {
 
     /// The lowest start, `from` or greater, of `count` free leaves in a row.
     fn find(&self, count: usize, from: usize) -> Option<usize> {
-        if from >= self.leaves || self.stretch(self.root()).longest < count {
-            return None;
-        }
         self.find_in(self.root(), &mut Search { count, from, before: 0 })
     }
 

@@ -529,8 +529,15 @@ mod tests {
                 changed[KEY..].copy_from_slice(&version.to_ne_bytes());
                 shelf.store(&changed).unwrap();
                 assert!(matches!(key.with(|_| ()), Err(NoKey::Share(ShareError::Changed))));
+                key.refresh();
+                assert_eq!(
+                    shelf.kept(),
+                    changed,
+                    "nothing is made of a share that is not the key's"
+                );
             }
             shelf.store(&kept).unwrap();
+            assert!(key.with(|_| ()).is_ok());
             key.destroy();
             assert!(matches!(key.with(|_| ()), Err(NoKey::Destroyed)));
             assert!(shelf.is_empty());

@@ -239,7 +239,7 @@ fn secrets_of_one_length_take_the_last_leaves_too() {
 
 #[test]
 fn what_others_gave_back_is_as_good_as_new() {
-    for bytes in [8192, rounds(64 * 1024, 12 * 1024)] {
+    for bytes in [rounds(8192, 2048), rounds(64 * 1024, 4096)] {
         let fresh = with_arena(bytes, |arena| fill(arena, 16).len());
         with_arena(bytes, |arena| {
             drop(fill(arena, 24));
