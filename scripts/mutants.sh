@@ -73,13 +73,15 @@ pass() {
     out=$(lists "$file")
     shift 3
     mkdir -p "$out"
-    if [ "$number" -eq 1 ]; then rm -f "$out"/{caught,unviable}.?; else more=(--iterate); fi
+    if [ "$number" -eq 1 ]; then rm -f "$out"/{caught,timeout,unviable}.?; else more=(--iterate); fi
     # What was built for one level serves no other.
     (cd "$tree" && CARGO_TARGET_DIR=$mutants/target-$level CARGO_PROFILE_TEST_OPT_LEVEL=$level \
         CARGO_PROFILE_DEV_OPT_LEVEL=$level cargo mutants --in-place --no-shuffle \
         --package strongroom-core --file "core/src/$file.rs" --output "$out" "${more[@]}" -- --lib -- "$@") ||
         [ $? -le 3 ]
-    for list in caught unviable; do cp "$out/mutants.out/$list.txt" "$out/$list.$number"; done
+    for list in caught timeout unviable; do cp "$out/mutants.out/$list.txt" "$out/$list.$number"; done
+    # The next pass leaves out what was found, and takes no other list for that.
+    cat "$out/timeout.$number" >>"$out/mutants.out/caught.txt"
 }
 
 skips() { printf -- '--skip %s ' "$@"; }
@@ -107,8 +109,7 @@ row() {
     out=$(lists "$1")
     caught=$(cat "$out"/caught.? | wc -l)
     unviable=$(cat "$out"/unviable.? | wc -l)
-    # These are tried again by the next pass.
-    timed_out=$(wc -l <"$out/mutants.out/timeout.txt")
+    timed_out=$(cat "$out"/timeout.? | wc -l)
     survived=$(wc -l <"$out/mutants.out/missed.txt")
     echo "| \`$1\` | $((caught + timed_out + unviable + survived)) | $caught | $timed_out | $unviable | $survived |"
 }
