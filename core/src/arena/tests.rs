@@ -12,6 +12,7 @@ use crate::canary::State;
 use crate::classes::CLASSES;
 use crate::guarded::Guarded;
 use crate::lock::SpinLock;
+use crate::runs::Cell;
 use crate::shards::Shards;
 use crate::testing::{Counting, rounds, with_arena};
 
@@ -21,10 +22,10 @@ fn what_was_given_up_is_not_looked_at_while_it_is_wiped() {
         let layout = Layout::array::<u8>(57).unwrap();
         let secret = arena.allocate(layout).unwrap();
         let _window = arena.owner().open(Door::Whole);
-        let offset = arena.cells.leaves.offset_of(secret.cast()).unwrap();
-        let cell = arena.cells.runs.occupancy().cell_at(offset).unwrap();
+        let cell = cell_of(arena, secret);
         // SAFETY: the secret was just allocated, and is given up here.
         let claimed = unsafe { arena.cells.take_back(cell) };
+        let offset = claimed.start();
         let mut looks = 0;
         let mut wait = || {
             // Another claims the cell to see whether it is ready, while `verify` looks.
@@ -54,8 +55,7 @@ fn what_is_free_but_not_ready_is_in_use_a_moment_longer_or_damaged() {
     with_arena(4096, |arena| {
         let secret = arena.allocate(Layout::new::<[u8; 64]>()).unwrap();
         let _window = arena.owner().open(Door::Whole);
-        let offset = arena.cells.leaves.offset_of(secret.cast()).unwrap();
-        let cell = arena.cells.runs.occupancy().cell_at(offset).unwrap();
+        let cell = cell_of(arena, secret);
         let after_reset = |state| {
             // SAFETY: the cell is taken, and nobody uses the secret in it.
             let between = unsafe { arena.cells.between(cell) };
@@ -75,18 +75,22 @@ fn what_is_free_but_not_ready_is_in_use_a_moment_longer_or_damaged() {
 fn what_others_are_wiping_is_passed_over() {
     with_arena(4096, |arena| {
         let layout = Layout::new::<[u8; 64]>();
-        let [kept, given_up] = [(); 2].map(|()| arena.allocate(layout).unwrap().cast::<u8>());
+        let [kept, given_up] = [(); 2].map(|()| arena.allocate(layout).unwrap());
         let _window = arena.owner().open(Door::Whole);
-        let offset = arena.cells.leaves.offset_of(given_up).unwrap();
-        let cell = arena.cells.runs.occupancy().cell_at(offset).unwrap();
         // SAFETY: the secret is this test's, which does not use it any more.
-        let claimed = unsafe { arena.cells.take_back(cell) };
+        let claimed = unsafe { arena.cells.take_back(cell_of(arena, given_up)) };
         // Somebody else is wiping it, and does not go on.
         arena.cells.put_back(claimed);
-        let next = arena.allocate(layout).unwrap().cast();
-        assert!(next != given_up && next != kept);
+        let next = arena.allocate(layout).unwrap();
+        assert!(![kept, given_up].map(NonNull::addr).contains(&next.addr()));
         assert_eq!(arena.stats().faults, 0);
     });
+}
+
+/// The cell that a secret is in.
+fn cell_of<'a, O: Owner>(arena: &'a Arena<'_, O>, secret: NonNull<[u8]>) -> Cell<'a> {
+    let offset = arena.cells.leaves.offset_of(secret.cast()).unwrap();
+    arena.cells.runs.occupancy().cell_at(offset).unwrap()
 }
 
 #[test]
