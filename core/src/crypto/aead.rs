@@ -19,13 +19,13 @@ use core::error::Error;
 use core::fmt::{self, Display, Formatter};
 
 use ::poly1305::universal_hash::{KeyInit, UniversalHash};
-use zeroize::zeroize_stack;
 
 use self::poly1305::{Poly1305, WIDE};
 use crate::constant_time::constant_time_eq;
 use crate::crypto::keystream::{
     self, InOutBuf, KEY, Keystream, LONG_BATCH, NONCE, SHORT_BATCH, is_short,
 };
+use crate::wipe;
 
 pub(crate) use crate::crypto::keystream::MAX_LENGTH;
 
@@ -269,7 +269,7 @@ fn is_long(context: &[u8], text: &[u8]) -> bool {
 #[expect(clippy::inline_always, reason = "its own frame would shelter what lies under it")]
 fn wipe_stack(context: &[u8], text: &[u8]) {
     if is_long(context, text) {
-        zeroize_stack::<LONG_STACK>();
+        wipe::wipe_stack::<LONG_STACK>();
     } else {
         // A long context goes as deep as a long text.
         keystream::wipe_stack(context.len().max(text.len()));
@@ -286,9 +286,9 @@ pub(crate) const TAG: usize = 16;
 /// code only, which is slower at every length.
 const LONG: usize = if cfg!(target_arch = "x86") { 4 * 1024 } else { usize::MAX };
 
-/// Bytes of stack that work on a long message goes through: at most 4.6 KiB was seen when
-/// optimised and 50 KiB when not, and the tests hold it to this with room to spare.
-const LONG_STACK: usize = if cfg!(debug_assertions) { 64 * 1024 } else { 10 * 1024 };
+/// KiB of stack that work on a long message goes through: at most 4.6 was seen when
+/// optimised and 50 when not, and the tests hold it to this with room to spare.
+const LONG_STACK: usize = if cfg!(debug_assertions) { 64 } else { 10 };
 
 #[cfg(test)]
 pub(crate) mod tests;

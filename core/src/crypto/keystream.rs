@@ -16,11 +16,10 @@ use chacha20::cipher::consts::U8;
 pub(crate) use chacha20::cipher::inout::InOutBuf;
 use chacha20::cipher::{KeyIvInit, StreamCipherCore};
 use chacha20::{ChaChaCore, R20, variants::Ietf};
-use zeroize::zeroize_stack;
 
 use crate::arch::chacha20::Wide;
 use crate::arch::registers::wipe_vectors;
-use crate::wipe::wipe;
+use crate::wipe::{self, wipe};
 
 /// The keystream of one key and nonce, from block 0 on, in batches of [`SHORT_BATCH`] or [`LONG_BATCH`] bytes.
 /// Wiped when dropped.
@@ -139,9 +138,9 @@ fn add(keystream: &[u8], text: InOutBuf<'_, '_, u8>) {
 pub(crate) fn wipe_stack(length: usize) {
     wipe_vectors();
     if is_short(length) {
-        zeroize_stack::<SHORT_STACK>();
+        wipe::wipe_stack::<SHORT_STACK>();
     } else {
-        zeroize_stack::<STACK>();
+        wipe::wipe_stack::<STACK>();
     }
 }
 
@@ -174,30 +173,29 @@ const VECTORS: bool = cfg!(any(
     target_arch = "x86_64",
     all(target_arch = "aarch64", target_feature = "neon"),
 ));
-/// Bytes of stack that work on one batch goes through: at most 2.5 KiB was seen when optimised
+/// KiB of stack that work on one batch goes through: at most 2.5 KiB was seen when optimised
 /// (levels 1, 2, 3, s and z on five processors), and the tests hold it to this with room to spare.
-const SHORT_STACK: usize = if cfg!(debug_assertions) { UNOPTIMISED_STACK } else { 3 * KIB };
+const SHORT_STACK: usize = if cfg!(debug_assertions) { UNOPTIMISED_STACK } else { 3 };
 /// The same for work on any text: at most 4.6 KiB.
 const STACK: usize = if cfg!(debug_assertions) {
     2 * UNOPTIMISED_STACK
 } else if AVX512 {
-    10 * KIB
+    10
 } else if cfg!(target_arch = "x86_64") {
-    6 * KIB
+    6
 } else {
-    4 * KIB
+    4
 };
 /// The same without optimisation.
 const UNOPTIMISED_STACK: usize = if AVX512 {
-    36 * KIB
+    36
 } else if VECTORS {
-    22 * KIB
+    22
 } else {
-    10 * KIB
+    10
 };
 /// Whether `chacha20` was told to use 512-bit vectors, by a flag that all crates see.
 const AVX512: bool = cfg!(chacha20_avx512);
-const KIB: usize = 1024;
 
 #[cfg(test)]
 mod tests;
