@@ -38,9 +38,9 @@ impl<O: Owner> Arena<'_, O> {
     /// canary, slack or free stretch.
     pub fn find_faults(&self, mut report: impl FnMut(Fault)) {
         // What was wiped while it was looked at looks like damage.
-        let mut report = |fault| {
+        let mut report = |(kind, offset)| {
             if !self.is_lost_by_now() {
-                report(fault);
+                report(self.record(kind, Some(offset)));
             }
         };
         let occupancy = self.cells.runs.occupancy();
@@ -64,7 +64,7 @@ impl<O: Owner> Arena<'_, O> {
         }
     }
 
-    fn check_cell(&self, cell: Cell<'_>) -> Option<Fault> {
+    fn check_cell(&self, cell: Cell<'_>) -> Option<Found> {
         let _window = self.owner.open(Door::Inspect);
         let occupancy = self.cells.runs.occupancy();
         let mut ledger = self.ledger.lock();
@@ -80,7 +80,7 @@ impl<O: Owner> Arena<'_, O> {
             None => unsafe { between.check_taken(cell.index == 0) }.err(),
         };
         occupancy.thaw(cell.head);
-        found.map(|kind| self.record(kind, Some(between.start())))
+        Some((found?, between.start()))
     }
 
     /// Checks a cell that was free, and puts it back unless it is damaged.
@@ -100,7 +100,7 @@ impl<O: Owner> Arena<'_, O> {
     }
 
     /// Checks that the bytes behind a run's last canary are zero.
-    fn check_run_end(&self, head: usize) -> Option<Fault> {
+    fn check_run_end(&self, head: usize) -> Option<Found> {
         let _window = self.owner.open(Door::Inspect);
         let _held = self.ledger.lock();
         let shape = self.cells.runs.occupancy().kind(head).shape()?;
@@ -109,10 +109,10 @@ impl<O: Owner> Arena<'_, O> {
         let start = head * LEAF + used;
         // SAFETY: the run was seen under the lock, and its cells and canaries end here.
         let was_zero = unsafe { self.cells.clear(start..end) };
-        (!was_zero).then(|| self.record(FaultKind::WriteAfterFree, Some(start)))
+        (!was_zero).then_some((FaultKind::WriteAfterFree, start))
     }
 
-    fn check_leaf(&self, leaf: usize) -> Option<Fault> {
+    fn check_leaf(&self, leaf: usize) -> Option<Found> {
         let _window = self.owner.open(Door::Inspect);
         let _held = self.ledger.lock();
         match self.cells.runs.occupancy().kind(leaf) {
@@ -120,7 +120,7 @@ impl<O: Owner> Arena<'_, O> {
                 let start = leaf * LEAF;
                 // SAFETY: the leaf was seen to be free, under the lock.
                 let was_zero = unsafe { self.cells.clear(start..start + LEAF) };
-                (!was_zero).then(|| self.record(FaultKind::WriteAfterFree, Some(start)))
+                (!was_zero).then_some((FaultKind::WriteAfterFree, start))
             }
             Kind::Block => self.check_block(leaf),
             _ => None,
@@ -128,7 +128,7 @@ impl<O: Owner> Arena<'_, O> {
     }
 
     /// Checks a block, under the lock.
-    fn check_block(&self, head: usize) -> Option<Fault> {
+    fn check_block(&self, head: usize) -> Option<Found> {
         let occupancy = self.cells.runs.occupancy();
         occupancy.exchange_kind(head, Kind::Block, Kind::BlockFrozen).ok()?;
         let leaves = head..head + occupancy.block_len(head);
@@ -137,6 +137,9 @@ impl<O: Owner> Arena<'_, O> {
         // SAFETY: the block is frozen.
         let found = unsafe { between.check_taken(true) }.err();
         occupancy.set_kind(head, Kind::Block);
-        found.map(|kind| self.record(kind, Some(between.start())))
+        Some((found?, between.start()))
     }
 }
+
+/// What is damaged, and how many bytes from the first leaf.
+type Found = (FaultKind, usize);
