@@ -322,7 +322,7 @@ impl<'r, O: Owner> Arena<'r, O> {
         Ok(())
     }
 
-    /// The same, for a part of what is allocated.
+    /// As [`try_fill_random`](Self::try_fill_random), with the error of an allocation.
     pub(crate) fn draw(&self, bytes: &mut [u8]) -> Result<(), AllocateError> {
         self.try_fill_random(bytes).map_err(|EntropyError| AllocateError::Lost)
     }
@@ -358,7 +358,7 @@ impl<'r, O: Owner> Arena<'r, O> {
     /// The bytes that secrets and their canaries share: the region without the bookkeeping.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.cells.leaves.count() * LEAF
+        self.cells.leaves.len()
     }
 
     /// The longest secret in bytes that an empty arena could hold.
@@ -375,13 +375,13 @@ impl<'r, O: Owner> Arena<'r, O> {
     /// Allocates like [`allocate`](Self::allocate), but as near to the first leaf as there is room,
     /// whichever thread calls: what stays for good must not part what is free.
     pub(crate) fn allocate_aside(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocateError> {
-        let window = self.owner.open(Door::Allocate);
-        let ready = class_of(layout).and_then(|class| self.find_cell(class, 0));
-        let Some(ready) = ready else {
-            drop(window);
-            return self.allocate(layout);
+        self.check_not_lost()?;
+        let _window = self.owner.open(Door::Allocate);
+        let start = match class_of(layout).and_then(|class| self.find_cell(class, 0)) {
+            Some(ready) => ready.hand_out(layout),
+            None => self.allocate_otherwise(layout)?,
         };
-        Ok(NonNull::slice_from_raw_parts(ready.hand_out(layout), layout.size()))
+        Ok(NonNull::slice_from_raw_parts(start, layout.size()))
     }
 
     /// Whether the owner says that the memory is lost.
@@ -458,7 +458,7 @@ impl<'r, O: Owner> Arena<'r, O> {
     fn find_cell(&self, class: usize, start: usize) -> Option<ReadyCell<'_>> {
         let mut tried = None;
         loop {
-            for head in self.cells.runs.search.runs_with_room(class, start) {
+            for head in self.cells.runs.runs_with_room(class, start) {
                 match self.take_from(head, class) {
                     Ok(ready) => return Some(ready),
                     Err(_) => self.withdraw(head, class),
@@ -470,7 +470,7 @@ impl<'r, O: Owner> Arena<'r, O> {
                         return Some(self.cells.open_run(spare, number));
                     }
                 }
-                Room::Run(head, class) => match self.take_from(head, class) {
+                Room::Run(class, head) => match self.take_from(head, class) {
                     Ok(ready) => return Some(ready),
                     // Others are wiping its cells, and may never be done: it is passed over.
                     Err(NoneReady::Busy) => tried = Some((class, head)),
@@ -496,7 +496,7 @@ impl<'r, O: Owner> Arena<'r, O> {
                     continue;
                 }
             };
-            passed_over |= claimed.bit();
+            passed_over |= claimed.cell().bit();
             match claimed.check() {
                 Ok(ready) => return Ok(ready),
                 Err((claimed, why)) => {
@@ -513,7 +513,7 @@ impl<'r, O: Owner> Arena<'r, O> {
     #[cold]
     fn withdraw(&self, head: usize, class: usize) {
         let _held = self.ledger.lock();
-        self.cells.runs.search.withdraw(head, class);
+        self.cells.runs.withdraw(head, class);
     }
 
     /// Gives up a claimed cell that is not ready; a damaged one is quarantined.
@@ -522,7 +522,7 @@ impl<'r, O: Owner> Arena<'r, O> {
         match why {
             NotReady::Busy => self.cells.put_back(claimed),
             NotReady::Damaged(kind) => {
-                let start = claimed.start();
+                let start = claimed.cell().start();
                 self.quarantine(claimed);
                 self.report(kind, Some(start));
             }
@@ -583,11 +583,11 @@ impl<'r, O: Owner> Arena<'r, O> {
         let returned = claimed.release(|| self.wait_for_thaw())?;
         let class = usize::from(cell.shape.class);
         if returned.was_full {
-            self.cells.runs.search.advertise(cell.head, class);
+            self.cells.runs.advertise(cell.head, class);
         }
         self.shard().recent(class).push(cell.head);
         if returned.is_empty {
-            self.cells.runs.search.note_empty(cell.head);
+            self.cells.runs.note_empty(cell.head);
         }
         Ok(())
     }

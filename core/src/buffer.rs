@@ -239,17 +239,11 @@ mod tests {
     use core::mem::{MaybeUninit, forget};
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::vec;
-    use std::vec::Vec;
 
     use super::*;
     use crate::error::FaultKind;
     use crate::owner::Door;
-    use crate::testing::{Counting, with_arena};
-
-    /// As many more as there is room for.
-    fn fill<'a, O: Owner>(arena: &'a Arena<'_, O>, len: usize) -> Vec<Buffer<'a, O>> {
-        core::iter::from_fn(|| Buffer::new(arena, len).ok()).collect()
-    }
+    use crate::testing::{Counting, fill, with_arena};
 
     #[test]
     fn a_forgotten_secret_stays_and_goes_with_the_arena() {

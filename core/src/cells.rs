@@ -39,7 +39,6 @@ pub(crate) struct ReadyCell<'a> {
 
 /// Leaves in the hands of one holder, who has them from the buddy allocator and gives them back.
 #[must_use]
-#[derive(Debug)]
 pub(crate) struct Spare {
     leaves: Range<usize>,
 }
@@ -101,7 +100,8 @@ impl<'r> Cells<'r> {
         let Spare { leaves } = spare;
         let (head, shape) = (leaves.start, &SHAPES[number]);
         debug_assert_eq!(leaves.len(), usize::from(shape.leaves));
-        for between in self.cells_of(head, shape) {
+        // SAFETY: the run is opened below.
+        for between in unsafe { self.cells_of(head, shape) } {
             if between.start() == head * LEAF + CANARY {
                 between.plant_edge();
             }
@@ -120,25 +120,29 @@ impl<'r> Cells<'r> {
         if !occupancy.close(head, shape) {
             return None;
         }
-        if !self.cells_of(head, shape).all(|cell| cell.state() == Some(State::FREE)) {
-            self.runs.search.look_again(occupancy.reopen(head, shape));
+        // SAFETY: the run was just closed.
+        let cells = || unsafe { self.cells_of(head, shape) };
+        // The canary before any but the first is that of another.
+        if !cells().all(|cell| cell.state() == Some(State::FREE) && cell.is_before_intact()) {
+            self.runs.look_again(occupancy.reopen(head, shape));
             return None;
         }
-        self.cells_of(head, shape).for_each(Between::clear_canaries);
+        cells().for_each(Between::clear_canaries);
         let leaves = head..head + usize::from(shape.leaves);
-        occupancy.set_kinds(leaves.clone(), Kind::Vacant);
-        self.runs.search.forget(head);
+        occupancy.vacate(leaves.clone());
+        self.runs.forget(head);
         Some((Spare { leaves }, shape))
     }
 
-    /// The cells of a run that is not open, or is being looked at under the lock.
-    fn cells_of<'a>(
+    /// # Safety
+    /// The run at `head` is closed, or not opened yet, and stays so while the cells are in use.
+    unsafe fn cells_of<'a>(
         &'a self,
         head: usize,
         shape: &'static Shape,
     ) -> impl Iterator<Item = Between<'a>> {
         (0..usize::from(shape.cells)).map(move |index| {
-            // SAFETY: the callers have closed the run, or not opened it yet.
+            // SAFETY: the contract is the same.
             unsafe { self.between(self.runs.occupancy().cell(head, index, shape)) }
         })
     }
@@ -148,18 +152,6 @@ impl<'r> Claimed<'r> {
     #[inline]
     pub(crate) fn cell(&self) -> Cell<'r> {
         self.claim.cell()
-    }
-
-    /// The cell's bit in its word, for passing over it.
-    #[inline]
-    pub(crate) fn bit(&self) -> usize {
-        self.claim.bit()
-    }
-
-    /// Bytes from the first leaf to the cell.
-    #[inline]
-    pub(crate) fn start(&self) -> usize {
-        self.guarded.start()
     }
 
     /// Looks whether the cell could be handed out.
@@ -190,7 +182,7 @@ impl<'r> Claimed<'r> {
     pub(crate) fn release(self, wait: impl FnOnce()) -> Result<Returned, FaultKind> {
         // Before the cell can be taken: `verify` must not look for slack in what is being wiped.
         self.guarded.give_up();
-        let returned = self.claim.give_back().map_err(|_| FaultKind::DoubleFree)?;
+        let returned = self.claim.give_back().ok_or(FaultKind::DoubleFree)?;
         if returned.was_frozen {
             wait();
         }

@@ -76,12 +76,6 @@ impl<'a> Between<'a> {
         self.start
     }
 
-    /// Where a secret of this alignment, a power of two, begins.
-    #[inline]
-    pub(crate) fn secret_start(self, align: usize) -> usize {
-        secret_start(self.start, align)
-    }
-
     pub(crate) fn state(self) -> Option<State> {
         self.canary.state(self.after())
     }
@@ -115,7 +109,7 @@ impl<'a> Between<'a> {
         let state = self.state().ok_or(FaultKind::CanaryAfter)?;
         if let Some((align_log2, slack)) = state.as_live() {
             // SAFETY: nobody wipes what is live, and its owner keeps to the secret (contract).
-            unsafe { self.check_padding(self.secret_start(1 << align_log2), slack) }?;
+            unsafe { self.check_padding(secret_start(self.start, 1 << align_log2), slack) }?;
         }
         if is_first && !self.is_before_intact() { Err(FaultKind::CanaryBefore) } else { Ok(()) }
     }
@@ -141,7 +135,7 @@ impl<'a> Between<'a> {
     /// Where a secret of `layout` begins, and how much slack is behind it, if it fits.
     #[inline(always)]
     fn place(self, layout: Layout) -> Option<(usize, usize)> {
-        let start = self.secret_start(layout.align());
+        let start = secret_start(self.start, layout.align());
         let slack = (self.end.checked_sub(start)?).checked_sub(layout.size())?;
         Some((start, slack))
     }
@@ -166,11 +160,6 @@ impl<'a> Guarded<'a> {
     #[inline(always)]
     pub(crate) unsafe fn new(between: Between<'a>) -> Self {
         Self { between }
-    }
-
-    #[inline]
-    pub(crate) fn start(&self) -> usize {
-        self.between.start
     }
 
     pub(crate) fn between(&self) -> Between<'a> {
@@ -221,12 +210,12 @@ impl<'a> Guarded<'a> {
                 let gap = start - begin;
                 if slack > 0 && !canary.fills_end(bytes, slack) {
                     Err(FaultKind::CanaryAfter)
-                } else if gap > 0 && !canary.fills(&bytes[..gap]) {
+                } else if gap > 0 && !canary.fills(&bytes[..gap])
+                    || !self.between.is_before_intact()
+                {
                     Err(FaultKind::CanaryBefore)
-                } else if self.between.is_before_intact() {
-                    Ok(())
                 } else {
-                    Err(FaultKind::CanaryBefore)
+                    Ok(())
                 }
             }
             _ => Err(mismatch(canary, self.between.after(), begin, offset, layout.align())),
@@ -276,7 +265,7 @@ impl Ready<'_> {
     }
 }
 
-/// Where a secret of this alignment begins in bytes that begin at `start`.
+/// Where a secret of this alignment, a power of two, begins in bytes that begin at `start`.
 #[inline]
 pub(crate) fn secret_start(start: usize, align: usize) -> usize {
     if align <= CANARY {

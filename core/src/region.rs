@@ -77,9 +77,9 @@ impl<'r> Region<'r> {
         self.length == 0
     }
 
-    /// Bytes from the region's start to the next address that is a multiple of `align`.
-    pub(crate) fn padding_to(&self, align: usize) -> usize {
-        self.base.addr().get().wrapping_neg() % align
+    /// The region's first address, for arithmetic only.
+    pub(crate) fn address(&self) -> usize {
+        self.base.addr().get()
     }
 
     /// Overwrites the whole region with zeros.
@@ -162,17 +162,12 @@ impl<'r> Carver<'r> {
     /// Ends the cutting: what is left becomes `count` leaves.
     pub(crate) fn leaves(mut self, count: usize) -> Option<Leaves<'r>> {
         let base = self.cut(count.checked_mul(LEAF)?, LEAF)?;
-        Some(Leaves {
-            base,
-            length: count * LEAF,
-            origin: self.used - count * LEAF,
-            region: self.region,
-        })
+        Some(Leaves { base, length: count * LEAF, region: self.region })
     }
 
     /// Cuts `bytes` bytes off, at the next address that is a multiple of `align`.
     fn cut(&mut self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
-        let padding = (self.region.padding_to(align) + align - self.used % align) % align;
+        let padding = (self.region.address() + self.used).wrapping_neg() % align;
         let start = self.used.checked_add(padding)?;
         let end = start.checked_add(bytes).filter(|&end| end <= self.region.length)?;
         self.used = end;
@@ -185,8 +180,6 @@ impl<'r> Carver<'r> {
 pub(crate) struct Leaves<'r> {
     base: NonNull<u8>,
     length: usize,
-    /// Bytes from the region's start to the first leaf.
-    origin: usize,
     region: Region<'r>,
 }
 
@@ -197,8 +190,9 @@ unsafe impl Sync for Leaves<'_> {}
 unsafe impl Send for Leaves<'_> {}
 
 impl Leaves<'_> {
-    pub(crate) fn count(&self) -> usize {
-        self.length / LEAF
+    /// Bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.length
     }
 
     pub(crate) fn region_len(&self) -> usize {
@@ -207,10 +201,11 @@ impl Leaves<'_> {
 
     /// Bytes from the region's start to the byte `offset` of the leaves.
     pub(crate) fn region_offset(&self, offset: usize) -> usize {
-        self.origin + offset
+        self.address() - self.region.address() + offset
     }
 
     /// The leaves' first address, for arithmetic only.
+    #[inline]
     pub(crate) fn address(&self) -> usize {
         self.base.addr().get()
     }
@@ -218,7 +213,7 @@ impl Leaves<'_> {
     /// The offset of a pointer into the leaves.
     #[inline]
     pub(crate) fn offset_of(&self, pointer: NonNull<u8>) -> Option<usize> {
-        let offset = pointer.addr().get().checked_sub(self.base.addr().get())?;
+        let offset = pointer.addr().get().checked_sub(self.address())?;
         (offset < self.length).then_some(offset)
     }
 

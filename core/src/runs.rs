@@ -15,36 +15,38 @@ mod occupancy;
 mod search;
 
 pub(crate) use self::occupancy::{Cell, Claim, Group, NoCell, Occupancy, Returned};
-pub(crate) use self::search::{EmptyRuns, Search, SearchTables, search_tables_for};
+pub(crate) use self::search::{EmptyRuns, SearchTables, search_tables_for};
 
 use core::sync::atomic::Ordering::SeqCst;
 
-use self::occupancy::Claimed;
 use crate::classes::SHAPES;
-use crate::sync::fence;
+use crate::index::Index;
+use crate::lent::Lent;
+use crate::sync::{AtomicUsize, fence};
 
 /// Which leaves are runs, which of their cells are taken, and where to look for one.
 pub(crate) struct Runs<'r> {
-    pub(crate) search: Search<'r>,
+    occupancy: Occupancy<'r>,
+    /// For each place of so many leaves, the first leaves of runs that may have room.
+    heads: Lent<'r, [AtomicUsize]>,
+    /// The classes of those runs.
+    classes: Index<'r>,
+    /// The runs that may have no taken cell: a kind for each leaf of a place.
+    empty: Index<'r>,
 }
 
 impl<'r> Runs<'r> {
-    /// Runs over closed tables: all leaves vacant, all groups closed, nothing marked.
-    pub(crate) fn new(occupancy: Occupancy<'r>, tables: &SearchTables<'r>) -> Self {
-        Self { search: Search::new(occupancy, tables) }
-    }
-
     #[inline(always)]
     pub(crate) fn occupancy(&self) -> &Occupancy<'r> {
-        self.search.occupancy()
+        &self.occupancy
     }
 
     /// Makes the leaves from `head` on into a run of which the first cell is taken, the rest free.
     pub(crate) fn open(&self, head: usize, number: usize) -> Claim<'r> {
-        let claim = self.occupancy().open(head, number);
+        let claim = self.occupancy.open(head, number);
         // A search that takes a mark away after it was found here sees the kinds.
         fence(SeqCst);
-        self.search.advertise(head, usize::from(SHAPES[number].class));
+        self.advertise(head, usize::from(SHAPES[number].class));
         claim
     }
 
@@ -56,13 +58,10 @@ impl<'r> Runs<'r> {
         class: usize,
         passed_over: usize,
     ) -> Result<Claim<'r>, NoCell> {
-        match self.occupancy().claim(head, class, passed_over)? {
-            Claimed::Meant(claim) => Ok(claim),
-            Claimed::Another(claim) => {
-                self.put_back(claim);
-                Err(NoCell::Full)
-            }
-        }
+        self.occupancy.claim(head, class, passed_over)?.map_err(|another| {
+            self.put_back(another);
+            NoCell::Full
+        })
     }
 
     /// Gives a claimed cell back untouched. While it was claimed a search may have found its run full
@@ -70,8 +69,8 @@ impl<'r> Runs<'r> {
     /// done here.
     #[cold]
     pub(crate) fn put_back(&self, claim: Claim<'_>) {
-        let group = self.occupancy().put_back(claim);
-        self.search.look_again(group);
+        let group = self.occupancy.put_back(claim);
+        self.look_again(group);
     }
 }
 

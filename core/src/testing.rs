@@ -8,8 +8,10 @@ use std::vec::Vec;
 use self::gate::{Gated, Pages};
 pub(crate) use self::shelf::{REFUSED, Shelf};
 use crate::arena::Arena;
+use crate::buffer::Buffer;
 use crate::entropy::Entropy;
 use crate::error::EntropyError;
+use crate::owner::Owner;
 
 /// Bytes that differ from call to call and are the same in every run.
 pub(crate) struct Counting(pub(crate) u8);
@@ -54,7 +56,7 @@ pub(crate) const fn rounds(natively: usize, in_miri: usize) -> usize {
 pub(crate) fn with_arena<R>(bytes: usize, test: impl FnOnce(&Arena<'_, Gated<'_>>) -> R) -> R {
     let pages = Pages::new(bytes);
     // SAFETY: the pages are of this function.
-    let region = unsafe { pages.region(bytes) };
+    let region = unsafe { pages.region() };
     test(&Arena::with_owner(region, &mut Counting(1), Gated(&pages)).unwrap())
 }
 
@@ -63,4 +65,9 @@ pub(crate) fn with_arena<R>(bytes: usize, test: impl FnOnce(&Arena<'_, Gated<'_>
 pub(crate) fn with_open_arena<R>(bytes: usize, test: impl FnOnce(&Arena<'_>) -> R) -> R {
     let mut region = std::vec![core::mem::MaybeUninit::uninit(); bytes];
     test(&Arena::new(&mut region[..], &mut Counting(1)).unwrap())
+}
+
+/// As many more secrets as there is room for.
+pub(crate) fn fill<'a, O: Owner>(arena: &'a Arena<'_, O>, len: usize) -> Vec<Buffer<'a, O>> {
+    core::iter::from_fn(|| Buffer::new(arena, len).ok()).collect()
 }

@@ -19,7 +19,7 @@ use crate::region::{Leaves, Memory};
 use crate::runs::{
     Cell, EmptyRuns, Group, NoCell, Occupancy, Runs, SearchTables, search_tables_for,
 };
-use crate::sync::{AtomicU8, AtomicUsize, Shared64};
+use crate::sync::{AtomicU8, AtomicUsize};
 
 /// Shapes of one leaf: with one cell, with two, and with three.
 pub(crate) const ONE: usize = shape(1, 1);
@@ -101,7 +101,7 @@ impl Arena {
     /// A cell of a run that a search finds, without leaves for a new one.
     pub(crate) fn take(&self, number: usize) -> Option<Secret> {
         let class = class(number);
-        for head in self.cells.runs.search.runs_with_room(class, 0) {
+        for head in self.cells.runs.runs_with_room(class, 0) {
             match self.take_from(head, class) {
                 Some(ready) => return Some(self.hand_out(ready, number)),
                 None => self.withdraw(head, class),
@@ -126,7 +126,7 @@ impl Arena {
                     continue;
                 }
             };
-            passed_over |= claimed.bit();
+            passed_over |= claimed.cell().bit();
             match claimed.check() {
                 Ok(ready) => return Some(ready),
                 Err((claimed, why)) => self.reject(claimed, why),
@@ -154,19 +154,19 @@ impl Arena {
 
     /// What a release says that is late.
     pub(crate) fn advertise(&self, head: usize, number: usize) {
-        self.cells.runs.search.advertise(head, class(number));
+        self.cells.runs.advertise(head, class(number));
     }
 
     pub(crate) fn withdraw(&self, head: usize, class: usize) {
         let _held = self.lock();
-        self.cells.runs.search.withdraw(head, class);
+        self.cells.runs.withdraw(head, class);
     }
 
     /// A walk over the runs of this class and greater ones that may have room.
     pub(crate) fn walk_over_room(&self, number: usize) {
         let (_held, mut found) = (self.lock(), None);
         loop {
-            found = self.cells.runs.search.next_run_with_room(class(number), found);
+            found = self.cells.runs.next_run_with_room(class(number), found);
             if found.is_none() {
                 return;
             }
@@ -202,10 +202,10 @@ impl Arena {
             panic!("a cell was given back that was not taken")
         };
         if returned.was_full {
-            self.cells.runs.search.advertise(cell.head, cell.shape.class.into());
+            self.cells.runs.advertise(cell.head, cell.shape.class.into());
         }
         if returned.is_empty {
-            self.cells.runs.search.note_empty(cell.head);
+            self.cells.runs.note_empty(cell.head);
         }
     }
 }
@@ -250,7 +250,7 @@ impl Arena {
 
     /// Takes the next run on a walk apart that may be empty; called under the lock.
     fn return_empty_run(&self, walk: &mut EmptyRuns) -> bool {
-        let Some(head) = self.cells.runs.search.next_empty(walk) else {
+        let Some(head) = self.cells.runs.next_empty(walk) else {
             return false;
         };
         if let Some((spare, _)) = self.cells.take_apart(head) {
@@ -270,7 +270,7 @@ impl Arena {
     pub(crate) fn close_and_reopen(&self, head: usize, number: usize) {
         let (_held, runs) = (self.lock(), &self.cells.runs);
         if runs.occupancy().close(head, &SHAPES[number]) {
-            runs.search.look_again(runs.occupancy().reopen(head, &SHAPES[number]));
+            runs.look_again(runs.occupancy().reopen(head, &SHAPES[number]));
         }
     }
 }
@@ -294,7 +294,7 @@ impl Arena {
         let claimed = unsafe { self.cells.take_back_block(head) };
         assert_eq!(claimed.check_release(offset, layout), Ok(()));
         let spare = claimed.release();
-        occupancy.set_kinds(spare.leaves(), Kind::Vacant);
+        occupancy.vacate(spare.leaves());
         let _held = self.lock();
         self.buddy.give_back(spare.into_leaves());
     }
@@ -395,7 +395,7 @@ impl Tables {
         let masks = |count| (0..count).map(|_| Mask::empty()).collect();
         Self {
             kinds: (0..LEAVES).map(|_| AtomicU8::new(0)).collect(),
-            groups: vec![Group::closed(Shared64::new(0))],
+            groups: vec![Group::closed(0)],
             heads: (0..heads).map(|_| AtomicUsize::new(0)).collect(),
             classes: masks(classes),
             empty: masks(empty),

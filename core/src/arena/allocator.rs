@@ -103,8 +103,8 @@ unsafe impl<O: Owner> Allocator for &Arena<'_, O> {
         old: Layout,
         new: Layout,
     ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the contract is the same, and the new memory is no shorter.
-        unsafe { self.relocate(pointer, old, new, old.size()) }
+        // SAFETY: the contract is the same.
+        unsafe { self.relocate(pointer, old, new) }
     }
 
     unsafe fn grow_zeroed(
@@ -123,23 +123,21 @@ unsafe impl<O: Owner> Allocator for &Arena<'_, O> {
         old: Layout,
         new: Layout,
     ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the contract is the same, and the old memory is no shorter.
-        unsafe { self.relocate(pointer, old, new, new.size()) }
+        // SAFETY: the contract is the same.
+        unsafe { self.relocate(pointer, old, new) }
     }
 }
 
 impl<O: Owner> Arena<'_, O> {
-    /// Copies `length` bytes to memory of another layout, and releases what they were in.
+    /// Copies what fits to memory of another layout, and releases what it was in.
     ///
     /// # Safety
-    /// - `pointer` was allocated for `old` and is live, and the caller uses it no more if this succeeds;
-    /// - neither layout is shorter than `length`.
+    /// `pointer` was allocated for `old` and is live, and the caller uses it no more if this succeeds.
     unsafe fn relocate(
         &self,
         pointer: NonNull<u8>,
         old: Layout,
         new: Layout,
-        length: usize,
     ) -> Result<NonNull<[u8]>, AllocError> {
         if old == new {
             return Ok(NonNull::slice_from_raw_parts(pointer, new.size()));
@@ -147,8 +145,8 @@ impl<O: Owner> Arena<'_, O> {
         let memory = Arena::allocate(self, new).map_err(|_| AllocError)?;
         let copy = Copy { arena: self, memory: memory.cast(), layout: new };
         let window = self.owner.open(Door::Expose);
-        // SAFETY: both are long enough (contract), and the second was just allocated.
-        unsafe { copy.memory.copy_from_nonoverlapping(pointer, length) };
+        // SAFETY: neither is shorter than this, and the second was just allocated.
+        unsafe { copy.memory.copy_from_nonoverlapping(pointer, old.size().min(new.size())) };
         drop(window);
         // SAFETY: the memory is the caller's, who gives it up (contract).
         unsafe { self.give_up(pointer, old) };
@@ -178,11 +176,11 @@ impl<O: Owner> Arena<'_, O> {
         let _window = self.owner.open(Door::Inspect);
         let Some(offset) = self.cells.leaves.offset_of(pointer) else { return false };
         let occupancy = self.cells.runs.occupancy();
+        let _held = self.ledger.lock();
         let Some(cell) = occupancy.cell_at(offset) else {
             return occupancy.kind(offset.saturating_sub(1) / LEAF) == Kind::BlockQuarantined;
         };
-        let _held = self.ledger.lock();
-        // SAFETY: under the lock no run is taken apart.
+        // SAFETY: the run was found under the lock, which keeps it.
         unsafe { self.cells.between(cell) }.state() == Some(State::QUARANTINED)
     }
 }

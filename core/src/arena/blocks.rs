@@ -75,7 +75,7 @@ impl<O: Owner> Arena<'_, O> {
             }
             Ok(()) => {
                 let spare = claimed.release();
-                occupancy.set_kinds(spare.leaves(), Kind::Vacant);
+                occupancy.vacate(spare.leaves());
                 self.give_back(spare);
                 Ok(())
             }

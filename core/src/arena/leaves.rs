@@ -21,7 +21,7 @@ pub(super) struct Ledger {
     /// Leaves in runs and blocks, now and at most.
     pub(super) cut: usize,
     pub(super) peak: usize,
-    /// Cells in the runs of each class.
+    /// Cells in the runs of each class, and in those for which leaves were taken that turned out damaged.
     pub(super) cells: [u32; CLASSES],
     /// Cells and blocks that were damaged.
     pub(super) quarantined_cells: usize,
@@ -44,7 +44,7 @@ impl Ledger {
 pub(super) enum Room {
     /// Leaves for a run of the shape with this number.
     Leaves(Spare, usize),
-    /// A run of a class that may have room.
+    /// The class and the first leaf of a run that may have room.
     Run(usize, usize),
 }
 
@@ -87,8 +87,8 @@ impl<O: Owner> Arena<'_, O> {
             })
         };
         let in_another_run = || {
-            let (class, head) = self.cells.runs.search.next_run_with_room(class, tried)?;
-            Some(Room::Run(head, class))
+            let (class, head) = self.cells.runs.next_run_with_room(class, tried)?;
+            Some(Room::Run(class, head))
         };
         self.under_lock(for_run, in_another_run)
     }
@@ -103,8 +103,8 @@ impl<O: Owner> Arena<'_, O> {
 
     /// A run of a class that is not much larger, and may have room. Called under the lock.
     fn run_of_larger(&self, class: usize) -> Option<Room> {
-        let (larger, head) = self.cells.runs.search.next_run_with_room(class + 1, None)?;
-        (2 * CELL_SIZES[larger] <= 3 * CELL_SIZES[class]).then_some(Room::Run(head, larger))
+        let (larger, head) = self.cells.runs.next_run_with_room(class + 1, None)?;
+        (2 * CELL_SIZES[larger] <= 3 * CELL_SIZES[class]).then_some(Room::Run(larger, head))
     }
 
     /// Opens a run of `class` apart from those of other threads, so that they do not slow each other
@@ -116,7 +116,7 @@ impl<O: Owner> Arena<'_, O> {
         if leaves < LARGE {
             return None;
         }
-        let canary = plan::draw(&self.drbg);
+        let canary = plan::fresh_canary(&self.drbg);
         let (spare, number) = {
             let mut ledger = self.ledger.lock();
             if ledger.cells[class] == 0 || ledger.cut > leaves / 2 {
@@ -153,7 +153,7 @@ impl<O: Owner> Arena<'_, O> {
         otherwise: impl FnOnce() -> Option<R>,
     ) -> Option<R> {
         // Drawn here, for drawing takes longer than all that is done under the lock.
-        let canary = plan::draw(&self.drbg);
+        let canary = plan::fresh_canary(&self.drbg);
         let mut walk = EmptyRuns::default();
         loop {
             let mut ledger = self.ledger.lock();
@@ -187,7 +187,7 @@ impl<O: Owner> Arena<'_, O> {
     /// Called under the lock.
     pub(super) fn return_empty_runs(&self, ledger: &mut Ledger, walk: &mut EmptyRuns) -> bool {
         for done in 0..A_FEW {
-            let Some(head) = self.cells.runs.search.next_empty(walk) else {
+            let Some(head) = self.cells.runs.next_empty(walk) else {
                 return done > 0;
             };
             if let Some((spare, shape)) = self.cells.take_apart(head) {

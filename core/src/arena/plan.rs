@@ -10,7 +10,7 @@ use crate::lock::{Lock, Mutex};
 use crate::owner::Owner;
 use crate::region::{Carver, Region};
 use crate::runs::{Group, Occupancy, Runs, SearchTables, search_tables_for};
-use crate::sync::{AtomicU8, AtomicUsize, Shared64};
+use crate::sync::{AtomicU8, AtomicUsize};
 
 /// The sizes of the tables for a number of leaves.
 pub(super) struct Plan {
@@ -29,17 +29,15 @@ impl Plan {
         if bytes > limit {
             return Err(ArenaError::RegionTooLarge { bytes, limit });
         }
-        let padding = region.padding_to(LEAF);
         let mut leaves = bytes / LEAF;
         while leaves > 0 {
             let plan = Self::for_leaves(leaves);
-            // Tables begin where the region does; leaves begin at the next whole leaf.
-            let tables = plan.table_bytes::<O>(region.padding_to(align_of::<Group>()));
-            let end = tables + (padding + LEAF - tables % LEAF) % LEAF + leaves * LEAF;
-            if end <= bytes {
+            let needed = plan.bytes::<O>(region.address());
+            if needed <= bytes {
                 return Ok(plan);
             }
-            leaves -= ((end - bytes) / (LEAF + MOST_TABLE_BYTES)).max(1);
+            let over = (needed - bytes) / (LEAF + MOST_TABLE_BYTES);
+            leaves = leaves.saturating_sub(over.max(1));
         }
         Err(ArenaError::RegionTooSmall { bytes, needed: least_region::<O>() })
     }
@@ -53,8 +51,15 @@ impl Plan {
         }
     }
 
-    /// Where the tables end, if they begin at the aligned offset `start`.
-    fn table_bytes<O: Owner>(&self, start: usize) -> usize {
+    /// How many bytes of a region at `address` it takes: tables from there on, and leaves from the next whole
+    /// leaf on.
+    fn bytes<O: Owner>(&self, address: usize) -> usize {
+        let start = address % alignment::<O>();
+        self.tables_end::<O>(start).next_multiple_of(LEAF) + self.leaves * LEAF - start
+    }
+
+    /// Where the tables end, if they begin at `start` or the next aligned address.
+    fn tables_end<O: Owner>(&self, start: usize) -> usize {
         let [heads, classes, empty] = self.search;
         let mut end = start;
         end = after::<Mutex<Drbg, O::Lock>>(end, 1);
@@ -71,8 +76,9 @@ impl Plan {
         region: Region<'r>,
         seed: &Seed,
     ) -> Result<Tables<'r, O::Lock>, ArenaError> {
-        let (bytes, needed) = (region.len(), least_region::<O>());
-        self.carve_tables(region.carve(), seed).ok_or(ArenaError::RegionTooSmall { bytes, needed })
+        let bytes = region.len();
+        self.carve_tables(region.carve(), seed)
+            .ok_or_else(|| ArenaError::RegionTooSmall { bytes, needed: least_region::<O>() })
     }
 
     fn carve_tables<'r, L: Lock>(
@@ -82,7 +88,7 @@ impl Plan {
     ) -> Option<Tables<'r, L>> {
         let drbg = carver.table(1, || Mutex::new(Drbg::unseeded()))?.first()?;
         drbg.lock().reseed(seed);
-        let groups = carver.table(self.groups, || Group::closed(Shared64::new(draw(drbg))))?;
+        let groups = carver.table(self.groups, || Group::closed(fresh_canary(drbg)))?;
         let word = || AtomicUsize::new(0);
         let free = carver.table(self.buddy.0, word)?;
         let [heads, classes, empty] = self.search;
@@ -109,26 +115,26 @@ pub(super) struct Tables<'r, L> {
 }
 
 /// A fresh secret for canaries.
-pub(super) fn draw<L: Lock>(drbg: &Mutex<Drbg, L>) -> u64 {
+pub(super) fn fresh_canary<L: Lock>(drbg: &Mutex<Drbg, L>) -> u64 {
     let mut bytes = [0; 8];
     drbg.lock().fill(&mut bytes);
     u64::from_ne_bytes(bytes)
 }
 
-/// Where `count` values of `T` end that begin at `offset` or the next aligned one.
-fn after<T>(offset: usize, count: usize) -> usize {
-    offset.next_multiple_of(align_of::<T>()) + count * size_of::<T>()
+/// Where `count` values of `T` end that begin at `start` or the next aligned address.
+fn after<T>(start: usize, count: usize) -> usize {
+    start.next_multiple_of(align_of::<T>()) + count * size_of::<T>()
 }
 
 /// The shortest region in bytes that holds an arena at any address.
 fn least_region<O: Owner>() -> usize {
     let plan = Plan::for_leaves(1);
-    let at = |address: usize| {
-        let padding = address.wrapping_neg() % align_of::<Group>();
-        let end = plan.table_bytes::<O>(padding);
-        end + (address + end).wrapping_neg() % LEAF + LEAF
-    };
-    (0..LEAF).map(at).max().unwrap_or(LEAF)
+    (0..alignment::<O>()).map(|address| plan.bytes::<O>(address)).max().unwrap_or(LEAF)
+}
+
+/// What all that lies in a region is aligned to.
+fn alignment<O: Owner>() -> usize {
+    align_of::<Mutex<Drbg, O::Lock>>().max(LEAF)
 }
 
 /// More than the tables take for one leaf, in bytes.
@@ -136,10 +142,15 @@ const MOST_TABLE_BYTES: usize = 32;
 
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {
+    use core::mem::MaybeUninit;
     use std::vec::Vec;
 
     use super::*;
-    use crate::owner::Spin;
+    use crate::arena::Arena;
+    use crate::lock::SpinLock;
+    use crate::owner::{Door, Spin};
+    use crate::shards::Shards;
+    use crate::testing::{Counting, rounds};
 
     #[test]
     fn a_region_with_more_leaves_than_can_be_counted_is_refused() {
@@ -158,5 +169,51 @@ mod tests {
         assert_eq!(leaves_in(limit + 1), Err(too_large));
         let leaves = leaves_in(limit).unwrap();
         assert!((MAX_LEAVES / 100 * 95..MAX_LEAVES).contains(&leaves), "{leaves} leaves");
+    }
+
+    /// A lock that is aligned to more than a leaf.
+    #[repr(align(512))]
+    struct Padded(SpinLock);
+
+    // SAFETY: all is the inner lock's.
+    unsafe impl Lock for Padded {
+        const UNLOCKED: Self = Self(SpinLock::UNLOCKED);
+
+        fn acquire(&self) {
+            self.0.acquire();
+        }
+
+        unsafe fn release(&self) {
+            // SAFETY: the contract is the same.
+            unsafe { self.0.release() }
+        }
+    }
+
+    struct Aligned;
+
+    impl Owner for Aligned {
+        type Lock = Padded;
+        type Shards = Shards<1>;
+        type Window<'o> = ();
+
+        fn open(&self, _: Door) {}
+    }
+
+    #[test]
+    fn the_region_that_is_said_to_be_needed_is_enough_wherever_it_begins() {
+        let made = |bytes: &mut [MaybeUninit<u8>]| {
+            Arena::with_owner(bytes, &mut Counting(1), Aligned).map(|arena| arena.capacity())
+        };
+        let mut memory = std::vec![MaybeUninit::uninit(); 4096];
+        let Err(ArenaError::RegionTooSmall { needed, .. }) = made(&mut memory[..512]) else {
+            panic!("512 bytes are enough");
+        };
+        for start in (0..512).step_by(rounds(1, 37)) {
+            assert!(made(&mut memory[start..start + 512]).is_err(), "at {start}");
+            assert!(made(&mut memory[start..start + needed]).is_ok(), "at {start}");
+            let bytes = 4096 - 512;
+            let leaves = made(&mut memory[start..start + bytes]).unwrap() / LEAF;
+            assert!((bytes - needed) / (LEAF + MOST_TABLE_BYTES) <= leaves, "{leaves} at {start}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use super::*;
 use crate::secret::Secret;
-use crate::testing::{Counting, rounds, with_arena};
+use crate::testing::{Counting, fill, rounds, with_arena};
 
 fn seal<O: Owner>(enclave: &Enclave<'_, O>, secret: &[u8], context: &[u8]) -> Sealed<Vec<u8>> {
     enclave.seal(secret, context, vec![0; Enclave::record_len(secret.len())]).unwrap()
@@ -110,7 +110,7 @@ fn refresh_keeps_and_destroy_ends_what_was_sealed() {
         enclave.destroy();
         assert!(enclave.is_destroyed());
         // Who cannot open at all is not told of room.
-        let _full: Vec<_> = std::iter::from_fn(|| Buffer::new(arena, 6).ok()).collect();
+        let _full = fill(arena, 6);
         assert_eq!(enclave.open(&sealed, b"").unwrap_err(), OpenError::Destroyed);
         let error = enclave.seal(b"secret", b"", vec![0; 30]).unwrap_err();
         assert_eq!(error, SealError::Destroyed);

@@ -28,8 +28,8 @@ pub(crate) struct Group {
 
 impl Group {
     /// A group without an open run.
-    pub(crate) fn closed(canary: Shared64) -> Self {
-        Self { canary, taken: AtomicUsize::new(!FROZEN) }
+    pub(crate) fn closed(canary: u64) -> Self {
+        Self { canary: Shared64::new(canary), taken: AtomicUsize::new(!FROZEN) }
     }
 }
 
@@ -45,8 +45,9 @@ pub(crate) struct Cell<'r> {
 }
 
 impl<'r> Cell<'r> {
+    /// The cell's bit in its group's word, for passing over it.
     #[inline]
-    fn bit(self) -> usize {
+    pub(crate) fn bit(self) -> usize {
         1 << (first_bit(self.head) + self.index)
     }
 
@@ -91,25 +92,19 @@ impl<'r> Claim<'r> {
         self.cell
     }
 
-    /// The cell's bit, for passing over it.
-    #[inline]
-    pub(crate) fn bit(&self) -> usize {
-        self.cell.bit()
-    }
-
-    /// Gives the cell back: from here on it counts as free, though it is not ready until its canary
-    /// says so.
+    /// Gives the cell back, if it is taken: from here on it counts as free, though it is not ready until its
+    /// canary says so.
     ///
     /// If the run is frozen, the cell may be wiped only when that is over.
     #[inline(always)]
-    pub(crate) fn give_back(self) -> Result<Returned, NotTaken> {
+    pub(crate) fn give_back(self) -> Option<Returned> {
         let Cell { head, shape, group, .. } = self.cell;
         let (bit, lane) = (self.cell.bit(), lane(head, shape));
         let before = group.taken.fetch_and(!bit, SeqCst);
         if before & bit == 0 {
-            return Err(NotTaken);
+            return None;
         }
-        Ok(Returned {
+        Some(Returned {
             was_full: before & lane == lane,
             is_empty: before & lane == bit,
             was_frozen: before & FROZEN != 0,
@@ -125,21 +120,12 @@ pub(crate) struct Returned {
     pub(crate) was_frozen: bool,
 }
 
-/// A cell was given back that was not taken.
-pub(crate) struct NotTaken;
-
 /// Why no cell was claimed.
 pub(crate) enum NoCell {
     /// There is none that is free.
     Full,
     /// Nobody can know before `thaw`.
     Frozen,
-}
-
-/// A claim on a cell, or on one of another run: that of the run that was meant is no more.
-pub(super) enum Claimed<'r> {
-    Meant(Claim<'r>),
-    Another(Claim<'r>),
 }
 
 impl<'r> Occupancy<'r> {
@@ -166,8 +152,8 @@ impl<'r> Occupancy<'r> {
         self.kinds[leaf].store(kind.byte(), Release);
     }
 
-    pub(crate) fn set_kinds(&self, leaves: Range<usize>, kind: Kind) {
-        self.kinds[leaves].iter().for_each(|byte| byte.store(kind.byte(), Release));
+    pub(crate) fn vacate(&self, leaves: Range<usize>) {
+        self.kinds[leaves].iter().for_each(|kind| kind.store(Kind::Vacant.byte(), Release));
     }
 
     /// Changes the kind of `leaf` from one to another, or says what it is instead.
@@ -190,7 +176,7 @@ impl<'r> Occupancy<'r> {
     /// How many leaves the block at `head` has.
     pub(crate) fn block_len(&self, head: usize) -> usize {
         let (mut rest, mut worth) = (0, 1);
-        for leaf in (head + 1..self.leaves()).take(MOST_DIGITS) {
+        for leaf in (head + 1..self.leaves()).take(MOST_DIGITS as usize) {
             let Kind::BlockRest(digit) = self.kind(leaf) else { break };
             rest += digit * worth;
             worth *= DIGITS;
@@ -223,14 +209,15 @@ impl<'r> Occupancy<'r> {
     }
 
     /// Claims the first free cell of the run at `head`, if it is one of `class`, but none of those
-    /// whose bits are in `passed_over`. Nobody has looked yet whether the cell is ready.
+    /// whose bits are in `passed_over`. Nobody has looked yet whether the cell is ready. `Ok(Err(…))` is a
+    /// cell of another run: the one that was meant was taken apart meanwhile.
     #[inline(always)]
     pub(super) fn claim(
         &self,
         head: usize,
         class: usize,
         passed_over: usize,
-    ) -> Result<Claimed<'r>, NoCell> {
+    ) -> Result<Result<Claim<'r>, Claim<'r>>, NoCell> {
         let kind = self.kinds[head].load(Acquire);
         let shape = shape_of(kind).filter(|shape| usize::from(shape.class) == class);
         let shape = shape.ok_or(NoCell::Full)?;
@@ -255,9 +242,9 @@ impl<'r> Occupancy<'r> {
                 cell: Cell { head, index: bit.trailing_zeros() as usize - first, shape, group },
             };
             if self.kinds[head].load(Relaxed) != kind {
-                return Ok(Claimed::Another(claim));
+                return Ok(Err(claim));
             }
-            return Ok(Claimed::Meant(claim));
+            return Ok(Ok(claim));
         }
     }
 
@@ -340,5 +327,5 @@ fn lane(head: usize, shape: &Shape) -> usize {
 const FROZEN: usize = 1 << (WORD_BITS - 1);
 
 /// Digits of the longest block's number of leaves.
-const MOST_DIGITS: usize = 5;
-const _: () = assert!(DIGITS.pow(5) > crate::buddy::MAX_LEAVES);
+const MOST_DIGITS: u32 = 5;
+const _: () = assert!(DIGITS.pow(MOST_DIGITS) > crate::buddy::MAX_LEAVES);

@@ -7,21 +7,10 @@
 use core::ops::Range;
 use core::sync::atomic::Ordering::{Acquire, SeqCst};
 
-use super::occupancy::Occupancy;
+use super::{Occupancy, Runs};
 use crate::classes::{CLASSES, WORD_BITS};
 use crate::index::{Index, KINDS, Mask, masks_for};
-use crate::lent::Lent;
 use crate::sync::{AtomicUsize, fence};
-
-pub(crate) struct Search<'r> {
-    occupancy: Occupancy<'r>,
-    /// For each place of [`PLACE`] leaves, the first leaves of runs that may have room.
-    heads: Lent<'r, [AtomicUsize]>,
-    /// The classes of those runs.
-    classes: Index<'r>,
-    /// The runs that may have no taken cell: a kind for each leaf of a place of [`KINDS`].
-    empty: Index<'r>,
-}
 
 /// The tables of a search, all zero.
 pub(crate) struct SearchTables<'r> {
@@ -43,8 +32,9 @@ pub(crate) struct EmptyRuns {
     place: usize,
 }
 
-impl<'r> Search<'r> {
-    pub(super) fn new(occupancy: Occupancy<'r>, tables: &SearchTables<'r>) -> Self {
+impl<'r> Runs<'r> {
+    /// Runs over closed tables: all leaves vacant, all groups closed, nothing marked.
+    pub(crate) fn new(occupancy: Occupancy<'r>, tables: &SearchTables<'r>) -> Self {
         let places = occupancy.leaves().div_ceil(KINDS);
         Self {
             occupancy,
@@ -52,11 +42,6 @@ impl<'r> Search<'r> {
             classes: Index::new(tables.classes, tables.heads.len()),
             empty: Index::new(tables.empty, places),
         }
-    }
-
-    #[inline(always)]
-    pub(super) fn occupancy(&self) -> &Occupancy<'r> {
-        &self.occupancy
     }
 
     /// Says that the run of `class` at `head` has room.

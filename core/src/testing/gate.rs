@@ -18,31 +18,26 @@ pub(crate) struct Pages {
 
 // SAFETY: the memory is used through regions and windows, whose owners see to threads.
 unsafe impl Sync for Pages {}
-// SAFETY: as above.
-unsafe impl Send for Pages {}
 
 /// The owner of memory in such pages.
-#[derive(Clone, Copy)]
 pub(crate) struct Gated<'p>(pub(crate) &'p Pages);
 
 /// Keeps the pages open.
 pub(crate) struct Window<'p>(&'p Pages);
 
 impl Pages {
-    pub(crate) fn new(bytes: usize) -> Self {
-        let len = bytes.max(1);
+    pub(crate) fn new(len: usize) -> Self {
         let Some(begin) = NonNull::new(map(len)) else { panic!("there is no memory") };
         Self { begin, len, windows: Mutex::new(0) }
     }
 
-    /// So many bytes of their memory.
+    /// Their memory.
     ///
     /// # Safety
     /// It is made once.
-    pub(crate) unsafe fn region(&self, bytes: usize) -> Region<'_> {
-        assert!(bytes <= self.len);
+    pub(crate) unsafe fn region(&self) -> Region<'_> {
         // SAFETY: it is mapped as long as the pages live, and nobody else has it, as is promised.
-        unsafe { Region::from_raw(self.begin, bytes) }
+        unsafe { Region::from_raw(self.begin, self.len) }
     }
 
     fn protect(&self, protection: i32) {
