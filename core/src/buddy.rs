@@ -1,11 +1,11 @@
 //! The buddy allocator: which leaves are free, and where so many in a row are.
 //!
 //! ```text
-//! order 7                    ┌ start 0, end 70, longest 70 ┐
-//! order 6 (a word of bits)   0…0 1…1 (6 free at its end)    1…1 (64, all free)
+//! order 1                    ┌ start 0, end 70, longest 70 ┐
+//! order 0 (a word of bits)   0…0 1…1 (6 free at its end)    1…1 (64, all free)
 //! ```
 //!
-//! Each block of 2^order leaves, from a word's bits upwards, knows how many leaves are free at its
+//! Each block of 2^order words knows how many leaves are free at its
 //! start, at its end and in a row at most; two buddies join by adding up what meets in the middle. So
 //! the lowest stretch that is long enough is found on one way down, wherever it begins, and a
 //! stretch is taken or given back on two: the time grows with the logarithm of the region.
@@ -392,11 +392,9 @@ mod tests {
             let buddy = tables.buddy(leaves);
             let mut free = std::vec![true; leaves];
             let mut taken: Vec<Range<usize>> = Vec::new();
-            let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+            let mut noise = Noise(leaves as u64);
             for step in 0..rounds(2000, 2000 / leaves.max(20)) {
-                random ^= random << 13;
-                random ^= random >> 7;
-                random ^= random << 17;
+                let random = noise.word();
                 let pick = usize::try_from(random >> 33).unwrap();
                 let count = 1 + pick % if step % 5 == 0 { leaves } else { 33 };
                 let from = pick % leaves;
@@ -465,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tables_have_hardly_more_than_a_bit_for_each_leaf() {
+    fn there_is_hardly_more_than_a_block_for_each_word() {
         for leaves in [1, 64, 249, 32_000, 1 << 22, MAX_LEAVES] {
             let (words, blocks) = tables_for(leaves);
             assert!(words * WORD_BITS < leaves + WORD_BITS);

@@ -184,7 +184,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-    use crate::testing::rounds;
+    use crate::testing::{Noise, rounds};
 
     fn masks(places: usize) -> Vec<Mask> {
         (0..masks_for(places)).map(|_| Mask::empty()).collect()
@@ -196,11 +196,9 @@ mod tests {
             let masks = masks(places);
             let index = Index::new(&masks, places);
             let mut marked = BTreeSet::new();
-            let mut random = 0x2545_f491_4f6c_dd1d_u64;
-            for step in 0..rounds(3000, 150) {
-                random ^= random << 13;
-                random ^= random >> 7;
-                random ^= random << 17;
+            let mut noise = Noise(places as u64);
+            for step in 0..rounds(3000, 60) {
+                let random = noise.word();
                 let number = usize::try_from(random >> 33).unwrap();
                 let (place, kind) = (number % places, number / places % 5 * 15);
                 match random % 4 {
