@@ -105,7 +105,7 @@ pub struct StoreMetrics {
     pub lingering: usize,
     /// How often a secret was decrypted to be read by whoever asks.
     pub decryptions: u64,
-    /// How often one that lingered was given up because room was needed.
+    /// How often one that lingered was given up because room was needed, or the vault was destroyed.
     pub given_up: u64,
 }
 

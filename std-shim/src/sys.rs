@@ -22,7 +22,8 @@ pub(crate) use processor::random_word;
 #[cfg(test)]
 pub(crate) use terminal::pseudo_terminal;
 pub(crate) use terminal::{Echo, echo_off};
-pub(crate) use wipe::{at_exit, wipe_bytes, wipe_raw};
+use wipe::wipe;
+pub(crate) use wipe::{Wiped, at_exit, wipe_bytes};
 
 #[cfg(target_os = "linux")]
 mod clock_set;
@@ -42,14 +43,10 @@ pub(crate) use clock_set::clock_set;
 #[cfg(target_os = "linux")]
 pub(crate) use futex::{OWNER_DIED, WAITERS, has_thread, lock_pi, thread_id, unlock_pi};
 #[cfg(target_os = "linux")]
-use linux::wipe;
-#[cfg(target_os = "linux")]
-pub(crate) use linux::{effective_capabilities, fill_random, fork_word, is_dumpable};
-#[cfg(target_os = "macos")]
-use macos::wipe;
+pub(crate) use linux::{effective_capabilities, fill_random, fork_word, is_dumpable, wipe_raw};
 #[cfg(target_os = "macos")]
 pub(crate) use macos::{
-    UnfairLock, ask_for_secret_memory, fill_random, fork_word, read_control, wired_bytes,
+    UnfairLock, ask_for_secret_memory, fill_random, fork_word, read_control, wipe_raw, wired_bytes,
 };
 #[cfg(target_os = "linux")]
 pub(crate) use secret::ask_for_secret_memory;

@@ -1,7 +1,6 @@
 //! The seed of one secret.
 
 use std::fmt::{self, Debug, Display, Formatter};
-use std::mem;
 
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Unexpected, Visitor};
@@ -219,11 +218,11 @@ where
     }
 
     fn visit_string<R: Error>(self, text: String) -> Result<T, R> {
-        self.keep_copy(&Wiped(text.into_bytes()).0, Given::Text)
+        self.keep_copy(&sys::Wiped(text.into_bytes()).0, Given::Text)
     }
 
     fn visit_byte_buf<R: Error>(self, bytes: Vec<u8>) -> Result<T, R> {
-        self.keep_copy(&Wiped(bytes).0, Given::Bytes)
+        self.keep_copy(&sys::Wiped(bytes).0, Given::Bytes)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut numbers: A) -> Result<T, A::Error> {
@@ -358,16 +357,6 @@ impl ReadAs for [u8] {
 
 impl<const N: usize> ReadAs for [u8; N] {
     const FORM: Form = Form::Array(N);
-}
-
-/// Bytes on the heap that are wiped before they are given back.
-struct Wiped(Vec<u8>);
-
-impl Drop for Wiped {
-    fn drop(&mut self) {
-        let mut bytes = mem::take(&mut self.0);
-        sys::wipe_bytes(&mut bytes);
-    }
 }
 
 impl<K> Debug for SecretSeed<'_, K> {

@@ -25,22 +25,13 @@ impl Vault {
         let Some(value) = env::var_os(name) else {
             return Ok(None);
         };
-        let value = Wiped(value.into_encoded_bytes());
+        let value = sys::Wiped(value.into_encoded_bytes());
         if value.0.len() > limit {
             return Err(ReadError::TooLong { limit });
         }
         let mut secret = self.try_allocate(value.0.len())?;
         secret.expose_secret_mut().copy_from_slice(&value.0);
         Ok(Some(secret))
-    }
-}
-
-/// Bytes on the heap that are wiped before they are given back.
-struct Wiped(Vec<u8>);
-
-impl Drop for Wiped {
-    fn drop(&mut self) {
-        sys::wipe_bytes(&mut self.0);
     }
 }
 

@@ -52,10 +52,14 @@ impl Mapping {
     }
 }
 
-/// Overwrites `bytes` with zeros at the speed of memset; the call cannot be left out.
-pub(super) fn wipe(bytes: &mut [MaybeUninit<u8>]) {
-    // SAFETY: the slice is valid for writes over its length, and zeros are valid in it.
-    unsafe { libc::explicit_bzero(bytes.as_mut_ptr().cast(), bytes.len()) }
+/// Overwrites raw memory with zeros, `explicit_bzero(3)`: the compiler cannot leave it out, as it may a
+/// memset. Async-signal-safe.
+///
+/// # Safety
+/// The bytes are mapped and writable. Whoever else uses them can do with zeros.
+pub(crate) unsafe fn wipe_raw(base: NonNull<MaybeUninit<u8>>, len: usize) {
+    // SAFETY: the contract is the same.
+    unsafe { libc::explicit_bzero(base.as_ptr().cast(), len) }
 }
 
 /// Fills `bytes` from the kernel's generator, `getrandom(2)`, waiting until it is seeded.

@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int};
 use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::fork_view::ForkView;
@@ -57,11 +57,14 @@ impl Mapping {
     }
 }
 
-/// Overwrites `bytes` with zeros at the speed of memset; the call cannot be left out.
-pub(super) fn wipe(bytes: &mut [MaybeUninit<u8>]) {
-    // SAFETY: the slice is valid for writes over its length, and zeros are valid in it. It fails
-    // for lengths past RSIZE_MAX only, which no mapping has.
-    let _ = unsafe { libc::memset_s(bytes.as_mut_ptr().cast(), bytes.len(), 0, bytes.len()) };
+/// Overwrites raw memory with zeros, `memset_s(3)`: the compiler cannot leave it out, as it may a memset.
+/// Async-signal-safe.
+///
+/// # Safety
+/// The bytes are mapped and writable. Whoever else uses them can do with zeros.
+pub(crate) unsafe fn wipe_raw(base: NonNull<MaybeUninit<u8>>, len: usize) {
+    // SAFETY: the contract is the same. It fails for lengths past RSIZE_MAX only, which no mapping has.
+    let _ = unsafe { libc::memset_s(base.as_ptr().cast(), len, 0, len) };
 }
 
 /// macOS has no secret memory: always `Unsupported`.
