@@ -24,7 +24,7 @@ use crate::lock::Mutex;
 use crate::owner::{Door, Owner};
 use crate::secret::Secret;
 use crate::sync::{AtomicBool, AtomicUsize, PlainWord};
-use crate::wipe::wipe;
+use crate::wipe::Wiped;
 
 /// A random key in two shares.
 pub(crate) struct Key<'a, O: Owner> {
@@ -157,7 +157,7 @@ impl<'a, O: Owner> Key<'a, O> {
                 loaded.map_err(NoKey::Share)?;
                 let now = self.sequence.load(Relaxed);
                 let version = other.version();
-                if version == now / 2 || is_changing && version == now / 2 + 1 {
+                if version == now / 2 || is_changing && version == next(now) / 2 {
                     let own = self.shares[version % 2].value().iter();
                     for (bytes, word) in key.as_chunks_mut().0.iter_mut().zip(own) {
                         *bytes = word.load(Relaxed).to_ne_bytes();
@@ -199,12 +199,14 @@ impl<'a, O: Owner> Key<'a, O> {
             }
         }
         keeper.store(&other.0)?;
-        if let Some(former) = self.keeper.replace(keeper) {
-            former.forget();
-        } else {
-            let _window = self.arena.owner().open(Door::Key);
-            wipe_share(&self.shares[1]);
-            self.sequence.store(1, Relaxed);
+        match self.keeper.replace(keeper) {
+            Some(former) if core::ptr::addr_eq(former, keeper) => {}
+            Some(former) => former.forget(),
+            None => {
+                let _window = self.arena.owner().open(Door::Key);
+                wipe_share(&self.shares[1]);
+                self.sequence.store(1, Relaxed);
+            }
         }
         Ok(())
     }
@@ -212,15 +214,15 @@ impl<'a, O: Owner> Key<'a, O> {
     /// Changes the own share and the one that a keeper has, in a new version.
     #[cold]
     fn refresh_kept(&self, keeper: &dyn ShareKeeper, fresh: &Bytes) {
-        let Some(version) = self.alone(|is_changing| {
+        let Some(now) = self.alone(|is_changing| {
             let may = !self.is_destroyed() && !core::mem::replace(is_changing, true);
-            may.then(|| self.sequence.load(Relaxed) / 2)
+            may.then(|| self.sequence.load(Relaxed))
         }) else {
             return;
         };
-        let (old, new) = (&self.shares[version % 2], &self.shares[(version + 1) % 2]);
+        let [old, new] = [now, next(now)].map(|sequence| &self.shares[sequence / 2 % 2]);
         let mut other = Kept::zero();
-        let is_kept = keeper.load(&mut other.0).is_ok() && other.version() == version;
+        let is_kept = keeper.load(&mut other.0).is_ok() && other.version() == now / 2;
         if is_kept {
             self.alone(|_| {
                 for (word, (own, fresh)) in
@@ -232,16 +234,20 @@ impl<'a, O: Owner> Key<'a, O> {
                 }
             });
             xor(other.share_mut(), &fresh.0);
-            other.set_version(version + 1);
+            other.set_version(next(now) / 2);
         }
         let is_stored = is_kept && keeper.store(&other.0).is_ok();
         self.alone(|is_changing| {
             *is_changing = false;
             if is_stored {
-                self.sequence.store(2 * (version + 1) + 1, Relaxed);
+                self.sequence.store(next(now), Relaxed);
             }
             wipe_share(if is_stored { old } else { new });
         });
+        // It may have been stored after whoever destroyed the key had it forgotten.
+        if is_stored && self.is_destroyed() {
+            keeper.forget();
+        }
     }
 
     /// Does `work` under the writers' lock.
@@ -278,14 +284,10 @@ pub(crate) enum NoKey {
     Share(ShareError),
 }
 
-/// Key bytes on the stack, wiped when they go.
-struct Bytes([u8; KEY]);
+/// Bytes of a key or a share.
+type Bytes = Wiped<KEY>;
 
 impl Bytes {
-    fn zero() -> Self {
-        Self([0; KEY])
-    }
-
     fn random<O: Owner>(arena: &Arena<'_, O>) -> Result<Self, AllocateError> {
         let mut bytes = Self::zero();
         arena.draw(&mut bytes.0)?;
@@ -297,20 +299,10 @@ impl Bytes {
     }
 }
 
-impl Drop for Bytes {
-    fn drop(&mut self) {
-        wipe(&mut self.0);
-    }
-}
-
-/// What a keeper has: a share, then its version; wiped when it goes.
-struct Kept([u8; SHARE_BYTES]);
+/// What a keeper has: a share, then its version.
+type Kept = Wiped<SHARE_BYTES>;
 
 impl Kept {
-    fn zero() -> Self {
-        Self([0; SHARE_BYTES])
-    }
-
     fn share(&self) -> &[u8] {
         &self.0[..KEY]
     }
@@ -330,10 +322,9 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
-    fn drop(&mut self) {
-        wipe(&mut self.0);
-    }
+/// The sequence number of the next version. After the last one the first comes again.
+fn next(sequence: usize) -> usize {
+    sequence.wrapping_add(2)
 }
 
 fn xor(bytes: &mut [u8], with: &[u8]) {
@@ -357,6 +348,7 @@ const KEY: usize = 32;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
     use std::thread;
     use std::time::Duration;
     use std::vec::Vec;
@@ -476,9 +468,11 @@ mod tests {
             assert_eq!(words(&key), [own, [0; WORDS].to_vec()]);
             let handed: Vec<_> = handed.iter().flat_map(|word| word.to_ne_bytes()).collect();
             assert_eq!(shelf.kept()[..KEY], handed);
-            key.keep_share_with(&other).unwrap();
-            assert_eq!(joined(&key), before);
-            assert!(shelf.is_empty(), "it has moved");
+            for _ in 0..2 {
+                key.keep_share_with(&other).unwrap();
+                assert_eq!(joined(&key), before);
+                assert!(shelf.is_empty(), "it has moved");
+            }
         });
     }
 
@@ -510,6 +504,62 @@ mod tests {
             assert_eq!(joined(&key), before);
             key.refresh();
             assert_eq!(joined(&key), before, "and it can be changed again");
+        });
+    }
+
+    #[test]
+    fn after_the_last_version_the_first_comes_again() {
+        let shelf = Shelf::default();
+        with_arena(4096, |arena| {
+            let mut key = Key::random(arena).unwrap();
+            let before = joined(&key);
+            key.keep_share_with(&shelf).unwrap();
+            key.refresh();
+            key.sequence.store(usize::MAX, Relaxed);
+            let mut kept = Wiped(shelf.kept());
+            kept.set_version(usize::MAX / 2);
+            shelf.store(&kept.0).unwrap();
+            for sequence in [usize::MAX, 1, 3] {
+                assert_eq!((joined(&key), key.sequence.load(Relaxed)), (before, sequence));
+                key.refresh();
+            }
+        });
+    }
+
+    /// Pauses before it answers with the share.
+    struct Pausing(Shelf, Barrier);
+
+    impl ShareKeeper for Pausing {
+        fn store(&self, share: &[u8; SHARE_BYTES]) -> Result<(), ShareError> {
+            self.0.store(share)
+        }
+
+        fn load(&self, share: &mut [u8; SHARE_BYTES]) -> Result<(), ShareError> {
+            let loaded = self.0.load(share);
+            self.1.wait();
+            self.1.wait();
+            loaded
+        }
+
+        fn forget(&self) {
+            self.0.forget();
+        }
+    }
+
+    #[test]
+    fn a_share_that_is_stored_when_the_key_is_destroyed_is_forgotten() {
+        let pausing = Pausing(Shelf::default(), Barrier::new(2));
+        with_arena(4096, |arena| {
+            let mut key = Key::random(arena).unwrap();
+            key.keep_share_with(&pausing).unwrap();
+            thread::scope(|scope| {
+                let refreshing = scope.spawn(|| key.refresh());
+                pausing.1.wait();
+                key.destroy();
+                pausing.1.wait();
+                refreshing.join().unwrap();
+            });
+            assert_eq!((pausing.0.stores.load(Relaxed), pausing.0.is_empty()), (2, true));
         });
     }
 

@@ -28,6 +28,21 @@ pub(crate) fn wipe(bytes: &mut [u8]) {
     zeroize::optimization_barrier(bytes);
 }
 
+/// Bytes on the stack that are wiped when they go.
+pub(crate) struct Wiped<const N: usize>(pub(crate) [u8; N]);
+
+impl<const N: usize> Wiped<N> {
+    pub(crate) fn zero() -> Self {
+        Self([0; N])
+    }
+}
+
+impl<const N: usize> Drop for Wiped<N> {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
 /// As [`PIECE`] says.
 #[inline(never)]
 fn wipe_in_pieces(bytes: &mut [u8]) {

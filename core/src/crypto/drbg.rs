@@ -11,12 +11,9 @@
 use crate::crypto::keystream::{self, KEY, Keystream, LONG_BATCH, NONCE, SHORT_BATCH};
 use crate::entropy::Entropy;
 use crate::error::EntropyError;
-use crate::wipe::wipe;
+use crate::wipe::{Wiped, wipe};
 
-/// The generator. Memory that is all zeros is a valid one that waits for its first `reseed`.
-///
-/// It is never moved: a move would leave a copy of the key behind.
-#[repr(C)]
+/// The generator. It is never moved: a move would leave a copy of the key behind.
 pub(crate) struct Drbg {
     key: [u8; KEY],
     /// The first `available` bytes are output not yet drawn; the others are zero.
@@ -70,26 +67,12 @@ impl Drbg {
     }
 }
 
-/// Fresh bytes on the stack, wiped when they go. They are asked for before the generator is locked:
-/// the source is not ours.
-pub(crate) struct Seed([u8; KEY]);
+/// Fresh bytes. They are asked for before the generator is locked: the source is not ours.
+pub(crate) type Seed = Wiped<KEY>;
 
 impl Seed {
-    pub(crate) fn zero() -> Self {
-        Self([0; KEY])
-    }
-
-    pub(crate) fn fill(
-        &mut self,
-        entropy: &mut (impl Entropy + ?Sized),
-    ) -> Result<(), EntropyError> {
+    pub(crate) fn fill(&mut self, entropy: &mut impl Entropy) -> Result<(), EntropyError> {
         entropy.fill(&mut self.0)
-    }
-}
-
-impl Drop for Seed {
-    fn drop(&mut self) {
-        wipe(&mut self.0);
     }
 }
 
