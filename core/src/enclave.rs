@@ -104,16 +104,14 @@ impl<'a, O: Owner> Enclave<'a, O> {
     ) -> Result<Sealed<S>, SealError> {
         let record = storage.as_mut();
         check_lengths(secret.len(), record.len())?;
-        let Some((counter, rest)) = record.split_first_chunk_mut::<COUNTER>() else {
-            return Err(SealError::RecordLength { needed: Enclave::OVERHEAD, given: 0 });
-        };
+        let (counter, rest) = record.split_at_mut(COUNTER);
         let number = self.take_number()?;
         let (ciphertext, tag) = rest.split_at_mut(secret.len());
         let made = self
             .key
             .with(|key| aead::seal(key, &self.nonce(number), context, secret, ciphertext))?;
         tag.copy_from_slice(&made);
-        *counter = number.to_le_bytes();
+        counter.copy_from_slice(&number.to_le_bytes());
         Ok(Sealed { storage })
     }
 

@@ -98,9 +98,10 @@ impl<A: Allocate> SecretString<A> {
     /// # Errors
     /// There is no room for it.
     pub fn push(&mut self, character: char) -> Result<(), A::Error> {
+        // Before it is anywhere else, from where it would have to be wiped.
+        self.bytes.reserve(character.len_utf8())?;
         let mut bytes = [0; 4];
         let len = character.encode_utf8(&mut bytes).len();
-        self.bytes.reserve(len)?;
         self.bytes.extend_wiping(&mut bytes[..len])
     }
 

@@ -1,6 +1,7 @@
 //! A secret that grows.
 
 use core::fmt::{self, Debug, Formatter};
+use core::slice;
 
 use bytemuck::Pod;
 
@@ -107,8 +108,10 @@ impl<T: Pod, A: Allocate> SecretVec<T, A> {
     ///
     /// # Errors
     /// There is no room for it.
-    pub fn push(&mut self, value: T) -> Result<(), A::Error> {
-        self.extend_from_slice(&[value])
+    pub fn push(&mut self, mut value: T) -> Result<(), A::Error> {
+        let added = self.extend_from_slice(slice::from_ref(&value));
+        wipe(bytemuck::bytes_of_mut(&mut value));
+        added
     }
 
     /// Adds values.

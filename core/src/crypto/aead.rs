@@ -15,9 +15,6 @@
 
 mod poly1305;
 
-use core::error::Error;
-use core::fmt::{self, Display, Formatter};
-
 use ::poly1305::universal_hash::{KeyInit, UniversalHash};
 
 use self::poly1305::{Poly1305, WIDE};
@@ -122,14 +119,6 @@ pub(crate) fn check(
 /// cannot be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TagMismatch;
-
-impl Display for TagMismatch {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("the tag does not match: the ciphertext, its context or the key is another")
-    }
-}
-
-impl Error for TagMismatch {}
 
 /// Section 2.8.1, encryption.
 #[inline]

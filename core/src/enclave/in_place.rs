@@ -74,10 +74,6 @@ impl<'a, O: Owner> Enclave<'a, O> {
         context: &[u8],
         secret: &mut Buffer<'_, O>,
     ) -> Result<[u8; TAG], SealError> {
-        let (len, longest) = (secret.len(), Enclave::LONGEST_SECRET);
-        if len > longest {
-            return Err(SealError::TooLong { len, longest });
-        }
         let (nonce, mut text) = (self.nonce(number), secret.expose_secret_mut());
         Ok(self.key.with(|key| aead::seal_in_place(key, &nonce, context, &mut text))?)
     }
