@@ -140,13 +140,11 @@ impl Registration {
     /// life of a process, and whoever wipes may be a signal handler, which can take no lock.
     pub(crate) fn end(&self) {
         let out =
-            |from| self.0.state.compare_exchange(from, TAKEN, Ordering::AcqRel, Ordering::Acquire);
+            |from| self.0.state.compare_exchange(from, UNUSED, Ordering::AcqRel, Ordering::Acquire);
         let mut backoff = Backoff::new();
         while out(IN_USE) == Err(WIPING) {
             backoff.wait();
         }
-        self.0.base.store(ptr::null_mut(), Ordering::Relaxed);
-        self.0.state.store(UNUSED, Ordering::Release);
         self.0.next_unused.store(ptr::null_mut(), Ordering::Relaxed);
         self.0.put_back();
     }
@@ -166,7 +164,6 @@ impl Node {
         if let Some(rest) = unsafe { rest.as_ref() } {
             rest.put_back();
         }
-        node.state.store(TAKEN, Ordering::Relaxed);
         Some(node)
     }
 
@@ -203,7 +200,7 @@ impl Node {
         let node: &'static Self = Box::leak(Box::new(Self {
             next: AtomicPtr::new(ptr::null_mut()),
             next_unused: AtomicPtr::new(ptr::null_mut()),
-            state: AtomicUsize::new(TAKEN),
+            state: AtomicUsize::new(UNUSED),
             base: AtomicPtr::new(ptr::null_mut()),
             len: AtomicUsize::new(0),
             shut: AtomicU32::new(NEVER),
@@ -278,6 +275,5 @@ const NEVER: u32 = 0;
 const BY_PAGES: u32 = u32::MAX;
 
 const UNUSED: usize = 0;
-const TAKEN: usize = 1;
-const IN_USE: usize = 2;
-const WIPING: usize = 3;
+const IN_USE: usize = 1;
+const WIPING: usize = 2;

@@ -134,7 +134,8 @@ impl<'v, R: Read> SecretReader<'v, R> {
 
     /// Reads once; says how many bytes.
     fn read_more(&mut self, limit: usize) -> Result<usize, ReadError> {
-        self.check_process()?;
+        // In a forked child the chunk is not locked and may not even be mapped.
+        self.vault.check()?;
         let read = self.prefix.len() + self.ahead(<[u8]>::len);
         // One more may be the first byte of a line's end.
         if read > limit.saturating_add(1) {
@@ -179,11 +180,6 @@ impl<'v, R: Read> SecretReader<'v, R> {
 
     fn allocate(&self, len: usize) -> Result<Opened<'v>, OpenError> {
         allocate(self.vault, len, self.timeout)
-    }
-
-    /// In a forked child the chunk is not locked and may not even be mapped.
-    fn check_process(&self) -> Result<(), OpenError> {
-        self.vault.fill_random(&mut [])
     }
 }
 

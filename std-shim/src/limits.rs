@@ -236,8 +236,8 @@ impl Limit {
         bytes.map_or(Self::Unlimited, Self::Bytes)
     }
 
-    /// The bytes; none where there is no limit or it is not known.
-    fn or_none(self) -> u64 {
+    /// The bytes; 0 where there is no limit or it is not known.
+    fn or_zero(self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes,
             _ => 0,

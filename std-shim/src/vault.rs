@@ -483,7 +483,7 @@ impl Vault {
     /// says [`unlocked_bytes`](Self::unlocked_bytes).
     #[must_use]
     pub fn protections(&self) -> Protections {
-        let mut all = self.admission.common.pool.pages().protections();
+        let mut all = self.admission.common.pool.lasting().pages().protections();
         self.admission.look(|pages, _| all = all.and(pages.protections()));
         all
     }
@@ -521,7 +521,7 @@ impl Vault {
     /// [asked for](Builder::key_share) and had.
     #[must_use]
     pub fn key_share(&self) -> KeyShare {
-        let (keyring, _) = self.admission.common.pool.keyring();
+        let (keyring, _) = self.admission.common.pool.lasting().keyring();
         keyring.map_or(KeyShare::LockedMemory, KeyShare::Keyring)
     }
 
@@ -529,7 +529,7 @@ impl Vault {
     /// `None`.
     #[must_use]
     pub fn key_share_refusal(&self) -> Option<KeyShareError> {
-        self.admission.common.pool.keyring().1
+        self.admission.common.pool.lasting().keyring().1
     }
 
     /// Why the system would not lock more when the vault last had to grow within its budget, and

@@ -1,7 +1,6 @@
 //! What the code that `#[derive(SealFields)]` writes for a struct in a document is made of.
 
 use std::fmt::{self, Formatter};
-use std::marker::PhantomData;
 
 use serde::de::value::Error as Other;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, Visitor};
@@ -47,10 +46,10 @@ impl Visitor<'_> for FieldNames {
 /// It is missing.
 #[doc(hidden)]
 pub fn missing_field<'de, T: Deserialize<'de>, E: Error>(name: &'static str) -> Result<T, E> {
-    T::deserialize(Missing(PhantomData)).map_err(|_: Other| E::missing_field(name))
+    T::deserialize(Missing).map_err(|_: Other| E::missing_field(name))
 }
 
-struct Missing(PhantomData<()>);
+struct Missing;
 
 impl<'de> Deserializer<'de> for Missing {
     type Error = Other;

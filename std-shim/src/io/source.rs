@@ -70,12 +70,13 @@ impl SecretSource {
     /// [`SourceError`], at once if the vault is full. What was read is lost.
     pub fn read_text<'v>(&self, vault: &'v Vault, limit: usize) -> Result<Opened<'v>, SourceError> {
         // The end of the line is not part of what the limit is for.
-        let read = self.read_all(vault, limit.saturating_add(2)).map_err(|error| match error {
-            SourceError::Read { error: ReadError::TooLong { .. }, .. } => {
-                self.refuse(ReadError::TooLong { limit })
-            }
-            error => error,
-        })?;
+        let read =
+            self.read_bytes(vault, limit.saturating_add(2)).map_err(|error| match error {
+                SourceError::Read { error: ReadError::TooLong { .. }, .. } => {
+                    self.refuse(ReadError::TooLong { limit })
+                }
+                error => error,
+            })?;
         let text = without_line_end(read, vault).map_err(|error| self.refuse(error.into()))?;
         if text.len() > limit {
             return Err(self.refuse(ReadError::TooLong { limit }));
@@ -93,10 +94,6 @@ impl SecretSource {
         vault: &'v Vault,
         limit: usize,
     ) -> Result<Opened<'v>, SourceError> {
-        self.read_all(vault, limit)
-    }
-
-    fn read_all<'v>(&self, vault: &'v Vault, limit: usize) -> Result<Opened<'v>, SourceError> {
         let read = match self {
             Self::File(path) => vault.read_file(path, limit),
             Self::Descriptor(number) => sys::duplicate(c_int::from(*number))

@@ -45,7 +45,7 @@ enum Change {
 impl Remedy {
     /// For locking `more` bytes beyond those locked now.
     pub(crate) fn for_lock(limits: &Limits, more: u64) -> Self {
-        let set = limits.lock_limit().or_none();
+        let set = limits.lock_limit().or_zero();
         // What is locked, if that is not known, is all that may be; and others may have unlocked since.
         let total = limits.locked.unwrap_or(set).saturating_add(more).max(set.saturating_add(1));
         let total = total.checked_next_multiple_of(limits.page_size as u64).unwrap_or(total);
@@ -59,7 +59,7 @@ impl Remedy {
 
     /// For a control group that may not have `more` bytes of memory.
     pub(crate) fn for_memory(limits: &Limits, more: u64) -> Self {
-        let set = limits.memory.limit.or_none();
+        let set = limits.memory.limit.or_zero();
         let bytes = limits.memory.used.unwrap_or(set).saturating_add(more).max(set);
         Self::new(limits, Change::Memory { bytes })
     }
@@ -76,7 +76,7 @@ impl Remedy {
         quota: Quota,
         more: u64,
     ) -> Self {
-        let set = quota.limit.or_none();
+        let set = quota.limit.or_zero();
         let total = quota.used.unwrap_or(set).saturating_add(more).max(set.saturating_add(1));
         let (amount, within_hard) = within(quota.hard, total, power_of_two(total));
         Self::new(limits, Change::Resource { resource, amount, within_hard })

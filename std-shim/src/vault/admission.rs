@@ -93,7 +93,7 @@ impl Admission {
     #[inline]
     pub(super) fn enclave(&self) -> Result<EnclaveInUse<'_>, OpenError> {
         self.check_process()?;
-        let enclave = self.common.pool.enclave().ok_or(OpenError::Destroyed)?;
+        let enclave = self.common.pool.lasting().enclave().ok_or(OpenError::Destroyed)?;
         Ok(EnclaveInUse { enclave, _balance: Balance::new() })
     }
 
@@ -132,7 +132,7 @@ impl Admission {
     /// Whether this is the process that made the vault, and the vault is still there. Asks no lock.
     #[inline]
     pub(super) fn check_process(&self) -> Result<(), OpenError> {
-        if self.common.pool.pages().is_inherited() {
+        if self.common.pool.lasting().pages().is_inherited() {
             Err(OpenError::Forked)
         } else if emergency::is_wiped() {
             Err(OpenError::Destroyed)
@@ -146,7 +146,7 @@ impl Admission {
     #[inline]
     pub(super) fn check(&self) -> Result<(), OpenError> {
         self.check_process()?;
-        match self.common.pool.enclave() {
+        match self.common.pool.lasting().enclave() {
             Some(enclave) if !enclave.is_destroyed() => Ok(()),
             _ => Err(OpenError::Destroyed),
         }
@@ -154,7 +154,7 @@ impl Admission {
 
     /// What shuts the memory but for windows.
     pub(super) fn windows(&self) -> WindowKind {
-        self.common.pool.pages().protections().windows
+        self.common.pool.lasting().pages().protections().windows
     }
 
     pub(super) fn desks(&self) -> impl Iterator<Item = &Desk> {
@@ -170,7 +170,7 @@ impl Admission {
     pub(super) fn look(&self, mut look: impl FnMut(&LockedPages, &Arena<'_, VaultOwner>)) {
         let _balance = Balance::new();
         self.users().for_each(|user| look(user.pages(), user.arena()));
-        if let Some(memory) = self.common.pool.key_memory() {
+        if let Some(memory) = self.common.pool.lasting().key_memory() {
             look(memory.pages(), memory.arena());
         }
     }
@@ -552,7 +552,7 @@ impl<'v> Party<'v> {
                 pool.grow(seen, shape(all).len, longest, patience)
             };
             match grown {
-                Grown::Here | Grown::ByOthers => is_grown = true,
+                Grown::Changed => is_grown = true,
                 Grown::NotYet => break Err(Denied::NotYet),
                 answer @ (Grown::Refused | Grown::Denied) => {
                     is_grown |= matches!(answer, Grown::Refused);

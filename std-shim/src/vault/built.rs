@@ -10,7 +10,6 @@ use strongroom_core::{Door, Owner, wiping_stack};
 use super::error::OpenError;
 use super::opened::{Exposed, ExposedMut, Opened};
 use super::owned::OwnedOpened;
-use super::segment::VaultOwner;
 
 /// A value of any type in a vault's locked memory, built there ([`Opener::try_build`]) and dropped there:
 /// another crate's signing key, say. The second parameter is the memory: an [`Opened`], or an
@@ -32,7 +31,7 @@ impl<T, S: Holds> Built<T, S> {
         build: impl for<'p> FnOnce(&'p mut MaybeUninit<T>) -> &'p mut T,
     ) -> Result<Self, OpenError> {
         let mut pointer = place::<MaybeUninit<T>>(&memory)?;
-        let window = memory.owner().open(Door::Expose);
+        let window = memory.opened().owner().open(Door::Expose);
         // SAFETY: the memory was allocated for a `T` and is this function's alone.
         let place = unsafe { pointer.as_mut() };
         let value = wiping_stack::<STACK, _>(|| ptr::from_mut(build(place)));
@@ -50,7 +49,7 @@ impl<T, S: Holds> Built<T, S> {
     pub fn try_expose_secret(&self) -> Result<Exposed<'_, T>, OpenError> {
         let pointer = place::<T>(&self.memory)?;
         // SAFETY: `new` has built the value, which nothing has changed but through this guard's like.
-        Ok(Exposed::new(self.memory.owner(), unsafe { pointer.as_ref() }))
+        Ok(Exposed::new(self.memory.opened().owner(), unsafe { pointer.as_ref() }))
     }
 
     /// The value, to be changed for as long as the guard lives.
@@ -61,19 +60,20 @@ impl<T, S: Holds> Built<T, S> {
     pub fn try_expose_secret_mut(&mut self) -> Result<ExposedMut<'_, T>, OpenError> {
         let mut pointer = place::<T>(&self.memory)?;
         // SAFETY: as above, and it is borrowed mutably.
-        Ok(ExposedMut::new(self.memory.owner(), unsafe { pointer.as_mut() }))
+        Ok(ExposedMut::new(self.memory.opened().owner(), unsafe { pointer.as_mut() }))
     }
 }
 
 /// Where a value is, as long as there is anything left of it.
 fn place<T>(memory: &impl Holds) -> Result<NonNull<T>, OpenError> {
+    let memory = memory.opened();
     memory.intact().map(NonNull::cast).ok_or_else(|| memory.gone())
 }
 
 impl<T, S: Holds> Drop for Built<T, S> {
     fn drop(&mut self) {
         if let Ok(pointer) = place::<T>(&self.memory) {
-            let _window = self.memory.owner().open(Door::Expose);
+            let _window = self.memory.opened().owner().open(Door::Expose);
             // SAFETY: the value is there, and ends here; its memory goes after it.
             unsafe { pointer.drop_in_place() };
         }
@@ -93,57 +93,27 @@ impl<T: ?Sized> Holds for Opened<'_, T> {}
 impl<T: ?Sized> Holds for OwnedOpened<T> {}
 
 mod sealed {
-    use std::ptr::NonNull;
-
-    use super::{Exposed, OpenError, Opened, OwnedOpened, VaultOwner};
+    use super::{Opened, OwnedOpened};
 
     pub trait Sealed {
-        /// Where the secret is, as long as there is anything left of it.
-        fn intact(&self) -> Option<NonNull<u8>>;
+        type Value: ?Sized;
 
-        /// Has the gate before the memory.
-        fn owner(&self) -> &VaultOwner;
-
-        /// Why there is nothing left of it.
-        fn gone(&self) -> OpenError;
-
-        /// Its bytes, or none in a forked child that has no such memory.
-        fn bytes(&self) -> Exposed<'_>;
+        fn opened(&self) -> &Opened<'_, Self::Value>;
     }
 
     impl<T: ?Sized> Sealed for Opened<'_, T> {
-        fn intact(&self) -> Option<NonNull<u8>> {
-            self.intact()
-        }
+        type Value = T;
 
-        fn owner(&self) -> &VaultOwner {
-            self.owner()
-        }
-
-        fn gone(&self) -> OpenError {
-            self.gone()
-        }
-
-        fn bytes(&self) -> Exposed<'_> {
-            self.bytes()
+        fn opened(&self) -> &Opened<'_, T> {
+            self
         }
     }
 
     impl<T: ?Sized> Sealed for OwnedOpened<T> {
-        fn intact(&self) -> Option<NonNull<u8>> {
-            self.opened().intact()
-        }
+        type Value = T;
 
-        fn owner(&self) -> &VaultOwner {
-            self.opened().owner()
-        }
-
-        fn gone(&self) -> OpenError {
-            self.opened().gone()
-        }
-
-        fn bytes(&self) -> Exposed<'_> {
-            self.opened().bytes()
+        fn opened(&self) -> &Opened<'_, T> {
+            self.opened()
         }
     }
 }

@@ -143,7 +143,7 @@ impl OpenAs for str {
     }
 
     fn check(opened: &impl Holds) -> Result<(), OpenError> {
-        match str::from_utf8(&opened.bytes()) {
+        match str::from_utf8(&opened.opened().bytes()) {
             Ok(_) => Ok(()),
             Err(_) => Err(OpenError::NotUtf8),
         }

@@ -20,8 +20,8 @@ pub(super) fn fit_together<'p>(
         return sum <= memory;
     }
     let parts = pools.flat_map(|pool| {
-        let apart = pool.key_memory().map_or(0, Memory::bytes);
-        let has_key = pool.enclave().is_some() && apart == 0;
+        let apart = pool.lasting().key_memory().map_or(0, Memory::bytes);
+        let has_key = pool.lasting().enclave().is_some() && apart == 0;
         [(pool.floor() - apart, has_key), (pool.ceiling() - pool.floor(), false)]
     });
     left.sort_unstable_by(|a, b| b.cmp(a));

@@ -38,8 +38,9 @@ impl<'v> Lease<'v> {
         let memory = user.arena().allocate(layout)?.cast();
         let lease = Self { memory, layout, user };
         let window = lease.owner().open(Door::Expose);
+        let mut bytes = NonNull::slice_from_raw_parts(lease.memory, lease.len());
         // SAFETY: it was just allocated, all zero, and is this lease's alone.
-        request.fulfil(enclave, unsafe { lease.bytes().as_mut() })?;
+        request.fulfil(enclave, unsafe { bytes.as_mut() })?;
         drop(window);
         lease.user.note_use();
         Ok(lease)
@@ -53,11 +54,6 @@ impl<'v> Lease<'v> {
     #[inline]
     pub(super) fn len(&self) -> usize {
         self.layout.size()
-    }
-
-    #[inline]
-    fn bytes(&self) -> NonNull<[u8]> {
-        NonNull::slice_from_raw_parts(self.memory, self.len())
     }
 
     /// The bytes that this process has: none, where they would be, in a forked child that has no such

@@ -36,7 +36,7 @@ pub struct Metrics {
     pub faults: usize,
     /// Stretches of locked memory now: one, one for each reserve, and those added under load.
     pub rooms: usize,
-    /// Stretches that were added, and that were given back.
+    /// Stretches that were added.
     pub grown: usize,
     /// Stretches that were given back.
     pub given_back: usize,
@@ -65,7 +65,7 @@ impl Metrics {
             given_back: common.pool.given_back.load(Ordering::Relaxed),
             growth_refusals: common.pool.growth_refusals.load(Ordering::Relaxed),
             unlocked: Some(0),
-            windows: common.pool.pages().protections().windows,
+            windows: common.pool.lasting().pages().protections().windows,
             ..Self::default()
         };
         metrics.rooms = admission.users().count();

@@ -138,11 +138,12 @@ impl<T: ?Sized> Opened<'_, T> {
         self.lease.len()
     }
 
-    /// Where the value is, as long as there is anything left of it.
+    /// Has the gate before the memory.
     pub(super) fn owner(&self) -> &VaultOwner {
         self.lease.owner()
     }
 
+    /// Where the value is, as long as there is anything left of it.
     pub(super) fn intact(&self) -> Option<NonNull<u8>> {
         self.lease.intact()
     }

@@ -17,7 +17,6 @@ use strongroom_core::Enclave;
 use strongroom_core::Fault;
 
 use super::error::{Denied, VaultError};
-use super::key_share::{KeyShareError, Keyring};
 use super::lease::Lease;
 use super::options::Options;
 use super::request::Request;
@@ -105,13 +104,13 @@ impl Pool {
             memory = memory.with_enclave(options)?;
         }
         memory.seal_mappings(options)?;
-        let (mut locked, mut longest) = (memory.bytes(), memory.longest());
+        let (mut locked, mut longest) = (memory.bytes(), longest_free(memory.arena()));
         let first = Segment::that_stays(memory);
         while locked < floor {
             let mut memory = Memory::new((floor - locked).min(MOST_SEGMENT), options)?;
             memory.seal_mappings(options)?;
             locked += memory.bytes();
-            longest = longest.max(memory.longest());
+            longest = longest.max(longest_free(memory.arena()));
             append(&first, Segment::that_stays(memory));
         }
         let longest = longest.max(longest_in((ceiling - floor).min(MOST_SEGMENT)));
@@ -135,26 +134,10 @@ impl Pool {
         })
     }
 
-    /// The enclave in the first segment, of a pool that was made with one.
+    /// The first segment's memory, which stays and, in a pool that was made with one, has the enclave.
     #[inline]
-    pub(super) fn enclave(&self) -> Option<&Enclave<'_, VaultOwner>> {
-        self.first.lasting().enclave()
-    }
-
-    /// The pages of the first segment, which stay.
-    #[inline]
-    pub(super) fn pages(&self) -> &LockedPages {
-        self.first.lasting().pages()
-    }
-
-    /// The pages of the key, if they are apart.
-    pub(super) fn key_memory(&self) -> Option<&Memory> {
-        self.first.lasting().key_memory()
-    }
-
-    /// Where a share of the key is; see [`Memory::keyring`].
-    pub(super) fn keyring(&self) -> (Option<Keyring>, Option<KeyShareError>) {
-        self.first.lasting().keyring()
+    pub(super) fn lasting(&self) -> &Memory {
+        self.first.lasting()
     }
 
     /// Those who use a segment each, oldest first, as long as they are kept.
@@ -248,7 +231,7 @@ impl Pool {
         patience: Patience,
     ) -> Grown {
         if self.changes() != seen {
-            return Grown::ByOthers;
+            return Grown::Changed;
         }
         // Whoever can be told without asking the system is told without waiting for others who do.
         let Some(needed) = self.needed(total, longest).filter(|_| self.may_ask()) else {
@@ -259,7 +242,7 @@ impl Pool {
         }
         let Some(mut turn) = self.turn(patience) else { return Grown::NotYet };
         if self.changes() != seen {
-            return Grown::ByOthers;
+            return Grown::Changed;
         }
         if needed > self.left() {
             while turn.give_back(0, 1) && !patience.is_over() {}
@@ -365,10 +348,9 @@ impl Pool {
 
 /// What came of asking for memory.
 pub(super) enum Grown {
-    /// There is more; others may have been told that there is none meanwhile.
-    Here,
-    /// Others have changed something; and others yet may have waited for this turn.
-    ByOthers,
+    /// There is more, or others have changed something; others yet may have been told that there is none
+    /// meanwhile, or have waited for this turn.
+    Changed,
     /// The system is being asked by others, for longer than there is patience.
     NotYet,
     /// The system did not do all in time, and has what it did back; others may have waited for this turn.
@@ -439,7 +421,7 @@ impl Turn<'_> {
                     pool.is_refused.store(false, Ordering::Relaxed);
                     pool.system().refusal = None;
                     pool.changes.fetch_add(1, Ordering::SeqCst);
-                    return Grown::Here;
+                    return Grown::Changed;
                 }
                 Err(VaultError::Lock(_)) if size / 2 >= needed => {
                     size = (size / 2).next_multiple_of(page_size());

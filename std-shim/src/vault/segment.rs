@@ -354,11 +354,6 @@ impl Memory {
     pub(super) fn bytes(&self) -> usize {
         self.pages.bytes() + self.key_memory().map_or(0, Self::bytes)
     }
-
-    /// The longest secret in bytes that fits beside what is in here now.
-    pub(super) fn longest(&self) -> usize {
-        longest_free(self.arena())
-    }
 }
 
 /// The longest secret in bytes that fits an arena beside what is in it.
