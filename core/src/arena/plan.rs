@@ -171,6 +171,20 @@ mod tests {
         assert!((MAX_LEAVES / 100 * 95..MAX_LEAVES).contains(&leaves), "{leaves} leaves");
     }
 
+    #[test]
+    fn there_is_no_room_for_a_leaf_more() {
+        let mut memory = Vec::with_capacity((1 << 26) + 200);
+        for bytes in [700, 4096, 65_536, 1 << 20, 10_000_000, 1 << 26] {
+            for start in [0, 8, 100] {
+                let region = Region::new(&mut memory.spare_capacity_mut()[start..start + bytes]);
+                let plan = Plan::for_region::<Spin>(&region).unwrap();
+                let more = Plan::for_leaves(plan.leaves + 1);
+                let [plan, more] = [plan, more].map(|plan| plan.bytes::<Spin>(region.address()));
+                assert!(plan <= bytes && bytes < more, "{bytes} bytes: {plan}, or {more}");
+            }
+        }
+    }
+
     /// A lock that is aligned to more than a leaf.
     #[repr(align(512))]
     struct Padded(SpinLock);
