@@ -173,14 +173,18 @@ mod tests {
 
     #[test]
     fn there_is_no_room_for_a_leaf_more() {
-        let mut memory = Vec::with_capacity((1 << 26) + 200);
-        for bytes in [700, 4096, 65_536, 1 << 20, 10_000_000, 1 << 26] {
+        let mut memory = Vec::with_capacity(rounds(1 << 24, 1 << 13) + 200);
+        for bytes in [700, 4096, 65_536, 1 << 20, 10_000_000, 1 << 24] {
             for start in [0, 8, 100] {
-                let region = Region::new(&mut memory.spare_capacity_mut()[start..start + bytes]);
-                let plan = Plan::for_region::<Spin>(&region).unwrap();
-                let more = Plan::for_leaves(plan.leaves + 1);
-                let [plan, more] = [plan, more].map(|plan| plan.bytes::<Spin>(region.address()));
-                assert!(plan <= bytes && bytes < more, "{bytes} bytes: {plan}, or {more}");
+                let Some(memory) = memory.spare_capacity_mut().get_mut(start..start + bytes) else {
+                    continue;
+                };
+                let leaves = Plan::for_region::<Spin>(&Region::new(memory)).unwrap().leaves;
+                let mut is_carved = |leaves| {
+                    let region = Region::new(memory);
+                    Plan::for_leaves(leaves).carve::<Spin>(region, &Seed::zero()).is_ok()
+                };
+                assert!(is_carved(leaves) && !is_carved(leaves + 1), "{bytes} bytes at {start}");
             }
         }
     }
