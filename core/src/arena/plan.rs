@@ -140,7 +140,7 @@ fn alignment<O: Owner>() -> usize {
 /// More than the tables take for one leaf, in bytes.
 const MOST_TABLE_BYTES: usize = 32;
 
-#[cfg(all(test, target_pointer_width = "64"))]
+#[cfg(test)]
 mod tests {
     use core::mem::MaybeUninit;
     use std::vec::Vec;
@@ -153,6 +153,7 @@ mod tests {
     use crate::testing::{Counting, rounds};
 
     #[test]
+    #[cfg(target_pointer_width = "64")]
     fn a_region_with_more_leaves_than_can_be_counted_is_refused() {
         let limit = MAX_LEAVES * LEAF;
         // Reserved, and never touched.
