@@ -240,9 +240,19 @@ impl<'r, O: Owner> Arena<'r, O> {
     /// alignment is greater than [`GREATEST_ALIGN`](Arena::GREATEST_ALIGN), or the memory is lost.
     #[inline]
     pub fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocateError> {
+        self.allocate_from(layout, || self.allocate_cell(layout))
+    }
+
+    /// Allocates the cell that `find` finds, or what goes into none.
+    #[inline]
+    fn allocate_from(
+        &self,
+        layout: Layout,
+        find: impl FnOnce() -> Option<NonNull<u8>>,
+    ) -> Result<NonNull<[u8]>, AllocateError> {
         self.check_not_lost()?;
         let _window = self.owner.open(Door::Allocate);
-        let start = match self.allocate_cell(layout) {
+        let start = match find() {
             Some(start) => start,
             None => self.allocate_otherwise(layout)?,
         };
@@ -375,13 +385,7 @@ impl<'r, O: Owner> Arena<'r, O> {
     /// Allocates like [`allocate`](Self::allocate), but as near to the first leaf as there is room,
     /// whichever thread calls: what stays for good must not part what is free.
     pub(crate) fn allocate_aside(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocateError> {
-        self.check_not_lost()?;
-        let _window = self.owner.open(Door::Allocate);
-        let start = match class_of(layout).and_then(|class| self.find_cell(class, 0)) {
-            Some(ready) => ready.hand_out(layout),
-            None => self.allocate_otherwise(layout)?,
-        };
-        Ok(NonNull::slice_from_raw_parts(start, layout.size()))
+        self.allocate_from(layout, || Some(self.find_cell(class_of(layout)?, 0)?.hand_out(layout)))
     }
 
     /// Whether the owner says that the memory is lost.
