@@ -122,8 +122,8 @@ impl<'r> Cells<'r> {
         }
         // SAFETY: the run was just closed.
         let cells = || unsafe { self.cells_of(head, shape) };
-        // The canary before any but the first is that of another.
-        if !cells().all(|cell| cell.state() == Some(State::FREE) && cell.is_before_intact()) {
+        let is_edge_intact = cells().next().is_some_and(Between::is_before_intact);
+        if !is_edge_intact || !cells().all(|cell| cell.state() == Some(State::FREE)) {
             self.runs.look_again(occupancy.reopen(head, shape));
             return None;
         }

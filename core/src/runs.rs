@@ -20,7 +20,7 @@ pub(crate) use self::search::{EmptyRuns, SearchTables, search_tables_for};
 use core::sync::atomic::Ordering::SeqCst;
 
 use crate::classes::SHAPES;
-use crate::index::Index;
+use crate::index::{Index, KINDS};
 use crate::lent::Lent;
 use crate::sync::{AtomicUsize, fence};
 
@@ -36,6 +36,17 @@ pub(crate) struct Runs<'r> {
 }
 
 impl<'r> Runs<'r> {
+    /// Runs over closed tables: all leaves vacant, all groups closed, nothing marked.
+    pub(crate) fn new(occupancy: Occupancy<'r>, tables: &SearchTables<'r>) -> Self {
+        let places = occupancy.leaves().div_ceil(KINDS);
+        Self {
+            occupancy,
+            heads: tables.heads.into(),
+            classes: Index::new(tables.classes, tables.heads.len()),
+            empty: Index::new(tables.empty, places),
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn occupancy(&self) -> &Occupancy<'r> {
         &self.occupancy

@@ -7,9 +7,9 @@
 use core::ops::Range;
 use core::sync::atomic::Ordering::{Acquire, SeqCst};
 
-use super::{Occupancy, Runs};
+use super::Runs;
 use crate::classes::{CLASSES, WORD_BITS};
-use crate::index::{Index, KINDS, Mask, masks_for};
+use crate::index::{KINDS, Mask, masks_for};
 use crate::sync::{AtomicUsize, fence};
 
 /// The tables of a search, all zero.
@@ -32,18 +32,7 @@ pub(crate) struct EmptyRuns {
     place: usize,
 }
 
-impl<'r> Runs<'r> {
-    /// Runs over closed tables: all leaves vacant, all groups closed, nothing marked.
-    pub(crate) fn new(occupancy: Occupancy<'r>, tables: &SearchTables<'r>) -> Self {
-        let places = occupancy.leaves().div_ceil(KINDS);
-        Self {
-            occupancy,
-            heads: tables.heads.into(),
-            classes: Index::new(tables.classes, tables.heads.len()),
-            empty: Index::new(tables.empty, places),
-        }
-    }
-
+impl Runs<'_> {
     /// Says that the run of `class` at `head` has room.
     #[inline]
     pub(crate) fn advertise(&self, head: usize, class: usize) {
