@@ -346,13 +346,17 @@ mod tests {
     use super::*;
     use crate::testing::Noise;
 
+    fn supported() -> impl Iterator<Item = Vectors> {
+        let bits_256 = avx2::get().then_some(Vectors::Bits256);
+        bits_256.into_iter().chain(avx512::get().then_some(Vectors::Bits512))
+    }
+
     /// Every kind of batch this processor can make, in every order, and the crate's stream cipher.
     #[test]
     #[cfg_attr(miri, ignore = "vectors are not interpreted")]
     fn all_vectors_make_the_same_keystream() {
         let mut noise = Noise(21);
-        let kinds = [(avx2::get(), Vectors::Bits256), (avx512::get(), Vectors::Bits512)];
-        for (_, vectors) in kinds.into_iter().filter(|(supported, _)| *supported) {
+        for vectors in supported() {
             for blocks in 1..=48 {
                 let (key, nonce): ([u8; 32], [u8; 12]) = (noise.array(), noise.array());
                 let mut expected = vec![0; blocks * BLOCK];
@@ -378,9 +382,8 @@ mod tests {
         let mut cipher = chacha20::ChaCha20::new(&key.into(), &nonce.into());
         cipher.seek(u64::from(FIRST) * BLOCK as u64);
         cipher.apply_keystream(&mut expected);
-        let kinds = [(avx2::get(), Vectors::Bits256), (avx512::get(), Vectors::Bits512)];
-        for (_, vectors) in kinds.into_iter().filter(|(supported, _)| *supported) {
-            for length in [2 * BLOCK, FOUR, SIX, 10 * BLOCK] {
+        for vectors in supported() {
+            for length in [TWO, FOUR, SIX, 10 * BLOCK] {
                 let mut wide = Wide { state: state(&key, &nonce), vectors };
                 wide.state[12] = FIRST;
                 let mut made = [0; 16 * BLOCK];

@@ -65,7 +65,7 @@ impl Metrics {
             given_back: common.pool.given_back.load(Ordering::Relaxed),
             growth_refusals: common.pool.growth_refusals.load(Ordering::Relaxed),
             unlocked: Some(0),
-            windows: common.pool.lasting().pages().protections().windows,
+            windows: admission.windows(),
             ..Self::default()
         };
         metrics.rooms = admission.users().count();
